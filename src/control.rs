@@ -1,0 +1,27 @@
+//! Layer 3: who may do what to a flag, and when.
+//!
+//! State is the fold of events and nothing else. [`decide`] turns a person's command into events, [`tick`] turns
+//! samples and a policy's proposals into events; [`State::apply`] is the only thing that changes state. The shield has the last
+//! word on every write. Knows nothing of the network, the disk, a clock, or which policy steers.
+
+mod action;
+mod alarm;
+mod command;
+mod config;
+mod event;
+mod observation;
+mod phase;
+mod policy;
+mod reason;
+mod state;
+
+pub use action::{Action, ActionMask, Outcome, Proposal};
+pub use alarm::{Alarm, AlarmId, AlarmKind, Priority};
+pub use command::{Command, Order, OrderId, Refusal};
+pub use config::{ControlConfig, ExposureLimits, FreezeWindow, HardLimits, ShieldConfig};
+pub use event::{Actor, Decision, Entry, Event, Seq};
+pub use observation::Observation;
+pub use phase::Phase;
+pub use policy::{Policy, PolicyFault};
+pub use reason::Reason;
+pub use state::{FlagState, Hold, LastAction, Latch, State};

@@ -1,0 +1,155 @@
+//! Every number that steers control, with its default and its reason.
+
+use serde::{Deserialize, Serialize};
+
+use crate::telemetry::Millis;
+
+/// Settings of the tick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlConfig {
+    /// The control interval: one tick each. 10 s.
+    pub interval: Millis,
+    /// How long after its end an interval is closed; what comes later is late. 2 s.
+    pub lateness: Millis,
+    /// What the shield allows.
+    pub shield: ShieldConfig,
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        Self {
+            interval: Millis::from_secs(10),
+            lateness: Millis::from_secs(2),
+            shield: ShieldConfig::default(),
+        }
+    }
+}
+
+/// Settings of the shield.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShieldConfig {
+    /// Least time at a rollout before it is raised. 1 min.
+    pub dwell: Millis,
+    /// Least treatment requests since the last change before a raise. 100.
+    pub min_samples: u64,
+    /// Most rungs in one raise. 2.
+    pub max_rungs: usize,
+    /// Least time after a step down before a raise. 5 min.
+    pub cooldown: Millis,
+    /// Most changes of direction within the reversal window. 2.
+    pub max_reversals: usize,
+    /// The reversal window. 1 h.
+    pub reversal_window: Millis,
+    /// Oldest telemetry on which a raise is allowed, and from which on the verdict is `lost`. 30 s.
+    pub stale_after: Millis,
+    /// How long telemetry may be lost before the flag is paused. 5 min.
+    pub lost_deadline: Millis,
+    /// How long a person's action keeps the agent off. 15 min.
+    pub human_hold: Millis,
+    /// Most exposure moving at once.
+    pub exposure: ExposureLimits,
+    /// What rolls back whatever the policy says.
+    pub hard: HardLimits,
+    /// When no raises happen.
+    pub freeze: Vec<FreezeWindow>,
+}
+
+impl Default for ShieldConfig {
+    fn default() -> Self {
+        Self {
+            dwell: Millis::from_secs(60),
+            min_samples: 100,
+            max_rungs: 2,
+            cooldown: Millis::from_secs(300),
+            max_reversals: 2,
+            reversal_window: Millis::from_secs(3_600),
+            stale_after: Millis::from_secs(30),
+            lost_deadline: Millis::from_secs(300),
+            human_hold: Millis::from_secs(900),
+            exposure: ExposureLimits::default(),
+            hard: HardLimits::default(),
+            freeze: Vec::new(),
+        }
+    }
+}
+
+/// Caps on the sum of all raises within a window, in percentage points. They bind everyone, people included.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExposureLimits {
+    /// The window. 1 min.
+    pub window: Millis,
+    /// Within one service. 150 points.
+    pub per_service: f64,
+    /// Over the whole fleet. 600 points.
+    pub fleet: f64,
+}
+
+impl Default for ExposureLimits {
+    fn default() -> Self {
+        Self { window: Millis::from_secs(60), per_service: 150.0, fleet: 600.0 }
+    }
+}
+
+/// Limits on treatment minus control over the last intervals, each to be exceeded by four standard errors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HardLimits {
+    /// More failed requests in treatment than in control, in percentage points. 5.
+    pub errors: f64,
+    /// P99 of treatment as a multiple of control's. 3.
+    pub p99_ratio: f64,
+    /// Least treatment requests. 100.
+    pub min_samples: u64,
+}
+
+impl Default for HardLimits {
+    fn default() -> Self {
+        Self { errors: 5.0, p99_ratio: 3.0, min_samples: 100 }
+    }
+}
+
+/// A weekly window, in UTC, in which nothing is raised. Rollbacks are never frozen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeWindow {
+    /// What it is called in the shield's sentence.
+    pub name: String,
+    /// Minutes from Monday 00:00 UTC at which it begins, 0 to 10 079.
+    pub from_minute: u32,
+    /// Minutes from Monday 00:00 UTC at which it ends; before `from_minute` it runs over the end of the week.
+    pub to_minute: u32,
+}
+
+impl FreezeWindow {
+    /// Whether `now` is inside.
+    #[must_use]
+    pub fn contains(&self, now: Millis) -> bool {
+        const WEEK: u64 = 7 * 24 * 60;
+        // 1 January 1970 was a Thursday: three days after the week's beginning.
+        let minute = (now.0 / 60_000 + 3 * 24 * 60) % WEEK;
+        let (from, to) = (u64::from(self.from_minute), u64::from(self.to_minute));
+        if from <= to { (from..to).contains(&minute) } else { minute >= from || minute < to }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freeze_window_runs_over_the_weekend() {
+        // Friday 16:00 to Monday 08:00.
+        let window =
+            FreezeWindow { name: "weekend".to_owned(), from_minute: 4 * 1_440 + 960, to_minute: 480 };
+        let at = |text: &str| {
+            Millis(u64::try_from(text.parse::<jiff::Timestamp>().unwrap().as_millisecond()).unwrap())
+        };
+        assert!(window.contains(at("2026-03-06T16:00:00Z")), "a Friday");
+        assert!(window.contains(at("2026-03-08T12:00:00Z")), "a Sunday");
+        assert!(!window.contains(at("2026-03-09T08:00:00Z")), "a Monday");
+        assert!(!window.contains(at("2026-03-05T20:00:00Z")), "a Thursday");
+    }
+}

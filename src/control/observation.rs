@@ -1,0 +1,34 @@
+//! What a policy sees of one flag at one tick.
+
+use super::{ActionMask, Phase};
+use crate::{
+    flag::{FlagId, Ladder, Rollout},
+    telemetry::{Millis, WindowReport},
+};
+
+/// All that a policy may know of a flag. It holds what was measured, never the simulator's truth.
+#[derive(Clone, Debug)]
+pub struct Observation<'a> {
+    /// Which flag.
+    pub flag: FlagId,
+    /// Which ramp: policies with a memory begin anew when it changes.
+    pub ramp: u32,
+    /// Controller time.
+    pub now: Millis,
+    /// The control interval.
+    pub interval: Millis,
+    /// The flag's phase.
+    pub phase: Phase,
+    /// Its rollout.
+    pub rollout: Rollout,
+    /// The rungs it climbs.
+    pub ladder: &'a Ladder,
+    /// Time since the rollout last changed.
+    pub since_change: Millis,
+    /// The evidence and what lies behind it.
+    pub report: &'a WindowReport,
+    /// How many other flags of the same service are ramping.
+    pub moving_in_service: u32,
+    /// What the shield would allow.
+    pub mask: ActionMask,
+}

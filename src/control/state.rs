@@ -1,0 +1,134 @@
+//! The state: the fold of events, nothing else.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Actor, Alarm, AlarmKind, Phase, Seq};
+use crate::{
+    flag::{FlagId, FlagKey, FlagSpec, Rollout, ServiceName},
+    telemetry::Millis,
+};
+
+/// A person's hold on a flag: until then the agent keeps off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who.
+    pub by: String,
+    /// Until when.
+    pub until: Millis,
+}
+
+/// The last thing done to a flag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAction {
+    /// When.
+    pub at: Millis,
+    /// By whom.
+    pub by: Actor,
+    /// What, in a few words: `raised to 25 %`.
+    pub what: String,
+    /// Its number in the journal.
+    pub seq: Seq,
+}
+
+/// The kill latch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latch {
+    /// Who set it.
+    pub by: Actor,
+    /// When.
+    pub at: Millis,
+    /// Its number in the journal: no raise has a number above it until re-armed.
+    pub seq: Seq,
+    /// How many flags had treatment traffic when it was set.
+    pub exposed: u32,
+}
+
+/// Everything that is true of one flag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlagState {
+    /// Its place in the fleet.
+    pub id: FlagId,
+    /// Its declaration.
+    pub spec: FlagSpec,
+    /// Its phase.
+    pub phase: Phase,
+    /// Since when.
+    pub phase_since: Millis,
+    /// The share of traffic that gets `on`.
+    pub rollout: Rollout,
+    /// When the rollout last changed: evidence gathered since then decides `healthy`.
+    pub changed_at: Millis,
+    /// How often it was started; evidence and policies begin anew with each ramp.
+    pub ramp: u32,
+    /// A person's hold.
+    pub hold: Option<Hold>,
+    /// Until when the shield's hard limits are off.
+    pub guard_off_until: Option<Millis>,
+    /// When it last went down by itself.
+    pub lowered_at: Option<Millis>,
+    /// When it changed direction, within the reversal window.
+    pub reversals: VecDeque<Millis>,
+    /// The last thing done to it.
+    pub last: Option<LastAction>,
+}
+
+impl FlagState {
+    /// Whether a hold is in force at `now`.
+    #[must_use]
+    pub fn held(&self, now: Millis) -> Option<&Hold> {
+        self.hold.as_ref().filter(|hold| hold.until > now)
+    }
+}
+
+/// One raise, for the exposure caps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Raise {
+    pub(crate) at: Millis,
+    pub(crate) basis_points: u16,
+}
+
+/// Everything that is true. Made by folding events in order; two folds of the same events are equal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The environment's name.
+    pub environment: String,
+    /// The number of the last event folded in.
+    pub seq: Seq,
+    /// The time of the last event folded in.
+    pub at: Millis,
+    /// All flags, by [`FlagId`].
+    pub flags: Vec<FlagState>,
+    /// The kill latch.
+    pub latch: Option<Latch>,
+    /// Alarms not over or not acknowledged, oldest first.
+    pub alarms: Vec<Alarm>,
+    /// Alarm numbers given out.
+    pub alarm_count: u64,
+    /// Whether an operator has acknowledged the briefing.
+    pub briefed: bool,
+    pub(crate) by_key: BTreeMap<FlagKey, FlagId>,
+    /// Raises within the exposure window, per service, oldest first.
+    pub(crate) raises: BTreeMap<ServiceName, VecDeque<Raise>>,
+}
+
+impl State {
+    /// The flag with this key.
+    #[must_use]
+    pub fn flag(&self, key: &FlagKey) -> Option<&FlagState> {
+        self.by_key.get(key).and_then(|id| self.flags.get(id.index()))
+    }
+
+    /// The standing alarm of this kind.
+    #[must_use]
+    pub fn alarm(&self, kind: &AlarmKind) -> Option<&Alarm> {
+        self.alarms.iter().find(|alarm| alarm.kind == *kind && alarm.cleared_at.is_none())
+    }
+
+    /// How many flags have treatment traffic.
+    #[must_use]
+    pub fn exposed(&self) -> usize {
+        self.flags.iter().filter(|flag| !flag.rollout.is_zero()).count()
+    }
+}

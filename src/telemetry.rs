@@ -1,0 +1,18 @@
+//! Layer 2: what is measured, and what it says.
+//!
+//! Samples come in per flag, arm and interval; windows hold the recent ones; evidence compares treatment with control
+//! by tests that may be looked at after every interval; a verdict sums it up. Knows nothing of policies or phases.
+
+mod evidence;
+mod histogram;
+mod sample;
+mod time;
+mod verdict;
+mod window;
+
+pub use evidence::MetricEvidence;
+pub use histogram::{BUCKET_COUNT, Histogram, bucket_of, lower_edge_ms};
+pub use sample::{Arm, Reading, Rejection, Sample};
+pub use time::Millis;
+pub use verdict::Verdict;
+pub use window::{ArmStats, WindowReport};
