@@ -1,6 +1,7 @@
 //! knightwatch: the terminal control room for autonomous feature-flag rollouts.
 
-pub mod backend;
+pub mod agent;
+// pub mod backend;
 pub mod control;
 pub mod flag;
 pub mod telemetry;
