@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    control::{Action, Alarm, Decision, Entry, Hold, LastAction, Latch, Outcome, Phase, Seq},
+    control::{Action, Alarm, Entry, Hold, LastAction, Latch, Outcome, Phase, Seq},
     flag::{FlagId, FlagSpec, Rollout},
     telemetry::{ArmStats, Millis, Verdict, WindowReport},
 };
@@ -228,13 +228,4 @@ pub struct Ack {
     pub durable: bool,
     /// How many targets read the new value back, of how many.
     pub read_back: (u32, u32),
-}
-
-/// The decision behind an entry, where it is one.
-#[must_use]
-pub fn decision_of(entry: &Entry) -> Option<&Decision> {
-    match &entry.event {
-        crate::control::Event::Decided(decision) => Some(decision),
-        _ => None,
-    }
 }

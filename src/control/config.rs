@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::telemetry::Millis;
+use crate::telemetry::{EvidenceConfig, HardLimits, Millis};
 
 /// Settings of the tick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,6 +12,8 @@ pub struct ControlConfig {
     pub interval: Millis,
     /// How long after its end an interval is closed; what comes later is late. 2 s.
     pub lateness: Millis,
+    /// How telemetry becomes a verdict.
+    pub evidence: EvidenceConfig,
     /// What the shield allows.
     pub shield: ShieldConfig,
 }
@@ -21,6 +23,7 @@ impl Default for ControlConfig {
         Self {
             interval: Millis::from_secs(10),
             lateness: Millis::from_secs(2),
+            evidence: EvidenceConfig::default(),
             shield: ShieldConfig::default(),
         }
     }
@@ -90,24 +93,6 @@ pub struct ExposureLimits {
 impl Default for ExposureLimits {
     fn default() -> Self {
         Self { window: Millis::from_secs(60), per_service: 150.0, fleet: 600.0 }
-    }
-}
-
-/// Limits on treatment minus control over the last intervals, each to be exceeded by four standard errors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HardLimits {
-    /// More failed requests in treatment than in control, in percentage points. 5.
-    pub errors: f64,
-    /// P99 of treatment as a multiple of control's. 3.
-    pub p99_ratio: f64,
-    /// Least treatment requests. 100.
-    pub min_samples: u64,
-}
-
-impl Default for HardLimits {
-    fn default() -> Self {
-        Self { errors: 5.0, p99_ratio: 3.0, min_samples: 100 }
     }
 }
 

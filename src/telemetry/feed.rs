@@ -1,19 +1,19 @@
-//! A feed: what one control interval brought in, from the simulator or from a recording.
+//! What a source hands over at one tick: samples, and what it had to reject.
 
 use super::{Rejection, Sample};
 use crate::flag::FlagId;
 
-/// What arrived within one control interval. Reused from interval to interval, so that a tick allocates nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The telemetry that arrived since the last tick.
+#[derive(Debug, Default, Clone)]
 pub struct Feed {
-    /// Samples in the order of their arrival: duplicates, late and skewed ones among them.
+    /// Samples, in order of arrival.
     pub samples: Vec<Sample>,
-    /// Readings that did not become a sample, with the reason.
+    /// Readings that were no samples, and why.
     pub rejected: Vec<(FlagId, Rejection)>,
 }
 
 impl Feed {
-    /// Empties it and keeps its memory.
+    /// Empties it, keeping its memory.
     pub fn clear(&mut self) {
         self.samples.clear();
         self.rejected.clear();
