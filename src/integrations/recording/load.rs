@@ -9,7 +9,7 @@ use super::{
     lines::Lines,
     nab, nezha, petshop,
     series::Series,
-    splice::{Calm, Incident, Profile},
+    splice::{Calm, Incident, LEAST_RATIO, Profile},
 };
 use crate::flag::{FlagKey, FlagKind, FlagSpec, Ladder, MAX_TEXT, ServiceName, clean_line};
 
@@ -164,7 +164,7 @@ fn effect(profile: &Profile, probabilities: &[f64]) -> String {
     let mut said = Vec::new();
     let ratios = profile.iter().flat_map(|step| step.ratios.iter().copied().zip(probabilities));
     if let Some((ratio, p)) = ratios.max_by(|a, b| a.0.total_cmp(&b.0))
-        && ratio > 1.0
+        && ratio >= LEAST_RATIO
     {
         said.push(format!("P{:.0} up to {ratio:.1} times", p * 100.0));
     }
@@ -196,8 +196,8 @@ fn key(name: &str, taken: impl Fn(&FlagKey) -> bool) -> Result<FlagKey, crate::f
 fn notes(raw: &Raw, flags: &[RecordedFlag]) -> Vec<String> {
     let faulty = flags.iter().filter(|flag| !flag.profile.is_empty()).count();
     let mut notes = vec![format!(
-        "semi-real: the recording is the control arm; {faulty} recorded incidents are spliced onto the treatment arm, \
-         where requests with the flag on behave as in the incident"
+        "semi-real: the recording is the control arm; incidents spliced onto the treatment arm: {faulty}; \
+         requests with the flag on behave as in the incident"
     )];
     if let Some(requests) = raw.assumed_requests {
         notes.push(format!("request counts assumed: {requests} an interval"));
@@ -205,7 +205,7 @@ fn notes(raw: &Raw, flags: &[RecordedFlag]) -> Vec<String> {
     let quiet = flags.len() - faulty - 1;
     if quiet > 0 {
         notes.push(format!(
-            "{quiet} listed incidents had no visible effect on {} and must not be rolled back",
+            "listed incidents without visible effect on {}: {quiet}; they must not be rolled back",
             raw.service
         ));
     }

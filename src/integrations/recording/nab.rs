@@ -75,6 +75,11 @@ fn moment_ms(place: Place<'_>, cell: &str) -> Result<u64, RecordingError> {
     parse_ms(cell).ok_or_else(|| place.error(quoted(cell), MOMENT))
 }
 
+/// A moment without the fraction of a second that labels carry.
+fn whole_seconds(moment: &str) -> &str {
+    moment.split('.').next().unwrap_or(moment)
+}
+
 /// The labelled windows of this file.
 fn incidents(
     path: &Path,
@@ -108,7 +113,7 @@ fn incidents(
         found.push(Found {
             incident: Incident {
                 name: format!("failure-{day}"),
-                about: format!("the failure labelled {from} to {to}"),
+                about: format!("the failure labelled {} to {}", whole_seconds(&from), whole_seconds(&to)),
                 // The window's first row belongs to it.
                 after_ms: from_ms.saturating_sub(series.interval.0 / 2),
                 until_ms,

@@ -170,7 +170,7 @@ fn found(
     let at_ms = to_ms(issue.target.timestamp);
     let cause = issue.root_cause.node.split('_').next().unwrap_or_default();
     let command = issue.metadata.as_ref().and_then(|known| known.reproducibility.as_ref());
-    let done = command.map_or_else(String::new, |known| format!(" by {}", quoted(&known.command)));
+    let done = command.map_or_else(String::new, |known| format!(" by `{}`", clean_line(&known.command)));
     Ok(Found {
         incident: Incident {
             name: format!("{cause}-{}-{}", issue.target.metric, stem(folder)),

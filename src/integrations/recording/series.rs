@@ -4,8 +4,8 @@
 use super::error::{Place, RecordingError};
 use crate::telemetry::{Millis, Rejection};
 
-/// Most intervals in one recording, missing ones included.
-const MOST_INTERVALS: usize = 1_000_000;
+/// Most intervals in one recording, missing ones included: four months of minutes, some 20 MB.
+const MOST_INTERVALS: usize = 200_000;
 
 /// Shortest and longest interval, in milliseconds: a second and a day.
 const INTERVAL_MS: (u64, u64) = (1_000, 86_400_000);

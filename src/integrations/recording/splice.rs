@@ -12,7 +12,7 @@ const SURROUNDINGS: usize = 15;
 const ORDINARY: f64 = 0.99;
 
 /// Least ratio of a latency to its surroundings that is worth calling an effect: 10 % more.
-const LEAST_RATIO: f64 = 1.1;
+pub(super) const LEAST_RATIO: f64 = 1.1;
 
 /// Least rise of the error rate that is worth calling an effect: a percentage point.
 const LEAST_ERRORS: f64 = 0.01;
