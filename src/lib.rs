@@ -4,4 +4,5 @@ pub mod agent;
 // pub mod backend;
 pub mod control;
 pub mod flag;
+pub mod integrations;
 pub mod telemetry;
