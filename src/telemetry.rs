@@ -4,6 +4,7 @@
 //! by tests that may be looked at after every interval; a verdict sums it up. Knows nothing of policies or phases.
 
 mod evidence;
+mod feed;
 mod histogram;
 mod sample;
 mod time;
@@ -11,6 +12,7 @@ mod verdict;
 mod window;
 
 pub use evidence::MetricEvidence;
+pub use feed::Feed;
 pub use histogram::{BUCKET_COUNT, Histogram, bucket_of, lower_edge_ms};
 pub use sample::{Arm, Reading, Rejection, Sample};
 pub use time::Millis;
