@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod backend;
 pub mod cli;
+pub mod config;
 pub mod control;
 pub mod engine;
 pub mod flag;
