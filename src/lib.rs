@@ -3,4 +3,6 @@
 pub mod backend;
 pub mod control;
 pub mod flag;
+pub mod logging;
 pub mod telemetry;
+pub mod tui;
