@@ -9,6 +9,7 @@ pub mod engine;
 pub mod flag;
 pub mod integrations;
 pub mod judge;
+pub mod logging;
 pub mod sim;
 pub mod store;
 pub mod telemetry;
