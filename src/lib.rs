@@ -4,3 +4,4 @@ pub mod backend;
 pub mod control;
 pub mod flag;
 pub mod telemetry;
+pub mod tui;
