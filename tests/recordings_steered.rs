@@ -1,0 +1,125 @@
+//! Real recordings through the real tick: the shield and a policy that only ever wants more.
+
+use std::path::Path;
+
+use knightwatch::{
+    control::{
+        Action, Actor, Command, ControlConfig, Event, Moment, Observation, Observatory, Order, OrderId,
+        Phase, Policy, PolicyFault, Proposal, State, decide, tick,
+    },
+    flag::Rollout,
+    integrations::recording::{Playback, Recording, RecordingOptions},
+    telemetry::{Feed, Millis},
+};
+
+/// Raises as far as it is let.
+struct AlwaysRaise;
+
+impl Policy for AlwaysRaise {
+    fn name(&self) -> &'static str {
+        "always-raise"
+    }
+
+    fn propose(
+        &mut self,
+        observations: &[Observation<'_>],
+        proposals: &mut Vec<Proposal>,
+    ) -> Result<(), PolicyFault> {
+        proposals.extend(observations.iter().map(|seen| match seen.mask.raise_to {
+            Some(to) => Proposal::to(Action::RaiseTo(seen.ladder.above(seen.rollout, 1).min(to))),
+            None => Proposal::HOLD,
+        }));
+        Ok(())
+    }
+}
+
+/// Where every flag ended, and the highest rollout it ever had.
+struct Ended {
+    recording: Recording,
+    state: State,
+    highest: Vec<Rollout>,
+}
+
+fn steer(name: &str, skipped: usize, seed: u64) -> Ended {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/recordings").join(name);
+    let loaded = Recording::load(&path, &RecordingOptions::default());
+    let mut recording = loaded.unwrap_or_else(|error| panic!("{error}"));
+    recording.rows.drain(..skipped);
+    let mut config = ControlConfig { interval: recording.interval, ..ControlConfig::default() };
+    // The defaults are for 10 s; a row every few minutes would be stale on arrival.
+    config.shield.stale_after = Millis(recording.interval.0 * 3);
+    config.shield.lost_deadline = Millis(recording.interval.0 * 30);
+    let (mut state, mut observatory, mut policy) = (State::default(), Observatory::new(), AlwaysRaise);
+    let fold = |state: &mut State, at, happened| {
+        for entry in state.entries(at, happened, "") {
+            state.apply(&entry);
+        }
+    };
+    let specs = recording.specs();
+    let created = specs.iter().map(|spec| (Actor::System, Event::Created { spec: spec.clone() })).collect();
+    fold(&mut state, recording.start, created);
+    let mut cues = recording.cues().into_iter().peekable();
+    let mut playback = Playback::new(recording.clone(), seed);
+    let mut feed = Feed::default();
+    let mut highest = vec![Rollout::ZERO; specs.len()];
+    while !playback.done() {
+        while let Some((_, flag, by)) = cues.next_if(|(at, _, _)| recording.start + *at <= playback.now()) {
+            let order = Order {
+                id: OrderId(flag.0.to_string()),
+                actor: Actor::Person(by),
+                reason: String::new(),
+                command: Command::Start { flag: specs[flag.index()].key.clone() },
+            };
+            let granted = decide(&state, &observatory, &config, playback.now(), &order).unwrap();
+            fold(&mut state, playback.now(), granted.happened);
+        }
+        let rollouts: Vec<Rollout> = state.flags.iter().map(|flag| flag.rollout).collect();
+        playback.step(&rollouts, &mut feed);
+        let moment = Moment { end: playback.now(), now: playback.now() + config.lateness };
+        let happened = tick(&state, &mut observatory, &mut policy, &config, &feed, moment);
+        fold(&mut state, moment.now, happened);
+        for flag in &state.flags {
+            highest[flag.id.index()] = highest[flag.id.index()].max(flag.rollout);
+        }
+    }
+    Ended { recording, state, highest }
+}
+
+/// Of the flags that are `watched`, every one with a recorded incident in it is rolled back before half of the traffic has it; every other one reaches 100 %
+/// and stays.
+fn told_apart(name: &str, skipped: usize, watched: fn(&str) -> bool) {
+    for seed in 1..=3 {
+        let ended = steer(name, skipped, seed);
+        for flag in &ended.state.flags {
+            let (index, key) = (flag.id.index(), &flag.spec.key);
+            let said = format!("{name}, seed {seed}: {key} is {} at {}", flag.phase, flag.rollout);
+            if !watched(key.as_str()) {
+                continue;
+            }
+            if ended.recording.faulty(flag.id) {
+                assert_eq!(flag.phase, Phase::RolledBack, "{said}");
+                assert!(ended.highest[index] < Rollout::from_percent(50.0).unwrap(), "{said}");
+            } else {
+                assert_eq!(flag.phase, Phase::Complete, "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn petshops_issues_are_rolled_back_and_nothing_else() {
+    told_apart("petshop/high_traffic", 0, |_| true);
+}
+
+#[test]
+fn the_system_failure_of_nab_is_rolled_back_and_nothing_else() {
+    told_apart("nab/ec2_request_latency_system_failure.csv", 0, |_| true);
+}
+
+/// The first hours of the recording hold the incidents themselves, which there strike both arms; this is about the rest,
+/// and about the faults that make requests fail.
+#[test]
+fn nezhas_failing_faults_are_rolled_back_in_its_calm_hours_and_nothing_else() {
+    let failing = |key: &str| key.ends_with("-return") || key.ends_with("-exception") || key == "no-incident";
+    told_apart("nezha/2022-08-22-front_service.csv", 300, failing);
+}
