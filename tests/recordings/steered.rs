@@ -1,16 +1,16 @@
 //! Real recordings through the real tick: the shield and a policy that only ever wants more.
 
-use std::path::Path;
-
 use knightwatch::{
     control::{
         Action, Actor, Command, ControlConfig, Event, Moment, Observation, Observatory, Order, OrderId,
         Phase, Policy, PolicyFault, Proposal, State, decide, tick,
     },
     flag::Rollout,
-    integrations::recording::{Playback, Recording, RecordingOptions},
+    integrations::recording::{Playback, Recording},
     telemetry::{Feed, Millis},
 };
+
+use super::{NAB, NEZHA, PETSHOP, recorded};
 
 /// Raises as far as it is let.
 struct AlwaysRaise;
@@ -41,9 +41,7 @@ struct Ended {
 }
 
 fn steer(name: &str, skipped: usize, seed: u64) -> Ended {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/recordings").join(name);
-    let loaded = Recording::load(&path, &RecordingOptions::default());
-    let mut recording = loaded.unwrap_or_else(|error| panic!("{error}"));
+    let mut recording = recorded(name);
     recording.rows.drain(..skipped);
     let mut config = ControlConfig { interval: recording.interval, ..ControlConfig::default() };
     // The defaults are for 10 s; a row every few minutes would be stale on arrival.
@@ -108,12 +106,12 @@ fn told_apart(name: &str, skipped: usize, watched: fn(&str) -> bool) {
 
 #[test]
 fn petshops_issues_are_rolled_back_and_nothing_else() {
-    told_apart("petshop/high_traffic", 0, |_| true);
+    told_apart(PETSHOP, 0, |_| true);
 }
 
 #[test]
 fn the_system_failure_of_nab_is_rolled_back_and_nothing_else() {
-    told_apart("nab/ec2_request_latency_system_failure.csv", 0, |_| true);
+    told_apart(NAB, 0, |_| true);
 }
 
 /// The first hours of the recording hold the incidents themselves, which there strike both arms; this is about the rest,
@@ -121,5 +119,5 @@ fn the_system_failure_of_nab_is_rolled_back_and_nothing_else() {
 #[test]
 fn nezhas_failing_faults_are_rolled_back_in_its_calm_hours_and_nothing_else() {
     let failing = |key: &str| key.ends_with("-return") || key.ends_with("-exception") || key == "no-incident";
-    told_apart("nezha/2022-08-22-front_service.csv", 300, failing);
+    told_apart(NEZHA, 300, failing);
 }
