@@ -59,7 +59,7 @@ fn every_recording_says_that_it_is_semi_real_and_what_is_assumed() {
     for name in [NEZHA, PETSHOP, NAB] {
         let recording = recorded(name);
         let said = recording.notes.join("; ");
-        assert!(said.contains("semi-real"), "{said}");
+        assert!(recording.title.ends_with("(semi-real)") && said.contains("semi-real"), "{said}");
         assert_eq!(said.contains("request counts assumed: 2000"), recording.assumed_requests, "{said}");
         assert!(recording.specs().iter().all(|spec| spec.description.starts_with("Semi-real.")));
     }
