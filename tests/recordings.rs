@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use knightwatch::integrations::recording::{Recording, RecordingError, RecordingOptions};
+use knightwatch::integrations::{Recording, RecordingError, RecordingOptions};
 
 #[path = "recordings/played.rs"]
 mod played;

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs};
 
 use knightwatch::{
     flag::{FlagId, Rollout},
-    integrations::recording::{Playback, Recording},
+    integrations::{Playback, Recording},
     telemetry::{Arm, Feed, Histogram, Millis, Rejection, Sample},
 };
 

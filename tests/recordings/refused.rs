@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use knightwatch::integrations::recording::{Recording, RecordingOptions};
+use knightwatch::integrations::{Recording, RecordingOptions};
 
 use super::{NAB, NEZHA, NEZHA_HEADER, asset, load, nezha_row};
 

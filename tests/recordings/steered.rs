@@ -6,7 +6,7 @@ use knightwatch::{
         Phase, Policy, PolicyFault, Proposal, State, decide, tick,
     },
     flag::Rollout,
-    integrations::recording::{Playback, Recording},
+    integrations::{Playback, Recording},
     telemetry::{Feed, Millis},
 };
 
