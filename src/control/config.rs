@@ -29,6 +29,51 @@ impl Default for ControlConfig {
     }
 }
 
+impl ControlConfig {
+    /// What types alone cannot say: ranges.
+    ///
+    /// # Errors
+    /// The key that is wrong, with what was expected and what was found.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let between = |key, value: f64, low: f64, high: f64| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err((key, format!("expected {low} to {high}, found {value}")))
+            }
+        };
+        let Self { interval, lateness, evidence, shield } = self;
+        between("control.interval", interval.as_secs_f64(), 1.0, 3_600.0)?;
+        between("control.lateness", lateness.as_secs_f64(), 0.0, interval.as_secs_f64())?;
+        between("control.evidence.alpha", evidence.alpha, 1e-9, 0.5)?;
+        between("control.evidence.health_alpha", evidence.health_alpha, 1e-9, 0.5)?;
+        between("control.evidence.tolerated_errors", evidence.tolerated_errors, 1.0, 10.0)?;
+        between("control.evidence.tolerated_slow", evidence.tolerated_slow, 1.0, 10.0)?;
+        between("control.evidence.error_budget", evidence.error_budget, 0.0, 1.0)?;
+        between("control.evidence.slow_budget", evidence.slow_budget, 0.0, 1.0)?;
+        between("control.evidence.least_error_margin", evidence.least_error_margin, 1e-6, 1.0)?;
+        between("control.evidence.least_slow_margin", evidence.least_slow_margin, 1e-6, 1.0)?;
+        between("control.evidence.relative_margin", evidence.relative_margin, 0.0, 10.0)?;
+        between("control.evidence.most_margin", evidence.most_margin, 1e-6, 1.0)?;
+        between("control.evidence.memory", evidence.memory, 0.0, 0.999)?;
+        between("control.shield.hard.errors", shield.hard.errors, 0.1, 100.0)?;
+        between("control.shield.hard.p99_ratio", shield.hard.p99_ratio, 1.1, 100.0)?;
+        between("control.shield.exposure.per_service", shield.exposure.per_service, 1.0, 1e9)?;
+        between("control.shield.exposure.fleet", shield.exposure.fleet, 1.0, 1e9)?;
+        if shield.max_rungs == 0 {
+            return Err(("control.shield.max_rungs", "expected at least 1, found 0".to_owned()));
+        }
+        for window in &shield.freeze {
+            let week = 7 * 24 * 60;
+            if window.from_minute >= week || window.to_minute >= week {
+                let found = format!("expected minutes of a week, 0 to {}, in {:?}", week - 1, window.name);
+                return Err(("control.shield.freeze", found));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Settings of the shield.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -96,7 +96,7 @@ impl Observatory {
     }
 
     /// Takes in a feed and closes the interval that ends at `moment.end`.
-    fn observe(&mut self, state: &State, config: &ControlConfig, feed: &Feed, moment: Moment) {
+    pub fn observe(&mut self, state: &State, config: &ControlConfig, feed: &Feed, moment: Moment) {
         let flags = state.flags.len();
         self.windows.resize_with(flags, Window::default);
         self.outlooks.resize_with(flags, Outlook::default);
@@ -301,7 +301,7 @@ fn ask(
         Ok(())
     } else {
         catch_unwind(AssertUnwindSafe(|| policy.propose(&observations, &mut proposals)))
-            .unwrap_or_else(|panic| Err(PolicyFault::Panicked(panic_text(panic.as_ref()))))
+            .unwrap_or_else(|panic| Err(PolicyFault::panicked(panic.as_ref())))
             .and_then(|()| sane(asked, &proposals))
     };
     if answer.is_err() {
@@ -323,12 +323,6 @@ fn sane(asked: &[FlagId], proposals: &[Proposal]) -> Result<(), PolicyFault> {
         Some(_) => Err(PolicyFault::Nonsense("a probability or value that is not a number".to_owned())),
         None => Ok(()),
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    crate::flag::clean_line(text.unwrap_or("no message"))
 }
 
 /// Turns a ruling into an event where it is news, and counts it where it is not.

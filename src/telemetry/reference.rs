@@ -86,18 +86,21 @@ impl Reference {
         }
         let target = SLOW_SHARE * self.latencies;
         let mut above = 0.0;
-        let mut best: Option<(f64, Slow)> = None;
         for edge in (1..BUCKET_COUNT).rev() {
+            let beyond = above;
             above += f64::from(self.counts[edge]);
-            if above > 0.0 {
-                let off = if above > target { above / target } else { target / above };
-                if best.is_some_and(|(least, _)| off >= least) {
-                    break;
-                }
-                best = Some((off, Slow { edge, ms: lower_edge_ms(edge), share: above / self.latencies }));
+            if above < target {
+                continue;
             }
+            // The edge above this one is the last with less than 1 % beyond it; the nearer of the two counts.
+            let (edge, above) = if beyond > 0.0 && target / beyond < above / target {
+                (edge + 1, beyond)
+            } else {
+                (edge, above)
+            };
+            return Some(Slow { edge, ms: lower_edge_ms(edge), share: above / self.latencies });
         }
-        best.map(|(_, slow)| slow)
+        None
     }
 
     /// As the statistics of an arm.
@@ -117,5 +120,56 @@ impl Reference {
             p50_ms: histogram.quantile_ms(0.5),
             p99_ms: histogram.quantile_ms(0.99),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        flag::FlagId,
+        telemetry::{Arm, Millis},
+    };
+
+    fn sample(latencies: &[(f64, u32)]) -> Sample {
+        let mut latency = Histogram::default();
+        for (ms, requests) in latencies {
+            latency.record(*ms, *requests);
+        }
+        Sample {
+            flag: FlagId(0),
+            arm: Arm::Control,
+            start: Millis::ZERO,
+            span: Millis::from_secs(10),
+            requests: u32::try_from(latency.total()).unwrap(),
+            errors: 0,
+            latency,
+            assumed: false,
+        }
+    }
+
+    #[test]
+    fn a_few_stragglers_far_out_do_not_move_the_threshold() {
+        let mut reference = Reference::default();
+        reference.learn(&sample(&[(50.0, 9_880), (420.0, 100), (5_000.0, 15), (40_000.0, 5)]), 0.97);
+        let slow = reference.slow().unwrap();
+        assert!((300.0..420.0).contains(&slow.ms), "{slow:?}");
+        assert!((0.011..0.013).contains(&slow.share), "{slow:?}");
+    }
+
+    #[test]
+    fn the_nearer_of_two_edges_is_taken() {
+        let mut reference = Reference::default();
+        // 0.9 % beyond 400 ms, 40 % beyond 100 ms: 400 ms it is.
+        reference.learn(&sample(&[(50.0, 6_000), (100.0, 3_910), (420.0, 90)]), 0.97);
+        let slow = reference.slow().unwrap();
+        assert!((0.008..0.01).contains(&slow.share), "{slow:?}");
+    }
+
+    #[test]
+    fn too_little_gives_no_threshold() {
+        let mut reference = Reference::default();
+        reference.learn(&sample(&[(50.0, 99)]), 0.97);
+        assert_eq!(reference.slow(), None);
     }
 }

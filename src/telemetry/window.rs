@@ -18,6 +18,9 @@ const RECENT: usize = 6;
 /// Standard errors by which a hard limit has to be exceeded, so that noise alone does not break it.
 const HARD_ERRORS: f64 = 4.0;
 
+/// More requests than this, as a share, beyond a multiple of the P99 threshold mean a P99 beyond that multiple.
+const HARD_SLOW: f64 = 0.01;
+
 /// Share of requests beyond its former P99 at which control itself is bad.
 const DEPENDENCY_SLOW: f64 = 0.10;
 
@@ -455,30 +458,24 @@ impl Window {
         }
     }
 
-    /// The worst hard limit broken by the last interval or the last six, if any. At 100 % treatment is compared with
-    /// the recorded control. `part` scales the limits: 1 for the limits themselves, less for an early warning.
+    /// The hard limit broken by the last interval or the last six, if any. At 100 % treatment is compared with the
+    /// recorded control. `part` scales the limits: 1 for the limits themselves, less for an early warning.
     #[must_use]
     pub fn breach(&self, limits: &HardLimits, live: bool, part: f64) -> Option<Breach> {
-        let last = &self.ring[(self.next_slot + RECENT - 1) % RECENT];
-        self.breach_in(&last.treatment, live.then_some(&last.control), limits, part)
-            .or_else(|| self.breach_in(&self.treatment, live.then_some(&self.control), limits, part))
+        let last = (self.next_slot + RECENT - 1) % RECENT;
+        self.breach_of(&self.ring[last..=last], limits, live, part)
+            .or_else(|| self.breach_of(&self.ring, limits, live, part))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    fn breach_in(
-        &self,
-        treatment: &Slice,
-        control: Option<&Slice>,
-        limits: &HardLimits,
-        part: f64,
-    ) -> Option<Breach> {
+    fn breach_of(&self, intervals: &[Interval], limits: &HardLimits, live: bool, part: f64) -> Option<Breach> {
         let recorded = &self.reference;
-        let (bad, n) = control
-            .map_or((recorded.errors(), recorded.requests()), |c| (c.errors as f64, c.requests as f64));
         let limit = limits.errors * part / 100.0;
-        let counted = (treatment.errors as f64, treatment.requests as f64);
-        if let Some(excess) = exceeds(counted, (bad, n), limit, limits.min_samples) {
-            return Some(Breach { metric: Metric::Errors, excess, limit, n: treatment.requests });
+        let errors = Excess::over(intervals.iter().map(|interval| {
+            let control = if live { interval.control.errors() } else { (recorded.errors(), recorded.requests()) };
+            (interval.treatment.errors(), control)
+        }));
+        if let Some(excess) = errors.beyond(limit, limits.min_samples) {
+            return Some(Breach { metric: Metric::Errors, excess, limit, n: errors.n() });
         }
         if self.warming_up {
             return None;
@@ -486,28 +483,134 @@ impl Window {
         // P99 beyond `ratio` times the threshold is the same as more than 1 % of the requests beyond that.
         let slow = self.slow?;
         let edge = super::bucket_of(slow.ms * (1.0 + (limits.p99_ratio - 1.0) * part)) + 1;
-        let control = control.map_or((recorded.at_or_above(edge), recorded.latencies()), |c| {
-            (c.latency.at_or_above(edge) as f64, c.latency.total() as f64)
-        });
-        let n = treatment.latency.total();
-        let counted = (treatment.latency.at_or_above(edge) as f64, n as f64);
-        exceeds(counted, control, 0.01, limits.min_samples).map(|excess| Breach {
-            metric: Metric::P99,
-            excess,
-            limit: 0.01,
-            n,
-        })
+        let slower = Excess::over(intervals.iter().map(|interval| {
+            let recorded = || (recorded.at_or_above(edge), recorded.latencies());
+            let control = if live { interval.control.beyond(edge) } else { recorded() };
+            (interval.treatment.beyond(edge), control)
+        }));
+        let excess = slower.beyond(HARD_SLOW, limits.min_samples)?;
+        Some(Breach { metric: Metric::P99, excess, limit: HARD_SLOW, n: slower.n() })
     }
 }
 
-/// Treatment's share minus control's where it exceeds `limit` by four standard errors of the pooled share.
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn exceeds((bad_t, n_t): (f64, f64), (bad_c, n_c): (f64, f64), limit: f64, least: u64) -> Option<f64> {
-    if n_t < least as f64 || n_c <= 0.0 {
-        return None;
+/// Bad requests and all requests of an arm.
+type Tally = (f64, f64);
+
+impl Slice {
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn errors(&self) -> Tally {
+        (self.errors as f64, self.requests as f64)
     }
-    let excess = bad_t / n_t - bad_c / n_c;
-    let pooled = (bad_t + bad_c + 0.5) / (n_t + n_c + 1.0);
-    let error = libm::sqrt(pooled * (1.0 - pooled).max(0.0) * (1.0 / n_t + 1.0 / n_c));
-    (excess > limit + HARD_ERRORS * error).then_some(excess)
+
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn beyond(&self, edge: usize) -> Tally {
+        (self.latency.at_or_above(edge) as f64, self.latency.total() as f64)
+    }
+}
+
+/// Treatment's share of bad requests minus control's, stratified by interval (Mantel and Haenszel 1959): intervals
+/// differ in level and in split, and adding them up first would blame a flag that was raised just before both arms went
+/// bad.
+#[derive(Clone, Copy, Debug, Default)]
+struct Excess {
+    weight: f64,
+    weighted: f64,
+    variance: f64,
+    treatment: f64,
+}
+
+impl Excess {
+    fn over(intervals: impl Iterator<Item = (Tally, Tally)>) -> Self {
+        let mut sum = Self::default();
+        for ((bad_t, n_t), (bad_c, n_c)) in intervals {
+            if n_t <= 0.0 || n_c <= 0.0 {
+                continue;
+            }
+            let weight = n_t * n_c / (n_t + n_c);
+            let pooled = (bad_t + bad_c + 0.5) / (n_t + n_c + 1.0);
+            sum.weight += weight;
+            sum.weighted += weight * (bad_t / n_t - bad_c / n_c);
+            sum.variance += weight * pooled * (1.0 - pooled).max(0.0);
+            sum.treatment += n_t;
+        }
+        sum
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
+    fn n(&self) -> u64 {
+        self.treatment as u64
+    }
+
+    /// The excess, where it is beyond `limit` by four standard errors and at least `least` requests say so.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn beyond(&self, limit: f64, least: u64) -> Option<f64> {
+        if self.treatment < least as f64 || self.weight <= 0.0 {
+            return None;
+        }
+        let excess = self.weighted / self.weight;
+        let error = libm::sqrt(self.variance) / self.weight;
+        (excess > limit + HARD_ERRORS * error).then_some(excess)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{flag::FlagId, telemetry::Arm};
+
+    fn sample(arm: Arm, at: u64, requests: u32, errors: u32) -> Sample {
+        let mut latency = Histogram::default();
+        latency.record(50.0, requests);
+        let span = Millis::from_secs(10);
+        Sample { flag: FlagId(0), arm, start: Millis(at * 10_000), span, requests, errors, latency, assumed: false }
+    }
+
+    fn close(window: &mut Window, config: &EvidenceConfig, at: u64, control: &Sample, treatment: &Sample) {
+        let end = Millis((at + 1) * 10_000);
+        let context = Context {
+            config,
+            end,
+            now: end,
+            stale_after: Millis::from_secs(30),
+            interval: Millis::from_secs(10),
+            ramp: 1,
+            changed_at: Millis::ZERO,
+            rollout: Rollout::from_percent(50.0).unwrap(),
+            next: Rollout::LAST_RUNG,
+        };
+        window.close(&context, Some(control), Some(treatment));
+    }
+
+    #[test]
+    fn a_flag_raised_just_before_an_outage_is_not_blamed_for_it() {
+        let (mut window, config) = (Window::default(), EvidenceConfig::default());
+        // Three quiet intervals at a small share, then an outage of both arms at a large one.
+        for at in 0..3 {
+            let (control, treatment) = (sample(Arm::Control, at, 9_000, 20), sample(Arm::Treatment, at, 1_000, 2));
+            close(&mut window, &config, at, &control, &treatment);
+        }
+        for at in 3..6 {
+            let (control, treatment) = (sample(Arm::Control, at, 100, 30), sample(Arm::Treatment, at, 9_900, 2_970));
+            close(&mut window, &config, at, &control, &treatment);
+        }
+        assert_eq!(window.breach(&HardLimits::default(), true, 1.0), None);
+    }
+
+    #[test]
+    fn a_spike_breaks_the_limit_at_once() {
+        let (mut window, config) = (Window::default(), EvidenceConfig::default());
+        let (control, treatment) = (sample(Arm::Control, 0, 900, 2), sample(Arm::Treatment, 0, 100, 40));
+        close(&mut window, &config, 0, &control, &treatment);
+        let breach = window.breach(&HardLimits::default(), true, 1.0).unwrap();
+        assert_eq!(breach.metric, Metric::Errors);
+        assert!(breach.excess > 0.3);
+    }
+
+    #[test]
+    fn few_requests_break_nothing() {
+        let (mut window, config) = (Window::default(), EvidenceConfig::default());
+        let (control, treatment) = (sample(Arm::Control, 0, 900, 2), sample(Arm::Treatment, 0, 99, 99));
+        close(&mut window, &config, 0, &control, &treatment);
+        assert_eq!(window.breach(&HardLimits::default(), true, 1.0), None);
+    }
 }
