@@ -28,7 +28,8 @@ fn main() {
 fn commits() {
     let folder = TempDir::new().expect("a folder");
     let bare = bare(&folder.path().join("bare"));
-    let mut journal = Journal::create(&folder.path().join("journal"), &SessionMeta::default()).expect("a journal");
+    let mut journal =
+        Journal::create(&folder.path().join("journal"), &SessionMeta::default()).expect("a journal");
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for seq in 1..=COMMITS as u64 {
         let text = serde_json::to_string(&entry(seq)).expect("an entry's text");
@@ -86,7 +87,16 @@ fn tick(at: u64) -> Vec<Sample> {
             }
             let requests = u32::try_from(latency.total()).expect("a small count");
             let (start, span) = (Millis(at), Millis(10_000));
-            Sample { flag: FlagId(flag), arm, start, span, requests, errors: flag % 9, latency, assumed: false }
+            Sample {
+                flag: FlagId(flag),
+                arm,
+                start,
+                span,
+                requests,
+                errors: flag % 9,
+                latency,
+                assumed: false,
+            }
         })
         .collect()
 }
