@@ -336,7 +336,7 @@ fn forge(connection: &Connection, seq: u64, prev: Vec<u8>) -> Vec<u8> {
     let json: String = connection
         .query_row("SELECT json FROM entry WHERE seq = ?1", params![seq as i64], |row| row.get(0))
         .unwrap();
-    let json = json.replace("sentence", "forged");
+    let json = json.replace("sentence ", "forged ");
     let before = knightwatch::store::Hash::from_bytes(&prev).unwrap();
     let hash = knightwatch::store::Hash::link(before, json.as_bytes()).as_bytes().to_vec();
     connection

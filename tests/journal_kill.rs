@@ -53,7 +53,7 @@ fn child(helper: &str, path: &Path, first: &str) -> Child {
         .args([helper, "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, path)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::inherit())
         .spawn()
         .unwrap()
 }
@@ -182,6 +182,7 @@ fn helper_meets_the_end_of_the_disk() {
     let seq = journal.head().seq.0;
     let refused = journal.append(None, &[entry(seq + 1)]).unwrap_err();
     assert!(matches!(refused, StoreError::Refusing { .. }), "{refused}");
+    setrlimit(Resource::Fsize, Rlimit { current: Some(0), ..unlimited }).unwrap();
     let still = journal.recover().unwrap_err();
     assert!(still.is_not_durable(), "{still}");
     assert_eq!(journal.entries(.., 1).unwrap(), [entry(seq)], "reading goes on");
@@ -198,7 +199,7 @@ fn a_failed_write_is_told_refused_from_then_on_and_recovered_from() {
     let path = folder.path().join("s");
     drop(Journal::create(&path, &SessionMeta::default()).unwrap());
     // Ignored, the signal for a file that is too large becomes a failed write.
-    let child = child("helper_meets_the_end_of_the_disk", &path, "trap '' XFSZ;");
+    let child = child("helper_meets_the_end_of_the_disk", &path, "trap '' XFSZ; exec 2>&1;");
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
