@@ -50,6 +50,7 @@ fn commits() {
 fn report(name: &str, times: &mut [Duration]) {
     times.sort_unstable();
     let at = |share: usize| times[(times.len() * share / 1_000).min(times.len() - 1)].as_secs_f64() * 1e3;
+    #[expect(clippy::cast_precision_loss, reason = "a thousand")]
     let rate = times.len() as f64 / times.iter().sum::<Duration>().as_secs_f64();
     println!("{name:24} {rate:6.0} commits/s, p50 {:.2} ms, p99 {:.2} ms", at(500), at(990));
 }

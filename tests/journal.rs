@@ -1,6 +1,8 @@
 //! The journal from outside: what is written is found again, what was tampered with is named, what is not a journal is
 //! refused and left as it is.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::{
     fs,
     io::Write as _,
@@ -332,17 +334,17 @@ fn tampering_is_named_with_its_place() {
 }
 
 /// Entry `seq` with another sentence and a hash that fits, put in the place of the old one.
-fn forge(connection: &Connection, seq: u64, prev: Vec<u8>) -> Vec<u8> {
+fn forge(connection: &Connection, seq: u64, prev: &[u8]) -> Vec<u8> {
     let json: String = connection
-        .query_row("SELECT json FROM entry WHERE seq = ?1", params![seq as i64], |row| row.get(0))
+        .query_row("SELECT json FROM entry WHERE seq = ?1", params![seq.cast_signed()], |row| row.get(0))
         .unwrap();
     let json = json.replace("sentence ", "forged ");
-    let before = knightwatch::store::Hash::from_bytes(&prev).unwrap();
+    let before = knightwatch::store::Hash::from_bytes(prev).unwrap();
     let hash = knightwatch::store::Hash::link(before, json.as_bytes()).as_bytes().to_vec();
     connection
         .execute(
             "UPDATE entry SET json = ?2, prev = ?3, hash = ?4 WHERE seq = ?1",
-            params![seq as i64, json, prev, hash],
+            params![seq.cast_signed(), json, prev, hash],
         )
         .unwrap();
     hash
@@ -360,12 +362,12 @@ fn a_forger_who_knows_the_formula_is_caught_by_the_next_link_or_the_second_head(
         export(&Journal::open_read_only(&path).unwrap(), ExportFormat::JsonLines, &mut exported).unwrap();
     let connection = Connection::open(&path).unwrap();
     let prev = hash_of(&connection, 4);
-    forge(&connection, 5, prev);
+    forge(&connection, 5, &prev);
     assert_eq!(verify(&path).unwrap().fault, Some(ChainFault::Changed { seq: Seq(5) }), "one entry");
 
     let mut prev = hash_of(&connection, 4);
     for seq in 5..=9 {
-        prev = forge(&connection, seq, prev);
+        prev = forge(&connection, seq, &prev);
     }
     let rewritten = verify(&path).unwrap();
     assert!(matches!(rewritten.fault, Some(ChainFault::Rewritten { seq: Seq(9), .. })), "{rewritten}");
@@ -489,13 +491,13 @@ proptest! {
         let path = session(&folder, 8);
         let connection = Connection::open(&path).unwrap();
         let read = format!("SELECT CAST({column} AS BLOB) FROM entry WHERE seq = ?1");
-        let bytes: Option<Vec<u8>> = connection.query_row(&read, [seq as i64], |row| row.get(0)).unwrap();
+        let bytes: Option<Vec<u8>> = connection.query_row(&read, [seq.cast_signed()], |row| row.get(0)).unwrap();
         let mut bytes = bytes.unwrap_or_else(|| b"flag-9".to_vec());
         let at = place.index(bytes.len());
         bytes[at] ^= flip;
         let kind = if matches!(column, "prev" | "hash") { "BLOB" } else { "TEXT" };
         let write = format!("UPDATE entry SET {column} = CAST(?2 AS {kind}) WHERE seq = ?1");
-        connection.execute(&write, params![seq as i64, bytes]).unwrap();
+        connection.execute(&write, params![seq.cast_signed(), bytes]).unwrap();
         drop(connection);
         let report = verify(&path).unwrap();
         prop_assert!(

@@ -1,6 +1,8 @@
 //! The journal under real faults: killed at any point, on a full disk, with writes that fail, held by another process.
 //! Each test runs this test binary again as a child that does the writing.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::{
     io::{BufRead, BufReader},
     path::Path,
@@ -203,7 +205,7 @@ fn a_failed_write_is_told_refused_from_then_on_and_recovered_from() {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
-    let acknowledged = text.lines().filter_map(|line| said(line, "acknowledged ")).last().unwrap();
+    let acknowledged = text.lines().filter_map(|line| said(line, "acknowledged ")).next_back().unwrap();
     let recovered = text.lines().find_map(|line| said(line, "recovered ")).unwrap();
     assert_eq!(recovered, acknowledged + 1);
     let report = verify(&path).unwrap();
