@@ -34,7 +34,8 @@ fn commits() {
     for seq in 1..=COMMITS as u64 {
         let text = serde_json::to_string(&entry(seq)).expect("an entry's text");
         let begun = Instant::now();
-        bare.execute("INSERT INTO entry (json) VALUES (?1)", [text]).expect("a bare commit");
+        let mut insert = bare.prepare_cached("INSERT INTO entry (json) VALUES (?1)").expect("a statement");
+        insert.execute([text]).expect("a bare commit");
         without.push(begun.elapsed());
         let (order, entry) = (OrderId(format!("order-{seq}")), entry(seq));
         let begun = Instant::now();
