@@ -11,7 +11,8 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 pub use view::{
-    Ack, ArmPoint, Change, FlagView, Link, Pace, Point, PolicyView, ProposalView, RulingView, Snapshot, Update,
+    Ack, ArmPoint, Change, FlagView, Link, Pace, Point, PolicyView, ProposalView, RulingView, Snapshot,
+    Update,
 };
 
 use crate::control::{Entry, Order, Refusal, Seq};

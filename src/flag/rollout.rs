@@ -45,7 +45,11 @@ impl Rollout {
         if !(0.0..=100.0).contains(&percent) {
             return Err(RolloutError { found: percent });
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 to 10 000, checked above")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "within 0 to 10 000, checked above"
+        )]
         let basis_points = libm::round(percent * 100.0) as u16;
         Ok(Self(basis_points))
     }
@@ -142,7 +146,11 @@ impl TryFrom<Vec<Rollout>> for Ladder {
             }
             below = *rung;
         }
-        if rungs.ends_with(&[Rollout::LAST_RUNG, Rollout::FULL]) { Ok(Self(rungs)) } else { Err(LadderError::Ends) }
+        if rungs.ends_with(&[Rollout::LAST_RUNG, Rollout::FULL]) {
+            Ok(Self(rungs))
+        } else {
+            Err(LadderError::Ends)
+        }
     }
 }
 
@@ -168,7 +176,12 @@ impl Ladder {
     /// The rung `steps` (at least 1) above `rollout`, at most 100 %.
     #[must_use]
     pub fn above(&self, rollout: Rollout, steps: usize) -> Rollout {
-        self.0.iter().copied().filter(|rung| *rung > rollout).nth(steps.saturating_sub(1)).unwrap_or(Rollout::FULL)
+        self.0
+            .iter()
+            .copied()
+            .filter(|rung| *rung > rollout)
+            .nth(steps.saturating_sub(1))
+            .unwrap_or(Rollout::FULL)
     }
 
     /// The rung below `rollout`, or 0 % when there is none.
@@ -220,6 +233,9 @@ mod tests {
     #[test]
     fn a_ladder_keeps_a_live_control_before_the_end() {
         assert_eq!(Ladder::try_from(vec![Rollout(5_000), Rollout::FULL]), Err(LadderError::Ends));
-        assert_eq!(Ladder::try_from(vec![Rollout(5_000), Rollout(100)]), Err(LadderError::NotAscending(Rollout(100))));
+        assert_eq!(
+            Ladder::try_from(vec![Rollout(5_000), Rollout(100)]),
+            Err(LadderError::NotAscending(Rollout(100)))
+        );
     }
 }

@@ -75,7 +75,12 @@ pub(super) fn hit(effect: &Effect, now: Circumstance<'_>) -> Option<Hit> {
 
 /// Adds what treatment does to `parts` (how slow which share of requests is; empty on entry, in order of the effects)
 /// and returns the share of requests that fail because of it. `ln_latency` is what treatment shares with control.
-pub(super) fn apply(effects: &[Effect], now: Circumstance<'_>, ln_latency: f64, parts: &mut Vec<Part>) -> f64 {
+pub(super) fn apply(
+    effects: &[Effect],
+    now: Circumstance<'_>,
+    ln_latency: f64,
+    parts: &mut Vec<Part>,
+) -> f64 {
     let (mut working, mut everywhere, mut plain) = (1.0, ln_latency, 1.0);
     for effect in effects {
         let Some(hit) = hit(effect, now) else { continue };
@@ -137,7 +142,12 @@ mod tests {
     use crate::{flag::FlagId, sim::scenario::Wave};
 
     fn now(percent: f64) -> Circumstance<'static> {
-        Circumstance { share: percent / 100.0, middle: Millis::from_secs(65), exposure: 1_000.0, rollouts: &[] }
+        Circumstance {
+            share: percent / 100.0,
+            middle: Millis::from_secs(65),
+            exposure: 1_000.0,
+            rollouts: &[],
+        }
     }
 
     #[test]
@@ -176,7 +186,8 @@ mod tests {
         let wave = |sawtooth, second| {
             let wave = Some(Wave { sawtooth, period: Millis::from_secs(60) });
             let effect = Effect { wave, ..Effect::default() };
-            hit(&effect, Circumstance { middle: Millis::from_secs(second), ..now(50.0) }).map(|hit| hit.intensity)
+            hit(&effect, Circumstance { middle: Millis::from_secs(second), ..now(50.0) })
+                .map(|hit| hit.intensity)
         };
         assert_eq!(wave(true, 60), None);
         assert_eq!(wave(true, 105), Some(0.75));

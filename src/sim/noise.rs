@@ -48,8 +48,9 @@ impl Stream {
     /// The stream of `name` under `seed`: it stays the same when others are added to the scenario.
     pub(super) fn new(seed: u64, name: &str) -> Self {
         // FNV-1a, then mixed: only spreads names over 64 bits.
-        let hash =
-            name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
         Self(mix(mix(seed) ^ hash))
     }
 
@@ -160,7 +161,11 @@ pub(super) fn binomial(n: u32, p: f64, u: f64) -> u32 {
 }
 
 /// The whole part of a count, 0 where it is negative.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, which is what is meant")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, which is what is meant"
+)]
 fn whole(count: f64) -> u32 {
     count as u32
 }

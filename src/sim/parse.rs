@@ -38,7 +38,9 @@ impl Scenario {
         let scenario = read(text, &mut problems);
         match (problems.into_error(file), scenario) {
             (None, Some(scenario)) => Ok(scenario),
-            (error, _) => Err(error.unwrap_or_else(|| ScenarioError { file: file.to_owned(), problems: Vec::new() })),
+            (error, _) => {
+                Err(error.unwrap_or_else(|| ScenarioError { file: file.to_owned(), problems: Vec::new() }))
+            }
         }
     }
 }
@@ -46,7 +48,10 @@ impl Scenario {
 /// Reads a scenario and notes what is wrong; `None` only when there is a problem.
 pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Scenario> {
     if text.len() > MAX_SCENARIO_BYTES {
-        problems.add(0, format!("found {} bytes, expected a scenario of at most {MAX_SCENARIO_BYTES}", text.len()));
+        problems.add(
+            0,
+            format!("found {} bytes, expected a scenario of at most {MAX_SCENARIO_BYTES}", text.len()),
+        );
         return None;
     }
     let table = parse_table(text, problems)?;
@@ -143,17 +148,27 @@ fn start(problems: P<'_, '_>, root: &mut Section<'_, '_>) -> Millis {
     };
     moment.and_then(|moment| u64::try_from(moment.as_millisecond()).ok()).map_or_else(
         || {
-            root.wrong(problems, "start", &found, "a date and time with an offset, since 1970, such as 2026-03-02T09:00:00Z");
+            root.wrong(
+                problems,
+                "start",
+                &found,
+                "a date and time with an offset, since 1970, such as 2026-03-02T09:00:00Z",
+            );
             DEFAULT
         },
         Millis,
     )
 }
 
-fn service(problems: P<'_, '_>, mut section: Section<'_, '_>, others: &[ServiceModel]) -> Option<ServiceModel> {
+fn service(
+    problems: P<'_, '_>,
+    mut section: Section<'_, '_>,
+    others: &[ServiceModel],
+) -> Option<ServiceModel> {
     let p = problems;
     let name = name(p, &mut section, "name");
-    if let Some(name) = name.as_deref().filter(|name| others.iter().any(|other| other.name.as_str() == *name)) {
+    if let Some(name) = name.as_deref().filter(|name| others.iter().any(|other| other.name.as_str() == *name))
+    {
         section.complain(p, &format!("the name {name:?} is used twice"));
     }
     let s = &mut section;
@@ -181,7 +196,10 @@ fn service(problems: P<'_, '_>, mut section: Section<'_, '_>, others: &[ServiceM
         errors: s.percent(p, "errors_percent", 0.2, 100.0),
         utilisation: s.percent(p, "utilisation_percent", 0.0, 95.0),
         variability: s.number(p, "variability", 1.0, 0.0..=100.0, ""),
-        bursts: s.table(p, "bursts", "bursts").map(|bursts_section| bursts(p, bursts_section)).unwrap_or_default(),
+        bursts: s
+            .table(p, "bursts", "bursts")
+            .map(|bursts_section| bursts(p, bursts_section))
+            .unwrap_or_default(),
     };
     section.finish(p);
     Some(model)
@@ -239,7 +257,12 @@ fn flag(p: P<'_, '_>, mut section: Section<'_, '_>, services: &[ServiceModel], f
 
     let is_single = copies == 1;
     if flags.models.len() + copies as usize > MAX_FLAGS {
-        p.add(at, format!("flag {key:?}: found more than {MAX_FLAGS} flags, copies included, expected at most that many"));
+        p.add(
+            at,
+            format!(
+                "flag {key:?}: found more than {MAX_FLAGS} flags, copies included, expected at most that many"
+            ),
+        );
         return;
     }
     for copy in 1..=copies {
@@ -255,7 +278,11 @@ fn flag(p: P<'_, '_>, mut section: Section<'_, '_>, services: &[ServiceModel], f
         let id = FlagId(u32::try_from(flags.models.len()).unwrap_or(u32::MAX));
         if let Some(start) = start {
             let at = start + Millis(stagger.0 * u64::from(copy - 1));
-            flags.cues.push(Cue { at, flag: id, operator: operator.clone().unwrap_or_else(|| OPERATOR.to_owned()) });
+            flags.cues.push(Cue {
+                at,
+                flag: id,
+                operator: operator.clone().unwrap_or_else(|| OPERATOR.to_owned()),
+            });
         }
         flags.models.push(FlagModel {
             spec: FlagSpec {
@@ -277,9 +304,15 @@ fn flag(p: P<'_, '_>, mut section: Section<'_, '_>, services: &[ServiceModel], f
 }
 
 /// One of several words; the first one where the key is not given.
-fn choice<T: Copy + Default>(p: P<'_, '_>, s: &mut Section<'_, '_>, key: &'static str, words: &[(&str, T)]) -> T {
+fn choice<T: Copy + Default>(
+    p: P<'_, '_>,
+    s: &mut Section<'_, '_>,
+    key: &'static str,
+    words: &[(&str, T)],
+) -> T {
     let Some(found) = s.get(p, key) else { return T::default() };
-    let chosen = words.iter().find(|(word, _)| found.value.as_str() == Some(word)).map(|(_, meaning)| *meaning);
+    let chosen =
+        words.iter().find(|(word, _)| found.value.as_str() == Some(word)).map(|(_, meaning)| *meaning);
     chosen.unwrap_or_else(|| {
         let expected: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
         s.wrong(p, key, &found, &expected.join(" or "));
@@ -418,7 +451,8 @@ fn interaction(p: P<'_, '_>, mut section: Section<'_, '_>, flags: &mut [FlagMode
 fn unknown_flag(p: P<'_, '_>, s: &Section<'_, '_>, found: &Found<'_, '_>, flags: &[FlagModel]) {
     let keys = flags.iter().map(|flag| flag.spec.key.as_str());
     let near = nearest(found.value.as_str().unwrap_or_default(), keys);
-    let expected = near.map_or_else(|| "the key of a flag in this file".to_owned(), |key| format!("perhaps {key:?}"));
+    let expected =
+        near.map_or_else(|| "the key of a flag in this file".to_owned(), |key| format!("perhaps {key:?}"));
     s.wrong(p, "flags", found, &expected);
 }
 
@@ -449,4 +483,21 @@ fn outage(p: P<'_, '_>, mut section: Section<'_, '_>, services: &[ServiceModel])
     };
     section.finish(p);
     outage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_lists_every_key_there_is() {
+        let readme = include_str!("../../config/scenarios/README.md");
+        let (_, rest) = readme.split_once("```toml\n").unwrap();
+        let (reference, _) = rest.split_once("```").unwrap();
+        let mut problems = Problems::new(reference);
+        let scenario = read(reference, &mut problems);
+        assert_eq!(problems.absent(), Vec::<String>::new(), "keys that the reference does not list");
+        assert_eq!(problems.into_error("README.md").map(|error| error.to_string()), None);
+        assert!(scenario.is_some());
+    }
 }

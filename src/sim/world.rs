@@ -89,7 +89,10 @@ impl World {
             conditions: vec![Condition::default(); services.len()],
             services,
             outages: scenario.outages.clone(),
-            truths: flags.iter().map(|flag| Truth { usual_requests: flag.usual_requests, ..Truth::default() }).collect(),
+            truths: flags
+                .iter()
+                .map(|flag| Truth { usual_requests: flag.usual_requests, ..Truth::default() })
+                .collect(),
             flags,
             under_way: Vec::new(),
             parts: Vec::new(),
@@ -151,7 +154,8 @@ impl World {
         let end = self.duration;
         for (flag, truth) in self.flags.iter_mut().zip(&mut self.truths) {
             let service = flag.model.service;
-            let (Some(condition), Some(service)) = (self.conditions.get(service), self.services.get(service)) else {
+            let (Some(condition), Some(service)) = (self.conditions.get(service), self.services.get(service))
+            else {
                 continue;
             };
             let rollout = rollouts.get(flag.id.index()).copied().unwrap_or_default();
@@ -171,7 +175,8 @@ impl World {
                 flag.wire.send(&flag.model.wire, flag.stream, at, samples, feed, &mut self.under_way);
             }
         }
-        feed.samples.extend(self.under_way.extract_if(.., |(due, _)| *due <= at.step).map(|(_, sample)| sample));
+        feed.samples
+            .extend(self.under_way.extract_if(.., |(due, _)| *due <= at.step).map(|(_, sample)| sample));
         self.step += 1;
     }
 }
@@ -181,7 +186,9 @@ impl Flag {
         let potentials = model
             .effects
             .iter()
-            .map(|effect| service.map(|service| effect::potential(effect, &service.shape, 1.0)).unwrap_or_default())
+            .map(|effect| {
+                service.map(|service| effect::potential(effect, &service.shape, 1.0)).unwrap_or_default()
+            })
             .collect();
         Self {
             id,
@@ -291,7 +298,8 @@ impl Flag {
 
     /// Draws what telemetry counts in one arm.
     fn sample(&self, arm: Arm, truth: &ArmTruth, step: u64, start: Millis, span: Millis) -> Sample {
-        let mut draws = self.stream.at(if arm == Arm::Control { Purpose::Control } else { Purpose::Treatment }, step);
+        let mut draws =
+            self.stream.at(if arm == Arm::Control { Purpose::Control } else { Purpose::Treatment }, step);
         // The first draw, so that errors do not depend on how many buckets there are.
         let failing = draws.uniform();
         let mut counts = [0; BUCKET_COUNT];
