@@ -62,10 +62,7 @@ pub(super) fn hit(effect: &Effect, now: Circumstance<'_>) -> Option<Hit> {
     let wave = effect.wave.map_or(1.0, |wave| {
         let period = wave.period.0.max(1);
         let phase = millis(Millis((now.middle - effect.from).0 % period)) / millis(Millis(period));
-        match wave.sawtooth {
-            true => phase,
-            false => f64::from(u8::from(phase < 0.5)),
-        }
+        if wave.sawtooth { phase } else { f64::from(u8::from(phase < 0.5)) }
     });
     // Buckets below the rollout are on: of those, the share that lies in the segment.
     let segment = effect.segment.map_or(1.0, |(from, to)| (now.share.min(to) - from).max(0.0) / now.share);
@@ -85,10 +82,10 @@ pub(super) fn apply(
     for effect in effects {
         let Some(hit) = hit(effect, now) else { continue };
         working *= 1.0 - hit.share * effect.errors * hit.intensity;
-        if effect.latency == 1.0 {
+        let ln_factor = ln_factor(effect.latency) * hit.intensity;
+        if ln_factor == 0.0 {
             continue;
         }
-        let ln_factor = ln_factor(effect.latency) * hit.intensity;
         if hit.share >= 1.0 {
             everywhere += ln_factor;
         } else {
@@ -119,13 +116,13 @@ pub(super) struct Potential {
 /// Works out an effect's potential; `other` is the share of users who have its partner flag on.
 pub(super) fn potential(effect: &Effect, shape: &Shape, other: f64) -> Potential {
     let segment = effect.segment.map_or(1.0, |(from, to)| to - from);
-    let share = (effect.share * segment * other).clamp(0.0, 1.0);
-    let slow = Part { share, ln_factor: ln_factor(effect.latency) };
-    let plain = Part { share: 1.0 - share, ln_factor: 0.0 };
+    let hits = (effect.share * segment * other).clamp(0.0, 1.0);
+    let slow = Part { share: hits, ln_factor: ln_factor(effect.latency) };
+    let plain = Part { share: 1.0 - hits, ln_factor: 0.0 };
     let slower = effect.latency > 1.0
-        && share > 0.0
+        && hits > 0.0
         && shape.p99_ms(&[plain, slow]) / shape.p99_ms(&[Part { share: 1.0, ln_factor: 0.0 }]) >= HARMFUL_P99;
-    let errors = share * effect.errors;
+    let errors = hits * effect.errors;
     Potential { errors, harmful: errors >= HARMFUL_ERRORS || slower }
 }
 

@@ -10,6 +10,7 @@ use super::{
     scenario::{
         Bursts, Cue, Effect, FlagModel, LatencyModel, Outage, Scenario, ServiceModel, Wave, WireModel,
     },
+    service::ln_factor,
 };
 use crate::{
     flag::{FlagId, FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName, clean, clean_line},
@@ -66,7 +67,8 @@ pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Scenario> 
 
     let mut services: Vec<ServiceModel> = Vec::new();
     for section in root.tables(problems, "service", "service") {
-        services.extend(service(problems, section, &services));
+        let service = service(problems, section, &services);
+        services.push(service);
     }
     let mut flags = Flags::default();
     for section in root.tables(problems, "flag", "flag") {
@@ -123,7 +125,7 @@ fn story(text: &str) -> String {
 }
 
 /// A name that has to be there, of the same characters as a flag key.
-fn name<'a>(problems: P<'_, '_>, section: &mut Section<'a, '_>, key: &'static str) -> Option<String> {
+fn name(problems: P<'_, '_>, section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
     let (text, at) = section.needed_text(problems, key)?;
     match text.parse::<FlagKey>() {
         Ok(_) => {
@@ -160,11 +162,7 @@ fn start(problems: P<'_, '_>, root: &mut Section<'_, '_>) -> Millis {
     )
 }
 
-fn service(
-    problems: P<'_, '_>,
-    mut section: Section<'_, '_>,
-    others: &[ServiceModel],
-) -> Option<ServiceModel> {
+fn service(problems: P<'_, '_>, mut section: Section<'_, '_>, others: &[ServiceModel]) -> ServiceModel {
     let p = problems;
     let name = name(p, &mut section, "name");
     if let Some(name) = name.as_deref().filter(|name| others.iter().any(|other| other.name.as_str() == *name))
@@ -202,7 +200,7 @@ fn service(
             .unwrap_or_default(),
     };
     section.finish(p);
-    Some(model)
+    model
 }
 
 fn bursts(p: P<'_, '_>, mut s: Section<'_, '_>) -> Bursts {
@@ -344,7 +342,7 @@ fn effect(p: P<'_, '_>, mut section: Section<'_, '_>) -> Effect {
     let s = &mut section;
     let errors = s.percent(p, "errors_percent", 0.0, 100.0);
     let latency = s.number(p, "latency", 1.0, 0.01..=100.0, " times");
-    if errors == 0.0 && latency == 1.0 {
+    if errors == 0.0 && ln_factor(latency) == 0.0 {
         s.complain(p, "it does nothing; give errors_percent or latency");
     }
     let from = s.span(p, "from", Millis::ZERO..=WEEK).unwrap_or(Millis::ZERO);
@@ -436,7 +434,7 @@ fn interaction(p: P<'_, '_>, mut section: Section<'_, '_>, flags: &mut [FlagMode
     }
     let errors = s.percent(p, "errors_percent", 0.0, 100.0);
     let latency = s.number(p, "latency", 1.0, 0.01..=100.0, " times");
-    if errors == 0.0 && latency == 1.0 {
+    if errors == 0.0 && ln_factor(latency) == 0.0 {
         s.complain(p, "it does nothing; give errors_percent or latency");
     }
     section.finish(p);

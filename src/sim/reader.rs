@@ -133,14 +133,12 @@ impl<'a, 't> Section<'a, 't> {
         unit: &str,
     ) -> f64 {
         let Some(found) = self.get(problems, key) else { return default };
-        match number(found.value).filter(|number| range.contains(number)) {
-            Some(number) => number,
-            None => {
-                let expected = format!("a number from {} to {}{unit}", range.start(), range.end());
-                self.wrong(problems, key, &found, &expected);
-                default
-            }
+        if let Some(number) = number(found.value).filter(|number| range.contains(number)) {
+            return number;
         }
+        let expected = format!("a number from {} to {}{unit}", range.start(), range.end());
+        self.wrong(problems, key, &found, &expected);
+        default
     }
 
     /// A share, written in percent up to `most` %, as a fraction. The default is in percent too.
@@ -255,16 +253,11 @@ impl<'a, 't> Section<'a, 't> {
         kind: &'static str,
     ) -> Option<Section<'a, 't>> {
         let found = self.get(problems, key)?;
-        match found.value.as_table() {
-            Some(table) => Some(Section {
-                title: format!("{}: {key}", self.title),
-                ..Section::new(kind, table, found.at)
-            }),
-            None => {
-                self.wrong(problems, key, &found, "a table");
-                None
-            }
-        }
+        let Some(table) = found.value.as_table() else {
+            self.wrong(problems, key, &found, "a table");
+            return None;
+        };
+        Some(Section { title: format!("{}: {key}", self.title), ..Section::new(kind, table, found.at) })
     }
 
     /// All tables of an array of tables.

@@ -28,7 +28,7 @@ impl Wire {
         model: &WireModel,
         stream: Stream,
         at: Moment,
-        samples: [Option<Sample>; 2],
+        samples: &[Option<Sample>; 2],
         feed: &mut Feed,
         under_way: &mut Vec<UnderWay>,
     ) {
@@ -38,7 +38,7 @@ impl Wire {
             });
         let is_frozen = model.frozen_from.is_some_and(|from| from <= at.middle);
         let purposes = [Purpose::ControlWire, Purpose::TreatmentWire];
-        for ((sample, last), purpose) in samples.into_iter().zip(&mut self.last).zip(purposes) {
+        for ((sample, last), purpose) in samples.iter().copied().zip(&mut self.last).zip(purposes) {
             let sample = if is_frozen {
                 // The numbers stand still, the times go on.
                 sample.zip(*last).map(|(now, last)| Sample { start: now.start, span: now.span, ..last })
@@ -148,7 +148,7 @@ mod tests {
                 model,
                 stream,
                 at,
-                [sample(Arm::Control), sample(Arm::Treatment)],
+                &[sample(Arm::Control), sample(Arm::Treatment)],
                 &mut feed,
                 &mut under_way,
             );

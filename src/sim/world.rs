@@ -172,7 +172,7 @@ impl World {
             if flag.is_wire_clean {
                 feed.samples.extend(samples.into_iter().flatten());
             } else {
-                flag.wire.send(&flag.model.wire, flag.stream, at, samples, feed, &mut self.under_way);
+                flag.wire.send(&flag.model.wire, flag.stream, at, &samples, feed, &mut self.under_way);
             }
         }
         feed.samples
