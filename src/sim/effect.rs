@@ -126,11 +126,10 @@ pub(super) fn potential(effect: &Effect, shape: &Shape, other: f64) -> Potential
     Potential { errors, harmful: errors >= HARMFUL_ERRORS || slower }
 }
 
-/// Whether an effect can still be in force at 100 %, between `middle` and `end`, with `more` treatment requests to come.
-pub(super) fn still_to_come(effect: &Effect, now: Circumstance<'_>, end: Millis, more: f64) -> bool {
-    effect.from < end
-        && effect.until.is_none_or(|until| until > now.middle)
-        && effect.after_requests <= now.exposure + more
+/// Whether an effect is in force at 100 %, or will be at some time between `middle` and `end` or with more traffic. How
+/// much traffic is left does not matter: what lies in wait beyond the scenario's end is harm all the same.
+pub(super) fn still_to_come(effect: &Effect, middle: Millis, end: Millis) -> bool {
+    effect.from < end && effect.until.is_none_or(|until| until > middle)
 }
 
 #[cfg(test)]

@@ -74,10 +74,9 @@ impl Service {
 
     /// Goes on by one interval. `outages` are those of this service.
     pub(super) fn step<'a>(&mut self, at: Moment, outages: impl Iterator<Item = &'a Outage>) -> Condition {
-        let traffic =
+        let mut traffic =
             self.daily(at) * libm::exp(self.traffic.step(&mut self.stream.at(Purpose::Traffic, at.step)));
-        let mut ln_latency =
-            self.shock.step(&mut self.stream.at(Purpose::Shock, at.step)) + self.queueing(traffic);
+        let mut ln_latency = self.shock.step(&mut self.stream.at(Purpose::Shock, at.step));
         let mut working = 1.0 - self.model.errors;
         self.burst(at);
         if self.bursting {
@@ -87,7 +86,9 @@ impl Service {
         for outage in outages.filter(|outage| outage.from <= at.middle && at.middle < outage.until) {
             ln_latency += ln_factor(outage.latency);
             working *= 1.0 - outage.errors;
+            traffic *= outage.traffic;
         }
+        ln_latency += self.queueing(traffic);
         Condition { traffic, ln_latency, errors: 1.0 - working }
     }
 

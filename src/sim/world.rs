@@ -162,7 +162,7 @@ impl World {
             flag.turn(rollout, at.step);
             let now = Circumstance { share: rollout.share(), middle, exposure: flag.exposure, rollouts };
             let arms = flag.truth(now, at, condition, &service.shape, &mut self.parts, truth);
-            flag.judge(now, at.interval, end, &service.shape, self.cost_per_bad_request, truth);
+            flag.judge(now, end, &service.shape, self.cost_per_bad_request, truth);
             flag.exposure += truth.requests * now.share;
             let [control, treatment] = arms;
             let samples = [
@@ -264,15 +264,7 @@ impl Flag {
     }
 
     /// Fills in what `truth` says of harm and cost.
-    fn judge(
-        &self,
-        now: Circumstance<'_>,
-        interval: Millis,
-        end: Millis,
-        shape: &Shape,
-        price: f64,
-        truth: &mut Truth,
-    ) {
+    fn judge(&self, now: Circumstance<'_>, end: Millis, shape: &Shape, price: f64, truth: &mut Truth) {
         let excess = (truth.error_rate_treatment - truth.error_rate_control).max(0.0);
         truth.bad_requests = truth.requests * now.share * excess;
         truth.total_bad_requests += truth.bad_requests;
@@ -280,9 +272,8 @@ impl Flag {
         truth.total_cost += truth.cost;
         truth.harmful = false;
         let mut working = 1.0;
-        let more = millis(end - now.middle) / millis(interval) * self.usual_requests;
         for (effect, potential) in self.model.effects.iter().zip(&self.potentials) {
-            if !effect::still_to_come(effect, now, end, more) {
+            if !effect::still_to_come(effect, now.middle, end) {
                 continue;
             }
             // With a partner the harm depends on where that one is now.
