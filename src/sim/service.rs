@@ -144,6 +144,7 @@ pub(super) fn millis(span: Millis) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the values are exact")]
 mod tests {
     use super::*;
     use crate::sim::Scenario;

@@ -142,6 +142,7 @@ fn survival(model: &LatencyModel, ln_ms: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the values are exact")]
 mod tests {
     use super::*;
     use crate::telemetry::lower_edge_ms;

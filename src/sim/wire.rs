@@ -114,6 +114,7 @@ fn garbage(sample: &Sample, kind: f64) -> Reading {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "counts here are small")]
 mod tests {
     use super::*;
     use crate::{
