@@ -125,6 +125,9 @@ pub fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
+            if failure.text.is_empty() {
+                return ExitCode::from(failure.status);
+            }
             let lines: Vec<String> =
                 failure.text.lines().map(|line| crate::flag::clean(line).into_owned()).collect();
             eprintln!("knightwatch: {}", lines.join("\n"));
@@ -140,9 +143,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
         Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
         Some(Verb::Watch(args)) => watch::run(&args, &config),
-        Some(Verb::Status(args)) => status::run(&args),
+        Some(Verb::Status(args)) => status::run(&args, &config),
         Some(Verb::Replay(args)) => replay::run(&args, &config),
-        Some(Verb::Audit(args)) => audit::run(&args),
+        Some(Verb::Audit(args)) => audit::run(&args, &config),
         Some(Verb::Scenarios { name }) => scene::list(name.as_deref()),
         Some(Verb::Config { check }) => scene::configuration(&config, check),
         Some(Verb::Picture(args)) => picture::run(&args, &config),

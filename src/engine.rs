@@ -4,6 +4,7 @@
 //! around it, in real or virtual time. What is acknowledged is on disk first; kill-all acts even when the disk does
 //! not. Knows nothing of screens or the network: an [`Observer`] is told what happened.
 
+mod clock;
 mod core;
 mod guarded;
 mod log;
@@ -11,6 +12,7 @@ mod run;
 mod source;
 
 pub use self::{
+    clock::wall_clock,
     core::{Ack, Engine, EngineError, OrderError, Setup},
     guarded::Guarded,
     log::Log,

@@ -3,4 +3,6 @@
 //! Recorded telemetry is read from files and played back as if it arrived now. Knows nothing of the engine, the
 //! screens or the server that stand above it.
 
-pub mod recording;
+mod recording;
+
+pub use recording::{Playback, Recording, RecordingError, RecordingOptions, Row};

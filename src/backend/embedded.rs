@@ -18,7 +18,7 @@ use crate::{
     control::{AlarmKind, Entry, FlagState, Order, Outlook, Seq},
     engine::{self, Engine, Handle, Observer},
     flag::FlagSpec,
-    telemetry::{ArmStats, Window},
+    telemetry::{ArmStats, Millis, Window},
 };
 
 /// Points kept of each flag: what a sparkline and the charts show.
@@ -39,6 +39,8 @@ pub struct EmbeddedOptions {
     pub about: String,
     /// Whether controller time is simulated.
     pub simulated: bool,
+    /// Controller time to live through at once, before anything is shown.
+    pub ahead: Millis,
 }
 
 /// An engine inside. Dropping it ends the engine.
@@ -60,16 +62,22 @@ impl Embedded {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(engine: Engine, options: EmbeddedOptions) -> std::io::Result<Self> {
+    pub fn start(mut engine: Engine, options: EmbeddedOptions) -> std::io::Result<Self> {
         let subscribers = Subscribers::default();
         let pace = options.pace;
-        let views = Views {
+        let until = engine.now() + options.ahead;
+        let mut views = Views {
             options,
             specs: Vec::new(),
             history: Vec::new(),
             entries: VecDeque::new(),
             subscribers: Arc::clone(&subscribers),
         };
+        views.remember(&engine, &[], false);
+        while engine.now() < until && !engine.done() {
+            let news = engine.step();
+            views.remember(&engine, &news, true);
+        }
         let (handle, _) = engine::run(engine, pace, Box::new(views))?;
         Ok(Self { handle, subscribers })
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::{
     control::Entry,
     flag::{FlagId, Rollout},
-    integrations::Playback,
+    integrations::recording::Playback,
     sim,
     telemetry::{Feed, Millis, Sample},
 };

@@ -84,7 +84,7 @@ struct RecordedFlag {
 /// A recorded series with the flags that are rolled out against it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recording {
-    /// What it is, in a few words.
+    /// What it is, in a few words, with `(semi-real)`: shown wherever results on it are.
     pub title: String,
     /// File, source and licence, where known.
     pub origin: String,

@@ -63,7 +63,7 @@ pub(super) fn load(path: &Path, options: &RecordingOptions) -> Result<Recording,
     let notes = notes(&raw, &flags);
     let Raw { title, source, service, probabilities, series, assumed_requests, .. } = raw;
     Ok(Recording {
-        title,
+        title: format!("{title} (semi-real)"),
         origin: format!("{} ({source})", clean_line(&path.to_string_lossy())),
         service,
         interval: series.interval,

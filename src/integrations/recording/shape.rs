@@ -180,3 +180,76 @@ pub(super) fn binomial(n: u32, p: f64, random: &mut impl Rng) -> u32 {
     }
     n
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand_pcg::Pcg64;
+
+    use super::*;
+
+    #[test]
+    fn normal_scores_are_those_of_the_tables() {
+        assert!(normal_score(0.5).abs() < 1e-9);
+        assert!((normal_score(0.99) - 2.326_347_874).abs() < 1e-8);
+        assert!((normal_score(0.05) + 1.644_853_627).abs() < 1e-8);
+    }
+
+    #[test]
+    fn log_normal_data_are_met_exactly_in_every_bucket() {
+        let quantiles = spread_average(50.0);
+        let shape = Shape::new(&ASSUMED_PROBABILITIES.map(normal_score), &quantiles).unwrap();
+        let median = quantiles[0];
+        for (index, share) in shape.shares.iter().enumerate().take(BUCKET_COUNT - 1) {
+            let below = |edge: usize| {
+                if edge == 0 {
+                    0.0
+                } else {
+                    normal_share(libm::log(lower_edge_ms(edge) / median) / ASSUMED_SIGMA)
+                }
+            };
+            assert!((share - (below(index + 1) - below(index))).abs() < 1e-6, "bucket {index}: {share}");
+        }
+    }
+
+    #[test]
+    fn a_tail_ends() {
+        // P95 and P99 far apart: without an end the slowest of a billion would take days.
+        let shape = Shape::new(&[0.95, 0.99].map(normal_score), &[10.0, 100.0]).unwrap();
+        let slowest = shape.shares.iter().rposition(|share| *share > 0.0).unwrap();
+        assert!(lower_edge_ms(slowest) <= 100.0 * TAIL_LIMIT);
+    }
+
+    #[test]
+    fn equal_quantiles_are_a_jump() {
+        let shape = Shape::new(&[0.5, 0.9, 0.99].map(normal_score), &[20.0, 20.0, 20.0]).unwrap();
+        let drawn = shape.draw(1_000, &mut Pcg64::seed_from_u64(1));
+        assert_eq!(drawn.counts()[crate::telemetry::bucket_of(20.0)], 1_000);
+    }
+
+    proptest! {
+        #[test]
+        fn all_requests_are_drawn_whatever_the_quantiles(
+            mut quantiles in prop::collection::vec(0.0_f64..1e7, 1..5),
+            requests in 0_u32..5_000,
+            seed in any::<u64>(),
+        ) {
+            quantiles.sort_by(f64::total_cmp);
+            let shape = Shape::new(&ASSUMED_PROBABILITIES.map(normal_score), &quantiles).unwrap();
+            prop_assert!((shape.shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+            let drawn = shape.draw(requests, &mut Pcg64::seed_from_u64(seed));
+            prop_assert_eq!(drawn.total(), u64::from(requests));
+        }
+
+        /// Both ways of drawing, exact and approximate: the mean of 400 draws lies within six standard errors.
+        #[test]
+        fn binomial_draws_have_their_mean(n in 1_u32..20_000, p in 0.0_f64..=1.0, seed in any::<u64>()) {
+            let mut random = Pcg64::seed_from_u64(seed);
+            let sum: f64 = (0..400).map(|_| f64::from(binomial(n, p, &mut random))).sum();
+            let (mean, variance) = (f64::from(n) * p, f64::from(n) * p * (1.0 - p));
+            let error = libm::sqrt(variance / 400.0);
+            prop_assert!((sum / 400.0 - mean).abs() <= 6.0 * error + 0.05, "{} for {mean}", sum / 400.0);
+        }
+    }
+}
