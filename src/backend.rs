@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use view::{
-    Ack, ArmPoint, Change, FlagView, Link, OrderError, Pace, Point, PolicyView, ProposalView, RulingView, Snapshot,
-    Update,
+    Ack, ArmPoint, Change, FlagView, Link, OrderError, Pace, Point, PolicyView, ProposalView, RulingView,
+    Snapshot, Update,
 };
 
 use crate::control::{Entry, Order, Seq};

@@ -169,12 +169,7 @@ impl Config {
         })?;
         config.check().map_err(|(key, problem)| {
             let (line, column) = place_of_key(text, key);
-            ConfigError::Wrong {
-                file: file.to_owned(),
-                line,
-                column,
-                text: format!("{key}: {problem}"),
-            }
+            ConfigError::Wrong { file: file.to_owned(), line, column, text: format!("{key}: {problem}") }
         })?;
         Ok(config)
     }
@@ -272,7 +267,9 @@ mod tests {
     fn mistakes_are_named_with_their_place() {
         assert!(wrong("environment = \"x\"\nspeed = 3\n").starts_with("my.toml:2:1: unknown field `speed`"));
         assert!(wrong("[control.shield]\ndwell = \"soon\"\n").starts_with("my.toml:2:9: "));
-        assert!(wrong("[control.evidence]\nalpha = 1.5\n").starts_with("my.toml:2:1: control.evidence.alpha"));
+        assert!(
+            wrong("[control.evidence]\nalpha = 1.5\n").starts_with("my.toml:2:1: control.evidence.alpha")
+        );
         assert!(wrong("[screen]\n\nfps = 90\n").starts_with("my.toml:3:1: fps: expected 1 to 30"));
         assert!(wrong("[control.evidence]\nalpha = nan\n").contains("control.evidence.alpha"));
         assert!(wrong("environment = \"x").starts_with("my.toml:1:"));

@@ -103,12 +103,8 @@ fn after_kill_all_nothing_is_raised_until_rearmed_and_rearming_moves_nothing() {
     for index in 0..3 {
         assert!(fleet.order(Command::Start { flag: key(index) }).is_err());
         assert!(fleet.order(Command::Promote { flag: key(index) }).is_err());
-        let set = Command::Set {
-            flag: key(index),
-            rollout: Rollout::FULL,
-            expires_in: None,
-            guard_off: false,
-        };
+        let set =
+            Command::Set { flag: key(index), rollout: Rollout::FULL, expires_in: None, guard_off: false };
         assert!(fleet.order(set).is_err());
     }
     fleet.run(&mut Greedy, 60);
@@ -188,9 +184,8 @@ fn a_persons_override_keeps_the_agent_off_until_it_expires() {
     assert_eq!(again, fleet.state);
     for _ in 0..59 {
         let entries = fleet.tick(&mut Greedy);
-        let acted = entries
-            .iter()
-            .any(|entry| entry.actor == Actor::Agent && entry.event.flag() == Some(FlagId(0)));
+        let acted =
+            entries.iter().any(|entry| entry.actor == Actor::Agent && entry.event.flag() == Some(FlagId(0)));
         assert!(!acted, "{entries:?}");
         assert_eq!(fleet.rollout(0).percent(), 30.0);
     }
@@ -239,7 +234,10 @@ fn a_broken_policy_means_hold_and_an_alarm_and_the_shield_still_rolls_back() {
         let alarm = fleet.state.alarm(&AlarmKind::PolicyFault).cloned();
         assert!(alarm.is_some_and(|alarm| alarm.text.contains("holds everywhere")), "{broken:?}");
         fleet.run(&mut Greedy, 1);
-        assert!(fleet.state.alarm(&AlarmKind::PolicyFault).is_none(), "{broken:?}: over when it answers again");
+        assert!(
+            fleet.state.alarm(&AlarmKind::PolicyFault).is_none(),
+            "{broken:?}: over when it answers again"
+        );
     }
 }
 
@@ -400,7 +398,11 @@ fn storm(seed: u64) {
         for entry in raises(&entries) {
             assert!(before.latch.is_none(), "seed {seed}: raised under the latch");
             let id = entry.event.flag().unwrap();
-            assert_eq!(fresh.get(&id), Some(&2), "seed {seed} step {step}: raised without both arms' telemetry");
+            assert_eq!(
+                fresh.get(&id),
+                Some(&2),
+                "seed {seed} step {step}: raised without both arms' telemetry"
+            );
             assert!(before.flags[id.index()].held(fleet.now).is_none(), "seed {seed}: raised under a hold");
         }
         if before.latch.is_some() {

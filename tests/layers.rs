@@ -101,7 +101,12 @@ fn a_layer_uses_only_those_above_it() {
     for (name, text) in &found {
         let Some(layer) = layer_of(name) else { continue };
         for below in used(without_tests(text)) {
-            assert!(below <= layer, "src/{name} ({}) uses {}, a layer below it", LAYERS[layer], LAYERS[below]);
+            assert!(
+                below <= layer,
+                "src/{name} ({}) uses {}, a layer below it",
+                LAYERS[layer],
+                LAYERS[below]
+            );
         }
     }
 }

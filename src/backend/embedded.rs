@@ -141,8 +141,7 @@ impl Observer for Views {
                 let snapshot = snapshot.get_or_insert_with(|| Arc::new(self.snapshot(engine, pace)));
                 Update::Snapshot(Arc::clone(snapshot))
             } else {
-                let change =
-                    change.get_or_insert_with(|| Arc::new(self.change(engine, pace, news, ticked)));
+                let change = change.get_or_insert_with(|| Arc::new(self.change(engine, pace, news, ticked)));
                 Update::Change(Arc::clone(change))
             };
             subscriber.behind = matches!(subscriber.queue.try_send(update), Err(TrySendError::Full(_)));

@@ -63,7 +63,8 @@ pub(super) fn run(scene: &scene::SceneArgs, screen: &ScreenArgs, config: &Config
     let pace = Pace::times(screen.speed).map_err(Failure::input)?;
     let engine = scene::engine(scene, config)?;
     let policy = PolicyName::from(scene.policy);
-    let options = EmbeddedOptions { pace, about: policy.about().to_owned(), simulated: true, ahead: Millis::ZERO };
+    let options =
+        EmbeddedOptions { pace, about: policy.about().to_owned(), simulated: true, ahead: Millis::ZERO };
     show(engine, options, screen, config, true)
 }
 
@@ -155,7 +156,8 @@ fn palette(wanted: config::Palette) -> Palette {
 
 /// What the first of the three variables that is set says, as the C library reads them.
 fn locale_is_utf8() -> bool {
-    let set = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env::var(name).ok().filter(|v| !v.is_empty()));
+    let set =
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env::var(name).ok().filter(|v| !v.is_empty()));
     set.is_some_and(|locale| {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")

@@ -42,16 +42,20 @@ pub(super) struct Args {
 fn size(text: &str) -> Result<(u16, u16), String> {
     let expected = || format!("expected COLUMNSxROWS within 1x1 to 500x200, found {text:?}");
     let (columns, rows) = text.split_once('x').ok_or_else(expected)?;
-    let (columns, rows): (u16, u16) =
-        columns.parse().ok().zip(rows.parse().ok()).ok_or_else(expected)?;
-    if (1..=500).contains(&columns) && (1..=200).contains(&rows) { Ok((columns, rows)) } else { Err(expected()) }
+    let (columns, rows): (u16, u16) = columns.parse().ok().zip(rows.parse().ok()).ok_or_else(expected)?;
+    if (1..=500).contains(&columns) && (1..=200).contains(&rows) {
+        Ok((columns, rows))
+    } else {
+        Err(expected())
+    }
 }
 
 /// Keys that are not a character of their own.
 const ENTER: char = '>';
 
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
-    let session = std::env::temp_dir().join(format!("knightwatch-picture-{}.knightwatch", std::process::id()));
+    let session =
+        std::env::temp_dir().join(format!("knightwatch-picture-{}.knightwatch", std::process::id()));
     let scene = scene::SceneArgs {
         scenario: args.scenario.clone(),
         seed: args.seed,
@@ -63,7 +67,8 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         // A file that is left in the folder for temporary files harms nobody.
         let _ = fs::remove_file(session.with_extension(ending));
     }
-    fs::write(&args.out, drawn?).map_err(|error| Failure::refused(format!("{}: {error}", args.out.display())))?;
+    fs::write(&args.out, drawn?)
+        .map_err(|error| Failure::refused(format!("{}: {error}", args.out.display())))?;
     print::DONE
 }
 

@@ -61,8 +61,13 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     if !args.text {
         crate::tui::check().map_err(Failure::input)?;
     }
-    let (engine, options) = if is_session(&args.file)? { session(args, config)? } else { telemetry(args, config)? };
-    if args.text { in_lines(engine) } else { control_room::show(engine, options, &args.screen, config, false) }
+    let (engine, options) =
+        if is_session(&args.file)? { session(args, config)? } else { telemetry(args, config)? };
+    if args.text {
+        in_lines(engine)
+    } else {
+        control_room::show(engine, options, &args.screen, config, false)
+    }
 }
 
 fn is_session(path: &Path) -> Result<bool, Failure> {
@@ -135,13 +140,14 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         specs: recording.specs(),
         cues: cues.collect(),
         log: Box::new(log),
-        policy: Box::new(
-            Guarded::new(policy.build(args.seed), POLICY_DEADLINE).map_err(Failure::refused)?,
-        ),
+        policy: Box::new(Guarded::new(policy.build(args.seed), POLICY_DEADLINE).map_err(Failure::refused)?),
         source: Box::new(Playback::new(recording, args.seed)),
     };
     let engine = Engine::begin(setup).map_err(Failure::refused)?;
-    Ok((engine, EmbeddedOptions { pace, about: policy.about().to_owned(), simulated: true, ahead: Millis::ZERO }))
+    Ok((
+        engine,
+        EmbeddedOptions { pace, about: policy.about().to_owned(), simulated: true, ahead: Millis::ZERO },
+    ))
 }
 
 /// The settings with every time stretched as the interval is: six intervals of dwell stay six intervals.

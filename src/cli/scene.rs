@@ -81,11 +81,7 @@ pub(super) fn control(config: &Config, interval: Millis) -> ControlConfig {
 }
 
 /// A session's name among files, and where it is: the one named, or a new one in the state folder.
-pub(super) fn session_file(
-    config: &Config,
-    named: Option<&PathBuf>,
-    name: &str,
-) -> Result<PathBuf, Failure> {
+pub(super) fn session_file(config: &Config, named: Option<&PathBuf>, name: &str) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         return Ok(path.clone());
     }
@@ -177,7 +173,8 @@ pub(super) fn list(name: Option<&str>) -> Outcome {
     match name {
         Some(name) => {
             let text = Scenario::builtin(name);
-            let text = text.ok_or_else(|| Failure::input(format!("there is no built-in scenario {name:?}")))?;
+            let text =
+                text.ok_or_else(|| Failure::input(format!("there is no built-in scenario {name:?}")))?;
             print::raw(text)?;
         }
         None => {

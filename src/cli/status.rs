@@ -92,7 +92,11 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
             })
             .collect(),
     };
-    if args.json { print::json(&report)? } else { show(&report)? }
+    if args.json {
+        print::json(&report)?
+    } else {
+        show(&report)?
+    }
     print::DONE
 }
 

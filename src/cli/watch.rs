@@ -104,7 +104,8 @@ fn shown(args: &Args, entry: &Entry) -> bool {
         None => true,
         // What concerns the whole fleet concerns each flag.
         Some(key) => {
-            entry.flag.as_ref() == Some(key) || matches!(entry.event, Event::KilledAll { .. } | Event::Rearmed)
+            entry.flag.as_ref() == Some(key)
+                || matches!(entry.event, Event::KilledAll { .. } | Event::Rearmed)
         }
     }
 }
@@ -115,13 +116,15 @@ fn show(args: &Args, entry: &Entry) -> Result<(), Failure> {
 
 /// Whether nothing moves any more: every flag that was started has come to an end, and there was one.
 fn settled(args: &Args, state: &State) -> bool {
-    let mut watched = state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
+    let mut watched =
+        state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
     let all_settled = watched.clone().all(|flag| flag.phase.is_settled() && flag.ramp > 0);
     all_settled && watched.next().is_some()
 }
 
 fn verdict(args: &Args, state: &State) -> Outcome {
-    let watched = state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
+    let watched =
+        state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
     let good = watched.filter(|flag| flag.ramp > 0).all(|flag| flag.phase == Phase::Complete);
     Ok(if good || args.until == Until::End { 0 } else { REFUSED })
 }

@@ -293,7 +293,8 @@ impl Engine {
             Some(log) => log.before(before, limit)?,
             None => Vec::new(),
         };
-        entries.extend(self.owed.iter().filter(|entry| before.is_none_or(|before| entry.seq < before)).cloned());
+        entries
+            .extend(self.owed.iter().filter(|entry| before.is_none_or(|before| entry.seq < before)).cloned());
         let surplus = entries.len().saturating_sub(limit);
         entries.drain(..surplus);
         Ok(entries)

@@ -52,7 +52,8 @@ impl From<&Observation<'_>> for Owned {
 
 impl Owned {
     fn borrow(&self) -> Observation<'_> {
-        let Self { flag, ramp, now, interval, phase, rollout, since_change, moving_in_service, mask, .. } = *self;
+        let Self { flag, ramp, now, interval, phase, rollout, since_change, moving_in_service, mask, .. } =
+            *self;
         Observation {
             flag,
             ramp,

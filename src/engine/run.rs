@@ -45,7 +45,11 @@ impl Pace {
     /// # Errors
     /// When `times` is not within 1 to 3 600.
     pub fn times(times: u32) -> Result<Self, PaceError> {
-        if (1..=MAX_TIMES).contains(&times) { Ok(Self::Times(times)) } else { Err(PaceError { found: times }) }
+        if (1..=MAX_TIMES).contains(&times) {
+            Ok(Self::Times(times))
+        } else {
+            Err(PaceError { found: times })
+        }
     }
 
     /// How long one control interval takes in real time; `None` when time stands still.

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::{
     control::{
-        Actor, Command, ControlConfig, Entry, Event, Moment, Observatory, Order, OrderId, Outcome, Phase, Policy,
-        State, decide, tick,
+        Actor, Command, ControlConfig, Entry, Event, Moment, Observatory, Order, OrderId, Outcome, Phase,
+        Policy, State, decide, tick,
     },
     flag::{FlagId, FlagKey, Rollout},
     sim::{Scenario, World},
@@ -60,8 +60,13 @@ impl Episode {
         let config = &ControlConfig { interval: scenario.interval, ..config.clone() };
         let mut world = World::new(scenario, seed);
         let mut observatory = Observatory::new();
-        let mut episode =
-            Self { journal: Vec::new(), flags: Vec::new(), flag_steps: 0, vetoes: 0, state: State::default() };
+        let mut episode = Self {
+            journal: Vec::new(),
+            flags: Vec::new(),
+            flag_steps: 0,
+            vetoes: 0,
+            state: State::default(),
+        };
         episode.begin(scenario, seed, policy.name());
         each(&episode.journal);
         let mut cues = scenario.cues().iter().peekable();

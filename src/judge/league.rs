@@ -82,7 +82,11 @@ impl League {
         let share = |part: u64, all: u64| if all == 0 { 0.0 } else { 100.0 * part as f64 / all as f64 };
         let Standing { bad_flags, good_flags, .. } = self.standing;
         Standing {
-            bad_requests_per_bad_flag: if bad_flags == 0 { 0.0 } else { self.bad_requests / bad_flags as f64 },
+            bad_requests_per_bad_flag: if bad_flags == 0 {
+                0.0
+            } else {
+                self.bad_requests / bad_flags as f64
+            },
             missed_percent: share(self.missed, bad_flags),
             false_rollbacks_percent: share(self.false_rollbacks, good_flags),
             completed_percent: share(self.to_full.len() as u64, good_flags),

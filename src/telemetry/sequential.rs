@@ -92,30 +92,52 @@ impl HarmTest {
     }
 }
 
-/// The e-process against "treatment's rate is at least `threshold`": evidence that it is below, in nats.
+/// The e-process against "treatment is worse by at least the margin": evidence that it is not, in nats.
 ///
-/// Wald's likelihood ratio of a rate `expected` against `threshold`, both fixed before the interval. An error costs
-/// at most ln 10 nats, because the alternative is never taken below a tenth of the threshold.
+/// The mean of two e-processes, which is one again. The *split* test is [`HarmTest`] turned round: given how many
+/// requests were bad in both arms, so few of them in treatment are improbable were its rate `worse` times control's.
+/// Whatever moves both arms alike does not touch it, but it says nothing where no request is bad, and little where
+/// control is small. The *level* test is Wald's likelihood ratio of the recorded control's rate against `worse` times
+/// that rate; it needs no control, but believes the record: it is left out of an interval whose control arm is better
+/// than the record by more than noise, since treatment would look good there whatever it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HealthTest {
-    log_ratio: f64,
+    split: f64,
+    level: f64,
 }
 
+/// Standard errors by which control may be better than its record before the record is not believed.
+const BETTER: f64 = 2.0;
+
 impl HealthTest {
-    /// Adds an interval of `requests` with `bad` among them. `expected` and `threshold` are shares in 0 to 1.
+    /// Adds an interval. `usual` is control's recorded rate, `margin` what treatment may have more; both shares, 0 to 1,
+    /// fixed before the interval.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    pub fn add(&mut self, requests: u64, bad: u64, expected: f64, threshold: f64) {
-        let threshold = threshold.clamp(1e-6, 0.999);
-        let expected = expected.clamp(threshold / 10.0, threshold);
-        let (bad, good) = (bad as f64, requests.saturating_sub(bad) as f64);
-        self.log_ratio +=
-            bad * libm::log(expected / threshold) + good * libm::log((1.0 - expected) / (1.0 - threshold));
+    pub fn add(&mut self, counts: Counts, usual: f64, margin: f64) {
+        let usual = usual.clamp(1e-6, 0.9);
+        let threshold = (usual + margin).min(0.999);
+        let worse = threshold / usual;
+        let (n, bad) = (counts.treatment as f64, counts.treatment_bad as f64);
+        let (control, control_bad) = (counts.control as f64, counts.control_bad as f64);
+        if n > 0.0 && control > 0.0 {
+            let share = n / (n + control);
+            self.split +=
+                (bad + control_bad) * libm::log(1.0 + share * (worse - 1.0)) - bad * libm::log(worse);
+        }
+        let expected = control * usual;
+        if control_bad >= expected - BETTER * libm::sqrt(expected) {
+            // An error costs at most ln 10 nats: the alternative is never below a tenth of the threshold.
+            let alternative = usual.max(threshold / 10.0);
+            self.level += bad * libm::log(alternative / threshold)
+                + (n - bad).max(0.0) * libm::log((1.0 - alternative) / (1.0 - threshold));
+        }
     }
 
     /// The evidence in nats.
     #[must_use]
-    pub const fn evidence(&self) -> f64 {
-        self.log_ratio
+    pub fn evidence(&self) -> f64 {
+        let (top, other) = (self.split.max(self.level), self.split.min(self.level));
+        top + libm::log((1.0 + libm::exp(other - top)) / 2.0)
     }
 }
 
@@ -204,26 +226,62 @@ mod tests {
         assert!(ever_reached(3.0, 1.1, 8.0, 0.01) > 0.95);
     }
 
-    #[test]
-    fn health_is_shown_when_true_and_seldom_when_not() {
+    /// Share of runs in which health is ever shown, with the level of both arms wandering by `wander`.
+    fn ever_healthy(rate: f64, wander: f64, control: u64) -> f64 {
         let needed = -libm::log(0.05);
-        let shown = |rate: f64| {
-            let mut shown = 0;
-            for seed in 0..400 {
-                let mut rng = Pcg64::seed_from_u64(seed);
-                let mut test = HealthTest::default();
-                for _ in 0..200 {
-                    test.add(50, binomial(&mut rng, 50, rate), 0.01, 0.03);
-                    if test.evidence() >= needed {
-                        shown += 1;
-                        break;
-                    }
+        let mut shown = 0;
+        for seed in 0..400 {
+            let mut rng = Pcg64::seed_from_u64(seed);
+            let mut test = HealthTest::default();
+            for _ in 0..200 {
+                let level = 1.0 + wander * (2.0 * rng.random::<f64>() - 1.0);
+                let counts = Counts {
+                    treatment: 50,
+                    treatment_bad: binomial(&mut rng, 50, rate * level),
+                    control,
+                    control_bad: binomial(&mut rng, control, 0.01 * level),
+                };
+                test.add(counts, 0.01, 0.02);
+                if test.evidence() >= needed {
+                    shown += 1;
+                    break;
                 }
             }
-            f64::from(shown) / 400.0
-        };
-        assert!(shown(0.01) > 0.95);
-        assert!(shown(0.03) <= 0.05 + 0.033);
+        }
+        f64::from(shown) / 400.0
+    }
+
+    #[test]
+    fn health_is_shown_when_true_and_seldom_when_not() {
+        for (wander, control) in [(0.0, 450), (0.5, 450), (0.0, 5)] {
+            let true_health = ever_healthy(0.01, wander, control);
+            assert!(true_health > 0.95, "wander {wander}, control {control}: {true_health}");
+            let false_health = ever_healthy(0.03, wander, control);
+            assert!(false_health <= 0.05 + 0.033, "wander {wander}, control {control}: {false_health}");
+        }
+    }
+
+    #[test]
+    fn what_moves_both_arms_alike_does_not_hide_health() {
+        let mut test = HealthTest::default();
+        for _ in 0..10 {
+            // Four times the usual share of slow requests, in both arms.
+            test.add(
+                Counts { treatment: 500, treatment_bad: 20, control: 4_500, control_bad: 180 },
+                0.01,
+                0.02,
+            );
+        }
+        assert!(test.evidence() > 3.0, "{test:?}");
+    }
+
+    #[test]
+    fn health_without_a_single_error_is_shown_by_the_level() {
+        let mut test = HealthTest::default();
+        for _ in 0..20 {
+            test.add(Counts { treatment: 100, treatment_bad: 0, control: 900, control_bad: 0 }, 0.0005, 0.01);
+        }
+        assert!(test.evidence() > 3.0, "{test:?}");
     }
 
     #[test]

@@ -53,9 +53,9 @@ impl<'de> Deserialize<'de> for Millis {
             }
 
             fn visit_i64<E: de::Error>(self, milliseconds: i64) -> Result<Millis, E> {
-                u64::try_from(milliseconds).map(Millis).map_err(|_| {
-                    E::invalid_value(de::Unexpected::Signed(milliseconds), &self)
-                })
+                u64::try_from(milliseconds)
+                    .map(Millis)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(milliseconds), &self))
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Millis, E> {
@@ -70,9 +70,10 @@ impl<'de> Deserialize<'de> for Millis {
                 };
                 let number: u64 =
                     number.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))?;
-                number.checked_mul(scale).map(Millis).ok_or_else(|| {
-                    E::invalid_value(de::Unexpected::Str(text), &self)
-                })
+                number
+                    .checked_mul(scale)
+                    .map(Millis)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
 

@@ -373,7 +373,7 @@ impl Window {
         let usual = self.reference.error_rate();
         if !trouble {
             let margin = config.margin(config.error_budget, config.least_error_margin, usual, next_share);
-            self.since.errors.health.add(counts.treatment, counts.treatment_bad, usual, usual + margin);
+            self.since.errors.health.add(counts, usual, margin);
         }
         if let Some(slow) = self.slow {
             let counts = Counts {
@@ -388,8 +388,7 @@ impl Window {
             if !trouble {
                 let margin =
                     config.margin(config.slow_budget, config.least_slow_margin, slow.share, next_share);
-                let (n, bad) = (counts.treatment, counts.treatment_bad);
-                self.since.slow.health.add(n, bad, slow.share, slow.share + margin);
+                self.since.slow.health.add(counts, slow.share, margin);
             }
         }
         self.since.intervals = self.since.intervals.saturating_add(1);
@@ -467,11 +466,18 @@ impl Window {
             .or_else(|| self.breach_of(&self.ring, limits, live, part))
     }
 
-    fn breach_of(&self, intervals: &[Interval], limits: &HardLimits, live: bool, part: f64) -> Option<Breach> {
+    fn breach_of(
+        &self,
+        intervals: &[Interval],
+        limits: &HardLimits,
+        live: bool,
+        part: f64,
+    ) -> Option<Breach> {
         let recorded = &self.reference;
         let limit = limits.errors * part / 100.0;
         let errors = Excess::over(intervals.iter().map(|interval| {
-            let control = if live { interval.control.errors() } else { (recorded.errors(), recorded.requests()) };
+            let control =
+                if live { interval.control.errors() } else { (recorded.errors(), recorded.requests()) };
             (interval.treatment.errors(), control)
         }));
         if let Some(excess) = errors.beyond(limit, limits.min_samples) {
@@ -562,7 +568,16 @@ mod tests {
         let mut latency = Histogram::default();
         latency.record(50.0, requests);
         let span = Millis::from_secs(10);
-        Sample { flag: FlagId(0), arm, start: Millis(at * 10_000), span, requests, errors, latency, assumed: false }
+        Sample {
+            flag: FlagId(0),
+            arm,
+            start: Millis(at * 10_000),
+            span,
+            requests,
+            errors,
+            latency,
+            assumed: false,
+        }
     }
 
     fn close(window: &mut Window, config: &EvidenceConfig, at: u64, control: &Sample, treatment: &Sample) {
@@ -586,11 +601,13 @@ mod tests {
         let (mut window, config) = (Window::default(), EvidenceConfig::default());
         // Three quiet intervals at a small share, then an outage of both arms at a large one.
         for at in 0..3 {
-            let (control, treatment) = (sample(Arm::Control, at, 9_000, 20), sample(Arm::Treatment, at, 1_000, 2));
+            let (control, treatment) =
+                (sample(Arm::Control, at, 9_000, 20), sample(Arm::Treatment, at, 1_000, 2));
             close(&mut window, &config, at, &control, &treatment);
         }
         for at in 3..6 {
-            let (control, treatment) = (sample(Arm::Control, at, 100, 30), sample(Arm::Treatment, at, 9_900, 2_970));
+            let (control, treatment) =
+                (sample(Arm::Control, at, 100, 30), sample(Arm::Treatment, at, 9_900, 2_970));
             close(&mut window, &config, at, &control, &treatment);
         }
         assert_eq!(window.breach(&HardLimits::default(), true, 1.0), None);
