@@ -108,12 +108,13 @@ pub async fn run(
     let terminal = Terminal::enter()?;
     let inputs = keys::read()?;
     let (answers, answered) = unbounded_channel();
+    let started = Instant::now();
     let mut room = Room {
         updates: Some(backend.subscribe()),
         backend,
         model: Model::new(settings),
-        started: Instant::now(),
-        pacing: Pacing::new(options.fps),
+        started,
+        pacing: Pacing::new(options.fps, started),
         multiplexer: Multiplexer::detect(|name| std::env::var(name).ok()),
         painter,
         // Entering is answered like any other write.
