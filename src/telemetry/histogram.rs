@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize, de};
 pub const BUCKET_COUNT: usize = 64;
 
 /// 2^(0/4), 2^(1/4), 2^(2/4), 2^(3/4), written out so that they are the same on every machine.
-const QUARTER_POWERS: [f64; 4] = [1.0, 1.189_207_115_002_721, 1.414_213_562_373_095_1, 1.681_792_830_507_429];
+const QUARTER_POWERS: [f64; 4] =
+    [1.0, 1.189_207_115_002_721, std::f64::consts::SQRT_2, 1.681_792_830_507_429];
 
 /// The lower edge of bucket `index`, in milliseconds; 0 for bucket 0.
 #[must_use]
