@@ -14,6 +14,7 @@ use super::{Effect, Message, Palette, Real, Settings};
 use crate::{
     backend::{Snapshot, Update},
     control::{Actor, Command, Order, OrderId},
+    flag,
 };
 
 /// What is on the screen.
@@ -61,7 +62,7 @@ pub fn update(model: &mut Model, _now: Real, message: Message) -> Vec<Effect> {
             (KeyCode::Char('l'), KeyModifiers::CONTROL) => return vec![Effect::Redraw],
             (KeyCode::Char('y'), _) => return vec![Effect::Copy("foo".to_owned()), Effect::Bell],
             (KeyCode::Char('k' | 'x'), KeyModifiers::CONTROL) => model.said = "KILL ALL?".to_owned(),
-            (KeyCode::Char('K'), _) => {
+            (KeyCode::Char('K' | 'p'), _) => {
                 model.orders += 1;
                 return vec![Effect::Send(Order {
                     id: OrderId(format!("{}-{}", model.settings.order_prefix, model.orders)),
@@ -88,7 +89,8 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
     };
     let mut lines = vec![Line::styled("fleet", style), Line::raw(&*model.said)];
     if let Some(snapshot) = &model.snapshot {
-        lines.push(Line::raw(&*snapshot.environment));
+        lines.push(Line::raw(flag::clean(&snapshot.environment)));
+        lines.push(Line::styled(flag::clean(&snapshot.alarms[0].text), style));
         for flag in &snapshot.flags {
             lines.push(Line::raw(format!("{} {}", flag.spec.key, flag.rollout)));
         }

@@ -108,12 +108,13 @@ pub async fn run(
     let terminal = Terminal::enter()?;
     let inputs = keys::read()?;
     let (answers, answered) = unbounded_channel();
+    let started = Instant::now();
     let mut room = Room {
         updates: Some(backend.subscribe()),
         backend,
         model: Model::new(settings),
-        started: Instant::now(),
-        pacing: Pacing::new(options.fps),
+        started,
+        pacing: Pacing::new(options.fps, started),
         multiplexer: Multiplexer::detect(|name| std::env::var(name).ok()),
         painter,
         // Entering is answered like any other write.
@@ -389,6 +390,9 @@ impl Room {
     fn resized(&mut self, at: Instant) -> Option<Cause> {
         let Ok(size) = terminal::size() else { return None };
         self.painter.resize(size);
+        // Even at the old size: a terminal that was smaller for a moment has cut what it showed.
+        self.painter.forget();
+        self.pacing.demand();
         self.urgent(at, Message::Resize(size.width, size.height))
     }
 
@@ -435,8 +439,6 @@ impl Room {
             return Some(Cause::Ended(Ending::LinkLost));
         }
         self.writing += 1;
-        self.painter.forget();
-        self.pacing.demand();
         let now = Instant::now();
         self.resized(now).or_else(|| self.urgent(now, Message::Wake))
     }
