@@ -1,14 +1,39 @@
-//! Layer 13: the control room.
+//! Layer 13: the control room on a terminal.
+//!
+//! Elm-like: a [`Message`] goes into [`update`], which changes the [`Model`] and answers [`Effect`]s; [`view`] draws the
+//! model and only reads it. Both are pure; the runtime loop beside them owns the terminal, the clock and the backend.
+//!
+//! ```text
+//! backend, keys, clock -> Message -> update(Model) -> Effect -> orders, clipboard, bell
+//!                                       Model -> view -> Frame
+//! ```
 
+mod command;
+mod dialog;
+mod figures;
 mod keys;
+mod kill;
 mod message;
 mod model;
+mod pace;
+mod pen;
+mod picture;
 mod runtime;
 mod signals;
+mod spark;
 mod terminal;
+mod theme;
+mod update;
+mod view;
+mod world;
 
+pub use command::{COMMANDS, Chord, CommandId, Spec, key_table_markdown, on};
+pub use kill::{ARMED_MS, QUIET_MS};
 pub use message::{Effect, Glyphs, Message, Palette, Real, Settings};
-pub use model::{Model, update, view};
+pub use model::Model;
+pub use picture::svg;
 pub use runtime::{Cause, Exit, RunError, RuntimeOptions, run};
 pub use signals::Ending;
 pub use terminal::{Painted, Painter, Unfit, check};
+pub use update::update;
+pub use view::view;

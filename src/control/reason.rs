@@ -211,7 +211,7 @@ impl fmt::Display for Reason {
 }
 
 /// A whole number with thin groups of three, as in `12 400`.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {

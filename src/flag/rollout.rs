@@ -1,6 +1,6 @@
 //! The rollout: the share of traffic that gets `on`, and the ladder it climbs.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -115,7 +115,7 @@ impl fmt::Display for Rollout {
 /// The rungs a rollout climbs, ascending, ending with 99 % and 100 %.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Rollout>", into = "Vec<Rollout>")]
-pub struct Ladder(Vec<Rollout>);
+pub struct Ladder(Arc<[Rollout]>);
 
 /// Why some rungs are not a ladder.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -131,7 +131,7 @@ pub enum LadderError {
 impl Default for Ladder {
     /// 1, 5, 10, 25, 50, 75, 99, 100 %.
     fn default() -> Self {
-        Self([100, 500, 1_000, 2_500, 5_000, 7_500, 9_900, 10_000].map(Rollout).to_vec())
+        Self([100, 500, 1_000, 2_500, 5_000, 7_500, 9_900, 10_000].map(Rollout).into())
     }
 }
 
@@ -147,7 +147,7 @@ impl TryFrom<Vec<Rollout>> for Ladder {
             below = *rung;
         }
         if rungs.ends_with(&[Rollout::LAST_RUNG, Rollout::FULL]) {
-            Ok(Self(rungs))
+            Ok(Self(rungs.into()))
         } else {
             Err(LadderError::Ends)
         }
@@ -156,7 +156,7 @@ impl TryFrom<Vec<Rollout>> for Ladder {
 
 impl From<Ladder> for Vec<Rollout> {
     fn from(ladder: Ladder) -> Self {
-        ladder.0
+        ladder.0.to_vec()
     }
 }
 

@@ -1,99 +1,332 @@
-//! The least control room: one line a flag.
+//! The model: everything the screens show, and where the person is.
+//!
+//! Only `update` changes it, only `view` reads it. It holds no terminal, no clock and no connection.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
 
-use crossterm::event::{KeyCode, KeyModifiers};
-use ratatui::{
-    Frame,
-    style::{Color, Modifier, Style},
-    text::Line,
-    widgets::Paragraph,
+use super::{
+    Real, Settings,
+    command::{self, CommandId, on},
+    dialog::Dialog,
+    kill::Kill,
+    world::{World, attention},
 };
-
-use super::{Effect, Message, Palette, Real, Settings};
 use crate::{
-    backend::{Snapshot, Update},
-    control::{Actor, Command, Order, OrderId},
-    flag,
+    backend::Link,
+    control::{Alarm, AlarmId, Command, Entry, OrderId, Seq},
+    flag::FlagKey,
 };
 
-/// What is on the screen.
-#[derive(Debug)]
+/// Rows assumed until the terminal says how many it has.
+const DEFAULT_SIZE: (u16, u16) = (80, 24);
+
+/// Where a person is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Screen {
+    /// A row a flag.
+    Fleet,
+    /// One flag.
+    Flag(FlagKey),
+    /// The journal.
+    Log,
+    /// The alarms.
+    Alarms,
+    /// The keys of the screen below.
+    Help,
+    /// What flags are for.
+    Briefing,
+}
+
+impl Screen {
+    /// As one of the constants in [`on`].
+    pub(super) const fn bit(&self) -> u8 {
+        match self {
+            Self::Fleet => on::FLEET,
+            Self::Flag(_) => on::FLAG,
+            Self::Log => on::LOG,
+            Self::Alarms => on::ALARMS,
+            Self::Help => on::HELP,
+            Self::Briefing => on::BRIEFING,
+        }
+    }
+}
+
+/// How the fleet is sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// What asks to be looked at first.
+    #[default]
+    Attention,
+    /// By key.
+    Name,
+    /// The most exposed first.
+    Rollout,
+    /// By phase.
+    Phase,
+}
+
+impl Sort {
+    pub(super) const fn next(self) -> Self {
+        match self {
+            Self::Attention => Self::Name,
+            Self::Name => Self::Rollout,
+            Self::Rollout => Self::Phase,
+            Self::Phase => Self::Attention,
+        }
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Attention => "attention",
+            Self::Name => "name",
+            Self::Rollout => "rollout",
+            Self::Phase => "phase",
+        }
+    }
+}
+
+/// How loud a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// Something was done or sent.
+    Plain,
+    /// Something was not done.
+    Bad,
+}
+
+/// One line in place of the footer.
+#[derive(Clone, Debug)]
+pub(super) struct Notice {
+    pub(super) text: String,
+    pub(super) tone: Tone,
+    pub(super) until: Real,
+}
+
+/// How long a notice stays.
+const NOTICE_MS: u64 = 6_000;
+/// How long a notice of something that was not done stays.
+const BAD_NOTICE_MS: u64 = 20_000;
+
+/// An order that has no answer yet.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) id: Option<CommandId>,
+    pub(super) flag: Option<FlagKey>,
+    /// What it is, for people.
+    pub(super) what: String,
+}
+
+/// Everything the screens show, and where the person is.
+#[derive(Clone, Debug)]
 pub struct Model {
-    settings: Settings,
-    snapshot: Option<Arc<Snapshot>>,
-    said: String,
-    orders: u64,
+    pub(super) settings: Settings,
+    /// `None` until the first snapshot.
+    pub(super) world: Option<World>,
+    pub(super) link: Link,
+    pub(super) size: (u16, u16),
+    pub(super) now: Real,
+    /// Never empty; the last one is shown.
+    pub(super) screens: Vec<Screen>,
+    pub(super) dialog: Option<Dialog>,
+    pub(super) kill: Kill,
+    pub(super) notice: Option<Notice>,
+    /// Until when Ctrl-C again quits.
+    pub(super) quit_until: Option<Real>,
+    pub(super) waiting: BTreeMap<OrderId, Waiting>,
+    pub(super) orders: u64,
+    pub(super) sort: Sort,
+    /// Places in `world.flags`, as sorted; rebuilt on change, left alone while a dialog is open.
+    pub(super) order: Vec<u32>,
+    /// The flag the cursor is on. By key: rows move, a key does not.
+    pub(super) selected: Option<FlagKey>,
+    /// The journal entry the cursor is on; the newest where `None`.
+    pub(super) log_at: Option<Seq>,
+    pub(super) alarm_at: Option<AlarmId>,
+    /// Lines scrolled down in the text or history of the screen shown.
+    pub(super) scroll: usize,
+    pub(super) fetching: bool,
+    /// Whether the journal's beginning is here.
+    pub(super) all_fetched: bool,
+    /// Critical alarms that have rung.
+    pub(super) rung: HashSet<AlarmId>,
+    /// Whether the briefing was opened by itself already.
+    pub(super) briefing_shown: bool,
     dirty: bool,
 }
 
 impl Model {
-    /// Nothing yet.
+    /// A control room that has heard nothing yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, snapshot: None, said: String::new(), orders: 0, dirty: true }
+        Self {
+            settings,
+            world: None,
+            link: Link::Embedded,
+            size: DEFAULT_SIZE,
+            now: Real::default(),
+            screens: vec![Screen::Fleet],
+            dialog: None,
+            kill: Kill::Idle,
+            notice: None,
+            quit_until: None,
+            waiting: BTreeMap::new(),
+            orders: 0,
+            sort: Sort::default(),
+            order: Vec::new(),
+            selected: None,
+            log_at: None,
+            alarm_at: None,
+            scroll: 0,
+            fetching: false,
+            all_fetched: false,
+            rung: HashSet::new(),
+            briefing_shown: false,
+            dirty: true,
+        }
     }
 
-    /// Never.
+    /// When the picture changes by itself next, if nothing else happens: send [`super::Message::Wake`] then.
     #[must_use]
     pub fn wake_at(&self) -> Option<Real> {
-        None
+        [self.kill.wake_at(self.now), self.notice.as_ref().map(|notice| notice.until), self.quit_until]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Whether something has changed.
+    /// Whether something changed since the last drawing.
     #[must_use]
-    pub fn is_dirty(&self) -> bool {
+    pub const fn is_dirty(&self) -> bool {
         self.dirty
     }
 
-    /// It was drawn.
-    pub fn drawn(&mut self) {
+    /// Says that the picture has been drawn.
+    pub const fn drawn(&mut self) {
         self.dirty = false;
     }
-}
 
-/// What a message changes.
-pub fn update(model: &mut Model, _now: Real, message: Message) -> Vec<Effect> {
-    model.dirty = true;
-    match message {
-        Message::Update(Update::Snapshot(snapshot)) => model.snapshot = Some(snapshot),
-        Message::Key(key) => match (key.code, key.modifiers) {
-            (KeyCode::Char('q'), _) => return vec![Effect::Quit],
-            (KeyCode::Char('l'), KeyModifiers::CONTROL) => return vec![Effect::Redraw],
-            (KeyCode::Char('y'), _) => return vec![Effect::Copy("foo".to_owned()), Effect::Bell],
-            (KeyCode::Char('k' | 'x'), KeyModifiers::CONTROL) => model.said = "KILL ALL?".to_owned(),
-            (KeyCode::Char('K' | 'p'), _) => {
-                model.orders += 1;
-                return vec![Effect::Send(Order {
-                    id: OrderId(format!("{}-{}", model.settings.order_prefix, model.orders)),
-                    actor: Actor::Person(model.settings.operator.clone()),
-                    reason: String::new(),
-                    command: Command::KillAll,
-                })];
-            }
-            _ => model.said = format!("{:?}", key.code),
-        },
-        Message::Interrupt => return vec![Effect::Quit],
-        Message::Paste(text) => model.said = format!("pasted {}", text.len()),
-        Message::Answer { result, .. } => model.said = format!("{result:?}"),
-        _ => {}
+    pub(super) const fn touch(&mut self) {
+        self.dirty = true;
     }
-    Vec::new()
-}
 
-/// Draws it.
-pub fn view(model: &Model, frame: &mut Frame<'_>) {
-    let style = match model.settings.palette {
-        Palette::Colour => Style::new().fg(Color::Blue),
-        Palette::Monochrome => Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD),
-    };
-    let mut lines = vec![Line::styled("fleet", style), Line::raw(&*model.said)];
-    if let Some(snapshot) = &model.snapshot {
-        lines.push(Line::raw(flag::clean(&snapshot.environment)));
-        lines.push(Line::styled(flag::clean(&snapshot.alarms[0].text), style));
-        for flag in &snapshot.flags {
-            lines.push(Line::raw(format!("{} {}", flag.spec.key, flag.rollout)));
+    pub(super) fn screen(&self) -> &Screen {
+        self.screens.last().unwrap_or(&Screen::Fleet)
+    }
+
+    pub(super) fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        let stays = if tone == Tone::Bad { BAD_NOTICE_MS } else { NOTICE_MS };
+        self.notice = Some(Notice { text: text.into(), tone, until: self.now.plus(stays) });
+    }
+
+    /// The flag that keys act on: the one whose screen is open, or the one under the cursor.
+    pub(super) fn flag_at_hand(&self) -> Option<&FlagKey> {
+        match self.screen() {
+            Screen::Flag(key) => Some(key),
+            _ => self.selected.as_ref(),
         }
     }
-    frame.render_widget(Paragraph::new(lines), frame.area());
+
+    /// The alarm that `a` acknowledges: the selected one on the list, otherwise the most urgent.
+    pub(super) fn alarm_at_hand(&self) -> Option<&Alarm> {
+        let world = self.world.as_ref()?;
+        if *self.screen() == Screen::Alarms {
+            let alarm = self.selected_alarm()?;
+            return alarm.acknowledged_by.is_none().then_some(alarm);
+        }
+        world.unacknowledged().into_iter().next()
+    }
+
+    /// The alarm under the cursor of the list: the first where none was chosen or it is gone.
+    pub(super) fn selected_alarm(&self) -> Option<&Alarm> {
+        let alarms = self.world.as_ref()?.alarms_in_order();
+        let chosen = alarms.iter().find(|alarm| Some(alarm.id) == self.alarm_at).copied();
+        chosen.or_else(|| alarms.first().copied())
+    }
+
+    /// Whether an order by this command on this flag has no answer yet.
+    pub(super) fn is_waiting_for(&self, id: CommandId, flag: &FlagKey) -> bool {
+        self.waiting.values().any(|order| order.id == Some(id) && order.flag.as_ref() == Some(flag))
+    }
+
+    /// Row of the cursor in the sorted fleet.
+    pub(super) fn selected_row(&self) -> Option<usize> {
+        let place = self.world.as_ref()?.place(self.selected.as_ref()?)?;
+        self.order.iter().position(|other| *other as usize == place)
+    }
+
+    /// Sorts the fleet anew, unless a dialog is open: then nothing may move.
+    pub(super) fn sort_fleet(&mut self) {
+        let Some(world) = &self.world else { return };
+        if (self.dialog.is_some() || self.kill.is_shown()) && !self.order.is_empty() {
+            return;
+        }
+        let flags = &world.flags;
+        if self.order.len() != flags.len() {
+            self.order = (0..u32::try_from(flags.len()).unwrap_or(u32::MAX)).collect();
+        }
+        let by_key = |place: &u32| &flags[*place as usize].spec.key;
+        // Stable, from the order before: sorting what is nearly sorted costs a pass.
+        match self.sort {
+            Sort::Attention => self.order.sort_by(|a, b| {
+                let rank = |place: &u32| attention(&flags[*place as usize], world.now);
+                rank(a).cmp(&rank(b)).then_with(|| by_key(a).cmp(by_key(b)))
+            }),
+            Sort::Name => self.order.sort_by(|a, b| by_key(a).cmp(by_key(b))),
+            Sort::Rollout => self.order.sort_by(|a, b| {
+                let share = |place: &u32| flags[*place as usize].rollout;
+                share(b).cmp(&share(a)).then_with(|| by_key(a).cmp(by_key(b)))
+            }),
+            Sort::Phase => self.order.sort_by(|a, b| {
+                let phase = |place: &u32| flags[*place as usize].phase;
+                phase(a).cmp(&phase(b)).then_with(|| by_key(a).cmp(by_key(b)))
+            }),
+        }
+        let known = self.selected.as_ref().is_some_and(|key| world.place(key).is_some());
+        if !known {
+            self.selected = self.order.first().map(|place| flags[*place as usize].spec.key.clone());
+        }
+    }
+
+    /// Entries of the log, newest first, or only those of one flag.
+    pub(super) fn entries_of(&self, flag: Option<&FlagKey>) -> impl Iterator<Item = &Entry> {
+        let entries = self.world.as_ref().into_iter().flat_map(|world| world.entries.iter().rev());
+        entries.filter(move |entry| flag.is_none_or(|key| entry.flag.as_ref() == Some(key)))
+    }
+
+    /// Place of the log's cursor, newest first.
+    pub(super) fn log_row(&self) -> usize {
+        let Some(at) = self.log_at else { return 0 };
+        self.world.as_ref().map_or(0, |world| {
+            let older = world.entries.partition_point(|entry| entry.seq < at);
+            world.entries.len().saturating_sub(older + 1)
+        })
+    }
+
+    /// Notes that an order is out.
+    pub(super) fn note_order(&mut self, id: OrderId, command: &Command) {
+        let waiting = Waiting {
+            id: command::of_order(command),
+            flag: command.flag().cloned(),
+            what: describe(command),
+        };
+        self.waiting.insert(id, waiting);
+    }
+}
+
+/// An order in a few words.
+pub(super) fn describe(command: &Command) -> String {
+    match command {
+        Command::Create { spec } => format!("create {}", spec.key),
+        Command::Start { flag } => format!("start {flag}"),
+        Command::Pause { flag } => format!("pause {flag}"),
+        Command::Resume { flag } => format!("resume {flag}"),
+        Command::Rollback { flag } => format!("roll {flag} back"),
+        Command::Set { flag, rollout, .. } => format!("set {flag} to {rollout}"),
+        Command::Promote { flag } => format!("promote {flag} to 100 %"),
+        Command::Release { flag } => format!("release {flag}"),
+        Command::KillAll => "kill-all".to_owned(),
+        Command::Rearm { environment } => format!("re-arm {environment}"),
+        Command::Acknowledge { alarm } => format!("acknowledge alarm {}", alarm.0),
+        Command::AcknowledgeBriefing => "acknowledge the briefing".to_owned(),
+    }
 }

@@ -439,6 +439,8 @@ impl Room {
             return Some(Cause::Ended(Ending::LinkLost));
         }
         self.writing += 1;
+        self.painter.forget();
+        self.pacing.demand();
         let now = Instant::now();
         self.resized(now).or_else(|| self.urgent(now, Message::Wake))
     }

@@ -1,0 +1,119 @@
+//! Keys while a dialog is open.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::{Effect, Model, close_dialog, commands, send};
+use crate::{
+    control::Command,
+    flag::FlagKey,
+    tui::{
+        command::{CommandId, why_not},
+        dialog::{self, Dialog, PaletteDialog},
+        model::Tone,
+    },
+};
+
+/// What a dialog wants done after a key.
+enum Then {
+    /// Nothing more.
+    Stay,
+    /// Close it.
+    Close,
+    /// Close it and give this order.
+    Send(Command, String),
+    /// Close it and do this command.
+    Run(CommandId),
+    /// Stay, and say this.
+    Say(String),
+}
+
+pub(super) fn key(model: &mut Model, event: &KeyEvent, effects: &mut Vec<Effect>) {
+    if event.code == KeyCode::Esc {
+        return close_dialog(model);
+    }
+    let environment = model.world.as_ref().map(|world| world.environment.clone()).unwrap_or_default();
+    let Some(dialog) = &mut model.dialog else { return };
+    let then = match dialog {
+        Dialog::Palette(palette) => in_palette(palette, event),
+        Dialog::Confirm { what, flag } => in_confirm(*what, flag, event),
+        Dialog::Override(form) => {
+            if form.key(event) {
+                match form.order() {
+                    Ok((command, reason)) => Then::Send(command, reason),
+                    Err(error) => {
+                        form.field = error.0;
+                        form.error = Some(error);
+                        Then::Stay
+                    }
+                }
+            } else {
+                Then::Stay
+            }
+        }
+        Dialog::Rearm(form) => {
+            if form.key(event) {
+                match form.order(&environment) {
+                    Ok((command, reason)) => Then::Send(command, reason),
+                    Err(error) => {
+                        form.on_reason = form.environment.value().trim() == environment;
+                        form.error = Some(error);
+                        Then::Stay
+                    }
+                }
+            } else {
+                Then::Stay
+            }
+        }
+    };
+    match then {
+        Then::Stay => {}
+        Then::Close => close_dialog(model),
+        Then::Say(text) => model.say(Tone::Plain, text),
+        Then::Send(command, reason) => {
+            close_dialog(model);
+            send(model, command, reason, effects);
+        }
+        Then::Run(id) => {
+            // The reason is shown beside the command while the palette is open.
+            if let Some(why) = why_not(id, model) {
+                return model.say(Tone::Bad, why);
+            }
+            close_dialog(model);
+            commands::run(model, id, effects);
+        }
+    }
+}
+
+fn in_palette(palette: &mut PaletteDialog, event: &KeyEvent) -> Then {
+    let last = palette.matches.len().saturating_sub(1);
+    match event.code {
+        KeyCode::Enter => return palette.chosen().map_or(Then::Stay, Then::Run),
+        KeyCode::Down | KeyCode::Tab => palette.selected = (palette.selected + 1).min(last),
+        KeyCode::Up | KeyCode::BackTab => palette.selected = palette.selected.saturating_sub(1),
+        _ => {
+            dialog::edit(&mut palette.input, event);
+            palette.search();
+        }
+    }
+    Then::Stay
+}
+
+/// `y` and nothing else confirms: Enter is a reflex.
+fn in_confirm(what: CommandId, flag: &FlagKey, event: &KeyEvent) -> Then {
+    if event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
+        return Then::Stay;
+    }
+    let flag = flag.clone();
+    match event.code {
+        KeyCode::Char('y') => match what {
+            CommandId::Rollback => Then::Send(Command::Rollback { flag }, String::new()),
+            CommandId::Start => Then::Send(Command::Start { flag }, String::new()),
+            CommandId::Promote => Then::Send(Command::Promote { flag }, String::new()),
+            CommandId::Release => Then::Send(Command::Release { flag }, String::new()),
+            _ => Then::Close,
+        },
+        KeyCode::Char('n' | 'q') => Then::Close,
+        KeyCode::Enter => Then::Say("Enter does not confirm: press y, or n to leave it".to_owned()),
+        _ => Then::Stay,
+    }
+}

@@ -1,0 +1,125 @@
+//! `view`: draws the model, and only reads it.
+//!
+//! ```text
+//! knightwatch demo  scenario default (seed 7)           60× 16:04:12 UTC embedded   header
+//! policy flagger (rule policy)              30 flags, 12 ramping, 2 paused          header
+//! ALARM high: the shield rolled cart-badge back ...                     1 of 2      banners, when there are any
+//! ... the screen ...                                                                body
+//! p pause/resume  r roll back  o override ...                       Ctrl-K kill all footer, or a notice
+//! ```
+//!
+//! Below 40×10 there is one line: what is wrong, and how many flags do what.
+
+mod alarms;
+mod banner;
+mod bottom;
+mod briefing;
+mod dialogs;
+mod flag;
+mod fleet;
+mod header;
+mod help;
+mod kill;
+mod log;
+mod tiny;
+
+use ratatui::{Frame, buffer::Buffer, layout::Rect};
+
+use super::{Model, model::Screen, pen::Pen, theme::Theme};
+
+/// Below this there is one summary line.
+const LEAST: (u16, u16) = (40, 10);
+/// From here on there is room for the second line of the header.
+const TALL: u16 = 14;
+
+/// Draws the model.
+pub fn view(model: &Model, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    paint(model, area, frame.buffer_mut());
+}
+
+/// Where the parts of the screen are.
+struct Parts {
+    header: Rect,
+    banners: Rect,
+    body: Rect,
+    footer: Rect,
+}
+
+fn is_tiny(area: Rect) -> bool {
+    area.width < LEAST.0 || area.height < LEAST.1
+}
+
+fn parts(model: &Model, area: Rect) -> Parts {
+    let tall = area.height >= TALL;
+    let header = Rect { height: if tall { 2 } else { 1 }, ..area };
+    let rows = banner::rows(model).min(if tall { 2 } else { 1 });
+    let banners = Rect { y: header.bottom(), height: rows, ..area };
+    let footer = Rect { y: area.bottom() - 1, height: 1, ..area };
+    let body = Rect { y: banners.bottom(), height: footer.y - banners.bottom(), ..area };
+    Parts { header, banners, body, footer }
+}
+
+fn paint(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let theme = Theme { glyphs: model.settings.glyphs, palette: model.settings.palette };
+    let mut pen = Pen { buffer, theme };
+    if is_tiny(area) {
+        return tiny::draw(model, area, &mut pen);
+    }
+    let parts = parts(model, area);
+    header::draw(model, parts.header, &mut pen);
+    banner::draw(model, parts.banners, &mut pen);
+    match model.screen() {
+        Screen::Fleet => fleet::draw(model, parts.body, &mut pen),
+        Screen::Flag(key) => flag::draw(model, key, parts.body, &mut pen),
+        Screen::Log => log::draw(model, parts.body, &mut pen),
+        Screen::Alarms => alarms::draw(model, parts.body, &mut pen),
+        Screen::Help => help::draw(model, parts.body, &mut pen),
+        Screen::Briefing => briefing::draw(model, parts.body, &mut pen),
+    }
+    bottom::draw(model, parts.footer, &mut pen);
+    dialogs::draw(model, parts.body, &mut pen);
+    kill::draw(model, Rect { height: area.height - 1, ..area }, &mut pen);
+}
+
+fn body(model: &Model) -> Rect {
+    let area = Rect::new(0, 0, model.size.0, model.size.1);
+    if is_tiny(area) { area } else { parts(model, area).body }
+}
+
+/// Rows of a page on the screen shown: what PgUp and PgDn move by.
+pub(super) fn page_rows(model: &Model) -> usize {
+    let body = body(model);
+    let rows = match model.screen() {
+        Screen::Fleet => fleet::rows(body),
+        Screen::Log => log::rows(body),
+        Screen::Alarms => alarms::rows(body),
+        Screen::Flag(_) => flag::history_rows(body),
+        Screen::Help | Screen::Briefing => body.height,
+    };
+    usize::from(rows.max(1))
+}
+
+/// How far the text or history of the screen shown can be scrolled down.
+pub(super) fn most_scroll(model: &Model) -> usize {
+    let body = body(model);
+    let lines = match model.screen() {
+        Screen::Flag(key) => model.entries_of(Some(key)).count(),
+        Screen::Help => help::lines(model).len(),
+        Screen::Briefing => briefing::lines(model, body.width).len(),
+        Screen::Fleet | Screen::Log | Screen::Alarms => 0,
+    };
+    lines.saturating_sub(page_rows(model))
+}
+
+/// Whether what is shown may be out of date because the link is not up.
+fn is_stale(model: &Model) -> bool {
+    use crate::backend::Link;
+    matches!(model.link, Link::Stale(_) | Link::Lost(_))
+}
+
+/// Names of people and texts in one style for labels: `label value`.
+fn first_page_row(selected: usize, rows: usize) -> usize {
+    let rows = rows.max(1);
+    selected / rows * rows
+}

@@ -1,0 +1,97 @@
+//! The alarms: what a person has to know, the most urgent and unacknowledged first.
+//!
+//! ```text
+//!   priority  since     state          alarm
+//! ▸ high      16:02:40  new            the shield rolled power-peg back: errors ...
+//!   low       15:58:10  seen by maria  cart-badge: 12 samples were rejected
+//! ```
+
+use ratatui::layout::Rect;
+
+use crate::{
+    control::Alarm,
+    tui::{Model, figures, pen::Pen},
+};
+
+/// Lines below the rows for the selected alarm in full.
+const DETAIL: u16 = 4;
+/// From so many lines on there is room for them.
+const TALL: u16 = 12;
+const PRIORITY: u16 = 8;
+const SINCE: u16 = 8;
+const STATE: u16 = 16;
+
+fn detail_rows(body: Rect) -> u16 {
+    if body.height >= TALL { DETAIL } else { 0 }
+}
+
+/// Rows for alarms.
+pub(super) fn rows(body: Rect) -> u16 {
+    body.height.saturating_sub(1 + detail_rows(body)).max(1)
+}
+
+fn state(alarm: &Alarm) -> String {
+    match (&alarm.acknowledged_by, alarm.cleared_at) {
+        (Some(by), None) => format!("seen by {by}"),
+        (None, Some(_)) => "over, not seen".to_owned(),
+        (Some(by), Some(_)) => format!("over, seen by {by}"),
+        (None, None) => "not seen".to_owned(),
+    }
+}
+
+pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    let Some(world) = &model.world else { return };
+    let alarms = world.alarms_in_order();
+    if alarms.is_empty() {
+        pen.text(area.x + 2, area.y, area.width, "no alarms", theme.dim());
+        return;
+    }
+    let columns = [(PRIORITY, "priority"), (SINCE, "since"), (STATE, "state"), (area.width, "alarm")];
+    let mut x = area.x + 2;
+    for (width, title) in columns {
+        pen.text(x, area.y, width, title, theme.dim());
+        x = x.saturating_add(width + 2);
+    }
+    let selected = model.selected_alarm().map(|alarm| alarm.id);
+    let row = alarms.iter().position(|alarm| Some(alarm.id) == selected).unwrap_or(0);
+    let rows = usize::from(rows(area));
+    let first = super::first_page_row(row, rows);
+    for (y, alarm) in (area.y + 1..).zip(alarms.iter().skip(first).take(rows)) {
+        let chosen = Some(alarm.id) == selected;
+        if chosen {
+            pen.text(area.x, y, 1, theme.marker(), theme.strong());
+        }
+        let seen = alarm.acknowledged_by.is_some() || alarm.cleared_at.is_some();
+        let style = if seen { theme.dim() } else { theme.priority(alarm.priority()) };
+        let mut x = area.x + 2;
+        pen.text(x, y, PRIORITY, alarm.priority().as_str(), style);
+        x += PRIORITY + 2;
+        pen.text(x, y, SINCE, &figures::clock(alarm.raised_at), theme.dim());
+        x += SINCE + 2;
+        pen.text(x, y, STATE, &state(alarm), theme.dim());
+        x += STATE + 2;
+        let style = if chosen { theme.strong() } else { theme.plain() };
+        pen.text(x, y, area.right().saturating_sub(x), &alarm.text, style);
+    }
+    if detail_rows(area) > 0
+        && let Some(alarm) = alarms.get(row)
+    {
+        let below = Rect { y: area.bottom() - DETAIL, height: DETAIL, ..area };
+        pen.fill(below.x, below.y, below.width, theme.rule(), theme.dim());
+        let over = alarm.cleared_at.map_or_else(
+            || "it lasts".to_owned(),
+            |at| format!("its cause is over since {} UTC", figures::clock(at)),
+        );
+        let text = format!(
+            "{} alarm {}, since {} UTC ({} ago), {over}, {}: {}",
+            alarm.priority(),
+            alarm.id.0,
+            figures::day_and_clock(alarm.raised_at),
+            figures::ago(world.now, alarm.raised_at),
+            state(alarm),
+            alarm.text
+        );
+        pen.paragraph(Rect { y: below.y + 1, height: DETAIL - 1, ..below }, &text, theme.plain());
+    }
+}

@@ -1,0 +1,70 @@
+//! The banners: the kill latch and the most urgent alarm nobody has acknowledged, on every screen.
+
+use ratatui::{layout::Rect, style::Modifier};
+
+use crate::{
+    control::{AlarmKind, Priority},
+    tui::{Model, figures, pen::Pen},
+};
+
+/// Banners there are to show: one for the latch, one for alarms.
+pub(super) fn rows(model: &Model) -> u16 {
+    let Some(world) = &model.world else { return 0 };
+    u16::from(world.latch.is_some()) + u16::from(!alarms(model).is_empty())
+}
+
+/// Alarms for the banner: the latch has its own.
+fn alarms(model: &Model) -> Vec<&crate::control::Alarm> {
+    let Some(world) = &model.world else { return Vec::new() };
+    let latched = world.latch.is_some();
+    world
+        .unacknowledged()
+        .into_iter()
+        .filter(|alarm| !(latched && alarm.kind == AlarmKind::KillLatch))
+        .collect()
+}
+
+/// What the latch banner says.
+pub(super) fn latch_text(model: &Model) -> Option<String> {
+    let world = model.world.as_ref()?;
+    let latch = world.latch.as_ref()?;
+    Some(format!(
+        "KILL-ALL in force: set by {} at {} UTC ({} ago); every flag is off, the agent is locked out; F12 re-arms",
+        latch.by,
+        figures::clock(latch.at),
+        figures::ago(world.now, latch.at),
+    ))
+}
+
+pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    let mut y = area.y;
+    if let Some(text) = latch_text(model)
+        && y < area.bottom()
+    {
+        pen.fill(area.x, y, area.width, " ", theme.critical());
+        pen.text(area.x + 1, y, area.width.saturating_sub(2), &text, theme.critical());
+        y += 1;
+    }
+    let alarms = alarms(model);
+    let Some(alarm) = alarms.first() else { return };
+    if y >= area.bottom() {
+        return;
+    }
+    let critical = alarm.priority() == Priority::Critical;
+    let style = if critical { theme.critical() } else { theme.warning() };
+    pen.fill(area.x, y, area.width, " ", style);
+    let count = match alarms.len() {
+        1 => "a acknowledges".to_owned(),
+        count => format!("1 of {count}, a acknowledges"),
+    };
+    let start = area.right().saturating_sub(pen.width_of(&count) + 1);
+    // The only thing that ever blinks: the word of a critical alarm that nobody has acknowledged.
+    let word = if critical { style.add_modifier(Modifier::SLOW_BLINK) } else { style };
+    let x =
+        pen.text(area.x + 1, y, area.width.saturating_sub(2), &format!("ALARM {}", alarm.priority()), word);
+    pen.text(x, y, start.saturating_sub(x + 1), &format!(": {}", alarm.text), style);
+    if start > x {
+        pen.text(start, y, area.right().saturating_sub(start), &count, style);
+    }
+}

@@ -1,0 +1,45 @@
+//! The last line: the keys that work here and now, or a notice in their place.
+
+use ratatui::layout::Rect;
+
+use crate::tui::{
+    Model,
+    command::{COMMANDS, CommandId, why_not},
+    model::Tone,
+    pen::Pen,
+};
+
+pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    if let Some(notice) = &model.notice {
+        let style = if notice.tone == Tone::Bad { theme.abnormal() } else { theme.strong() };
+        pen.text(area.x, area.y, area.width, &notice.text, style);
+        return;
+    }
+    // Kill-all is never pushed out by anything else.
+    let last = "Ctrl-K kill all";
+    let start = area.right().saturating_sub(pen.width_of(last));
+    if !model.settings.read_only {
+        pen.spans(start, area.y, area.right(), &[("Ctrl-K", theme.strong()), (" kill all", theme.dim())]);
+    }
+    let end = if model.settings.read_only { area.right() } else { start.saturating_sub(2) };
+    let mut x = area.x;
+    let bit = model.screen().bit();
+    for spec in COMMANDS {
+        let here = spec.screens & bit != 0 && !spec.short.is_empty() && spec.id != CommandId::KillAll;
+        if !here || why_not(spec.id, model).is_some() {
+            continue;
+        }
+        let Some(key) = spec.keys.first().map(crate::tui::command::Chord::label) else { continue };
+        let width = pen.width_of(&key) + 1 + pen.width_of(spec.short);
+        if x + width > end {
+            continue;
+        }
+        x = pen.spans(
+            x,
+            area.y,
+            end,
+            &[(&key, theme.strong()), (" ", theme.dim()), (spec.short, theme.dim())],
+        ) + 2;
+    }
+}

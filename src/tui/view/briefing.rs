@@ -1,0 +1,104 @@
+//! The briefing: what flags are for, the incident the product is named after, and how to run it.
+//!
+//! Shown once to each operator. It lies on the screen like any other page: kill-all works over it.
+
+use ratatui::{layout::Rect, style::Style};
+
+use crate::tui::{
+    Model,
+    pen::{Pen, wrap},
+    theme::Theme,
+};
+
+/// What an operator acknowledges, word for word.
+pub(super) const ACKNOWLEDGEMENT: &str = "I comprehend the risks of deploying without feature flags, the difference \
+between CI/CD and Release, and I know how to start the local environment";
+
+/// A heading and its paragraph.
+const PARTS: &[(&str, &str)] = &[
+    (
+        "What a feature flag is",
+        "A feature flag turns a piece of functionality on or off while the system runs, without a deployment. The code asks isEnabled(\"new-checkout-ui\") and shows the new checkout page or the old one: first to one user in a hundred, then to more, to see that people still buy. Or it asks isEnabled(\"use-new-postgres-index\") and reads with the new index or the old one: 5 % of the background jobs first, while everybody watches the latency.",
+    ),
+    (
+        "Deployment is not release",
+        "CI/CD is deployment: it takes code from a developer's machine to production, where it runs and nobody need see it. Flags are release: the decision who sees it, and when. Flags begin where the pipeline ends. The pipeline ships the binary; the flag platform directs the experience.",
+    ),
+    (
+        "What happens without: Knight Capital, 1 August 2012",
+        "New trading software went live everywhere at once, without a flag and without phases. One of eight servers was missed in the deployment, and on it an obsolete piece of code, Power Peg, woke up. There was no quick way to switch it off. In 45 minutes it made millions of executions and lost about $460 million. The firm needed a rescue within days and was sold within a year. The lesson: no change for everybody without a kill switch.",
+    ),
+    (
+        "What happens here",
+        "The agent in charge, PPO-Master or another policy, reads P99 and error rate of both arms all the time. While a flag is healthy it raises the share of traffic; when errors spike the flag goes back to 0 % at once. A deterministic shield has the last word on every change, and you have the last word on both: p pauses, r rolls back, o sets the share by hand, and Ctrl-K, then K, switches everything off.",
+    ),
+    (
+        "How to run it",
+        "In one terminal: knightwatch serve (the backend, on port 8000). In another: knightwatch --connect http://127.0.0.1:8000 (the control room). Or both in one, on the simulator: knightwatch.",
+    ),
+];
+
+/// Widest text that is comfortable to read.
+const MEASURE: u16 = 88;
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Heading,
+    Text,
+    Pledge,
+    Key,
+}
+
+/// One line of the briefing.
+pub(super) struct Line {
+    kind: Kind,
+    text: String,
+}
+
+impl Line {
+    fn style(&self, theme: Theme) -> Style {
+        match self.kind {
+            Kind::Heading | Kind::Pledge => theme.strong(),
+            Kind::Text => theme.plain(),
+            Kind::Key => theme.person(),
+        }
+    }
+}
+
+/// All lines at a width.
+pub(super) fn lines(model: &Model, width: u16) -> Vec<Line> {
+    let width = usize::from(width.saturating_sub(4).min(MEASURE));
+    let add = |lines: &mut Vec<Line>, kind, text: &str| {
+        lines.extend(wrap(text, width).into_iter().map(|text| Line { kind, text }));
+    };
+    let blank = || Line { kind: Kind::Text, text: String::new() };
+    let mut lines = Vec::new();
+    for (heading, text) in PARTS {
+        add(&mut lines, Kind::Heading, heading);
+        add(&mut lines, Kind::Text, text);
+        lines.push(blank());
+    }
+    add(&mut lines, Kind::Pledge, &format!("\"{ACKNOWLEDGEMENT}\""));
+    lines.push(blank());
+    let (by, read_only) = (&model.settings.operator, model.settings.read_only);
+    let briefed = model.world.as_ref().is_some_and(|world| world.briefed);
+    let last = if briefed {
+        "This has been acknowledged. Esc leaves.".to_owned()
+    } else if read_only {
+        "Read-only: it cannot be acknowledged from here. Esc leaves.".to_owned()
+    } else {
+        format!("a acknowledges this as {by}, and the journal keeps it. Esc leaves it for later.")
+    };
+    add(&mut lines, Kind::Key, &last);
+    lines
+}
+
+pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
+    let lines = lines(model, area.width);
+    let most = lines.len().saturating_sub(usize::from(area.height));
+    let scroll = model.scroll.min(most);
+    for (y, line) in (area.y..area.bottom()).zip(lines.iter().skip(scroll)) {
+        pen.text(area.x + 2, y, area.width.saturating_sub(4), &line.text, line.style(pen.theme));
+    }
+}

@@ -1,0 +1,49 @@
+//! Terminals below 40×10: one line that says the most important thing, down to a single cell.
+
+use ratatui::layout::Rect;
+
+use crate::{
+    backend::Link,
+    control::Phase,
+    telemetry::Verdict,
+    tui::{Model, kill::Kill, pen::Pen},
+};
+
+pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
+    if area.is_empty() {
+        return;
+    }
+    let theme = pen.theme;
+    let (text, style) = match &model.kill {
+        Kill::Armed { .. } => {
+            ("KILL-ALL armed: K executes, any other key cancels".to_owned(), theme.critical())
+        }
+        Kill::Sent { .. } => ("kill-all SENT, no acknowledgement yet".to_owned(), theme.critical()),
+        Kill::Failed(error) => (format!("kill-all: {error}; {}", model.settings.elsewhere), theme.critical()),
+        Kill::Idle | Kill::Acknowledged(_) => summary(model, pen),
+    };
+    pen.text(area.x, area.y, area.width, &text, style);
+}
+
+fn summary(model: &Model, pen: &Pen<'_>) -> (String, ratatui::style::Style) {
+    let theme = pen.theme;
+    let Some(world) = &model.world else { return ("no data yet".to_owned(), theme.dim()) };
+    if let Some(latch) = &world.latch {
+        return (format!("KILL-ALL by {}", latch.by), theme.critical());
+    }
+    if let Link::Stale(age) | Link::Lost(age) = model.link {
+        return (format!("STALE {age}"), theme.warning());
+    }
+    let alarms = world.unacknowledged();
+    if let Some(alarm) = alarms.first() {
+        return (format!("{} alarms: {}", alarms.len(), alarm.text), theme.priority(alarm.priority()));
+    }
+    let regressed = world.flags.iter().filter(|flag| flag.verdict == Verdict::Regressed).count();
+    let text = format!(
+        "{} ramping, {} paused, {regressed} regressed of {} flags",
+        world.count(Phase::Ramping),
+        world.count(Phase::Paused),
+        world.flags.len()
+    );
+    (text, theme.plain())
+}
