@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     control::ControlConfig,
     engine::{Cue, Engine, Guarded, Recorded, Setup},
-    integrations::recording::{Playback, Recording, RecordingOptions},
+    integrations::{Playback, Recording, RecordingOptions},
     store::{Journal, SessionMeta},
     telemetry::Millis,
 };

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::{
     control::Entry,
     flag::{FlagId, Rollout},
-    integrations::recording::Playback,
+    integrations::Playback,
     sim,
     telemetry::{Feed, Millis, Sample},
 };

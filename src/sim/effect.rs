@@ -62,10 +62,7 @@ pub(super) fn hit(effect: &Effect, now: Circumstance<'_>) -> Option<Hit> {
     let wave = effect.wave.map_or(1.0, |wave| {
         let period = wave.period.0.max(1);
         let phase = millis(Millis((now.middle - effect.from).0 % period)) / millis(Millis(period));
-        match wave.sawtooth {
-            true => phase,
-            false => f64::from(u8::from(phase < 0.5)),
-        }
+        if wave.sawtooth { phase } else { f64::from(u8::from(phase < 0.5)) }
     });
     // Buckets below the rollout are on: of those, the share that lies in the segment.
     let segment = effect.segment.map_or(1.0, |(from, to)| (now.share.min(to) - from).max(0.0) / now.share);
@@ -75,15 +72,20 @@ pub(super) fn hit(effect: &Effect, now: Circumstance<'_>) -> Option<Hit> {
 
 /// Adds what treatment does to `parts` (how slow which share of requests is; empty on entry, in order of the effects)
 /// and returns the share of requests that fail because of it. `ln_latency` is what treatment shares with control.
-pub(super) fn apply(effects: &[Effect], now: Circumstance<'_>, ln_latency: f64, parts: &mut Vec<Part>) -> f64 {
+pub(super) fn apply(
+    effects: &[Effect],
+    now: Circumstance<'_>,
+    ln_latency: f64,
+    parts: &mut Vec<Part>,
+) -> f64 {
     let (mut working, mut everywhere, mut plain) = (1.0, ln_latency, 1.0);
     for effect in effects {
         let Some(hit) = hit(effect, now) else { continue };
         working *= 1.0 - hit.share * effect.errors * hit.intensity;
-        if effect.latency == 1.0 {
+        let ln_factor = ln_factor(effect.latency) * hit.intensity;
+        if ln_factor == 0.0 {
             continue;
         }
-        let ln_factor = ln_factor(effect.latency) * hit.intensity;
         if hit.share >= 1.0 {
             everywhere += ln_factor;
         } else {
@@ -114,21 +116,20 @@ pub(super) struct Potential {
 /// Works out an effect's potential; `other` is the share of users who have its partner flag on.
 pub(super) fn potential(effect: &Effect, shape: &Shape, other: f64) -> Potential {
     let segment = effect.segment.map_or(1.0, |(from, to)| to - from);
-    let share = (effect.share * segment * other).clamp(0.0, 1.0);
-    let slow = Part { share, ln_factor: ln_factor(effect.latency) };
-    let plain = Part { share: 1.0 - share, ln_factor: 0.0 };
+    let hits = (effect.share * segment * other).clamp(0.0, 1.0);
+    let slow = Part { share: hits, ln_factor: ln_factor(effect.latency) };
+    let plain = Part { share: 1.0 - hits, ln_factor: 0.0 };
     let slower = effect.latency > 1.0
-        && share > 0.0
+        && hits > 0.0
         && shape.p99_ms(&[plain, slow]) / shape.p99_ms(&[Part { share: 1.0, ln_factor: 0.0 }]) >= HARMFUL_P99;
-    let errors = share * effect.errors;
+    let errors = hits * effect.errors;
     Potential { errors, harmful: errors >= HARMFUL_ERRORS || slower }
 }
 
-/// Whether an effect can still be in force at 100 %, between `middle` and `end`, with `more` treatment requests to come.
-pub(super) fn still_to_come(effect: &Effect, now: Circumstance<'_>, end: Millis, more: f64) -> bool {
-    effect.from < end
-        && effect.until.is_none_or(|until| until > now.middle)
-        && effect.after_requests <= now.exposure + more
+/// Whether an effect is in force at 100 %, or will be at some time between `middle` and `end` or with more traffic. How
+/// much traffic is left does not matter: what lies in wait beyond the scenario's end is harm all the same.
+pub(super) fn still_to_come(effect: &Effect, middle: Millis, end: Millis) -> bool {
+    effect.from < end && effect.until.is_none_or(|until| until > middle)
 }
 
 #[cfg(test)]
@@ -137,7 +138,12 @@ mod tests {
     use crate::{flag::FlagId, sim::scenario::Wave};
 
     fn now(percent: f64) -> Circumstance<'static> {
-        Circumstance { share: percent / 100.0, middle: Millis::from_secs(65), exposure: 1_000.0, rollouts: &[] }
+        Circumstance {
+            share: percent / 100.0,
+            middle: Millis::from_secs(65),
+            exposure: 1_000.0,
+            rollouts: &[],
+        }
     }
 
     #[test]
@@ -176,7 +182,8 @@ mod tests {
         let wave = |sawtooth, second| {
             let wave = Some(Wave { sawtooth, period: Millis::from_secs(60) });
             let effect = Effect { wave, ..Effect::default() };
-            hit(&effect, Circumstance { middle: Millis::from_secs(second), ..now(50.0) }).map(|hit| hit.intensity)
+            hit(&effect, Circumstance { middle: Millis::from_secs(second), ..now(50.0) })
+                .map(|hit| hit.intensity)
         };
         assert_eq!(wave(true, 60), None);
         assert_eq!(wave(true, 105), Some(0.75));

@@ -20,6 +20,9 @@ static BUILTINS: &[(&str, &str)] = &[
     ("wakes-at-50", include_str!("../../config/scenarios/wakes-at-50.toml")),
     ("tiny-effect", include_str!("../../config/scenarios/tiny-effect.toml")),
     ("p99-5-percent", include_str!("../../config/scenarios/p99-5-percent.toml")),
+    ("retry-storm", include_str!("../../config/scenarios/retry-storm.toml")),
+    ("sample-ratio-mismatch", include_str!("../../config/scenarios/sample-ratio-mismatch.toml")),
+    ("frozen-telemetry", include_str!("../../config/scenarios/frozen-telemetry.toml")),
     ("fleet-1000", include_str!("../../config/scenarios/fleet-1000.toml")),
 ];
 

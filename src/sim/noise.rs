@@ -48,8 +48,9 @@ impl Stream {
     /// The stream of `name` under `seed`: it stays the same when others are added to the scenario.
     pub(super) fn new(seed: u64, name: &str) -> Self {
         // FNV-1a, then mixed: only spreads names over 64 bits.
-        let hash =
-            name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
         Self(mix(mix(seed) ^ hash))
     }
 
@@ -160,7 +161,11 @@ pub(super) fn binomial(n: u32, p: f64, u: f64) -> u32 {
 }
 
 /// The whole part of a count, 0 where it is negative.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, which is what is meant")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, which is what is meant"
+)]
 fn whole(count: f64) -> u32 {
     count as u32
 }
@@ -186,8 +191,7 @@ pub(super) fn normal_quantile(u: f64) -> f64 {
 
 /// Horner's scheme, lowest coefficient first, in a fixed order of operations.
 fn polynomial(coefficients: &[f64; 8], x: f64) -> f64 {
-    let [a, b, c, d, e, f, g, h] = *coefficients;
-    ((((((h * x + g) * x + f) * x + e) * x + d) * x + c) * x + b) * x + a
+    coefficients.iter().rev().fold(0.0, |sum, coefficient| sum * x + coefficient)
 }
 
 const CENTRE_ABOVE: [f64; 8] = [
@@ -224,7 +228,7 @@ const MIDDLE_BELOW: [f64; 8] = [
     1.0,
     2.053_191_626_637_759,
     1.676_384_830_183_803_8,
-    0.689_767_334_985_100_0,
+    0.689_767_334_985_1,
     0.148_103_976_427_480_08,
     0.015_198_666_563_616_457,
     0.000_547_593_808_499_534_5,
@@ -247,7 +251,7 @@ const FAR_BELOW: [f64; 8] = [
     0.014_875_361_290_850_615,
     0.000_786_869_131_145_613_2,
     1.846_318_317_510_054_8e-5,
-    1.421_511_758_316_445_9e-7,
+    1.421_511_758_316_446e-7,
     2.044_263_103_389_939_8e-15,
 ];
 

@@ -1,29 +1,27 @@
 //! From TOML to a scenario: the names of all keys, their ranges and their defaults.
 //!
-//! `config/scenarios/README.md` lists the same keys for people; a test fails where the two differ.
+//! `config/scenarios/README.md` lists the same keys for people; a test fails where the two differ. Flags have a file of
+//! their own. Nothing here runs anything.
+
+mod flag;
 
 use std::sync::Arc;
 
 use super::{
     problem::ScenarioError,
-    reader::{Found, Problems, Section, nearest, number, parse_table, shorten},
-    scenario::{
-        Bursts, Cue, Effect, FlagModel, LatencyModel, Outage, Scenario, ServiceModel, Wave, WireModel,
-    },
+    reader::{Found, Problems, Section, nearest, parse_table, shorten},
+    scenario::{Bursts, Cue, Effect, FlagModel, LatencyModel, Outage, Scenario, ServiceModel},
+    service::ln_factor,
 };
 use crate::{
-    flag::{FlagId, FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName, clean, clean_line},
+    flag::{FlagId, FlagKey, ServiceName, clean, clean_line},
     telemetry::Millis,
 };
 
 /// Largest scenario file, in bytes. The largest shipped one is about 12 kB.
 pub const MAX_SCENARIO_BYTES: usize = 1 << 20;
-/// Most flags in a scenario, copies included.
-const MAX_FLAGS: usize = 10_000;
 /// Longest time in a scenario.
 const WEEK: Millis = Millis::from_secs(7 * 86_400);
-/// Who starts a flag where the scenario does not say.
-const OPERATOR: &str = "release-engineer";
 
 type P<'p, 't> = &'p mut Problems<'t>;
 
@@ -38,7 +36,9 @@ impl Scenario {
         let scenario = read(text, &mut problems);
         match (problems.into_error(file), scenario) {
             (None, Some(scenario)) => Ok(scenario),
-            (error, _) => Err(error.unwrap_or_else(|| ScenarioError { file: file.to_owned(), problems: Vec::new() })),
+            (error, _) => {
+                Err(error.unwrap_or_else(|| ScenarioError { file: file.to_owned(), problems: Vec::new() }))
+            }
         }
     }
 }
@@ -46,7 +46,10 @@ impl Scenario {
 /// Reads a scenario and notes what is wrong; `None` only when there is a problem.
 pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Scenario> {
     if text.len() > MAX_SCENARIO_BYTES {
-        problems.add(0, format!("found {} bytes, expected a scenario of at most {MAX_SCENARIO_BYTES}", text.len()));
+        problems.add(
+            0,
+            format!("found {} bytes, expected a scenario of at most {MAX_SCENARIO_BYTES}", text.len()),
+        );
         return None;
     }
     let table = parse_table(text, problems)?;
@@ -61,11 +64,12 @@ pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Scenario> 
 
     let mut services: Vec<ServiceModel> = Vec::new();
     for section in root.tables(problems, "service", "service") {
-        services.extend(service(problems, section, &services));
+        let service = service(problems, section, &services);
+        services.push(service);
     }
     let mut flags = Flags::default();
     for section in root.tables(problems, "flag", "flag") {
-        flag(problems, section, &services, &mut flags);
+        flag::flag(problems, section, &services, &mut flags);
     }
     for section in root.tables(problems, "interaction", "interaction") {
         interaction(problems, section, &mut flags.models);
@@ -118,7 +122,7 @@ fn story(text: &str) -> String {
 }
 
 /// A name that has to be there, of the same characters as a flag key.
-fn name<'a>(problems: P<'_, '_>, section: &mut Section<'a, '_>, key: &'static str) -> Option<String> {
+fn name(problems: P<'_, '_>, section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
     let (text, at) = section.needed_text(problems, key)?;
     match text.parse::<FlagKey>() {
         Ok(_) => {
@@ -143,17 +147,23 @@ fn start(problems: P<'_, '_>, root: &mut Section<'_, '_>) -> Millis {
     };
     moment.and_then(|moment| u64::try_from(moment.as_millisecond()).ok()).map_or_else(
         || {
-            root.wrong(problems, "start", &found, "a date and time with an offset, since 1970, such as 2026-03-02T09:00:00Z");
+            root.wrong(
+                problems,
+                "start",
+                &found,
+                "a date and time with an offset, since 1970, such as 2026-03-02T09:00:00Z",
+            );
             DEFAULT
         },
         Millis,
     )
 }
 
-fn service(problems: P<'_, '_>, mut section: Section<'_, '_>, others: &[ServiceModel]) -> Option<ServiceModel> {
+fn service(problems: P<'_, '_>, mut section: Section<'_, '_>, others: &[ServiceModel]) -> ServiceModel {
     let p = problems;
     let name = name(p, &mut section, "name");
-    if let Some(name) = name.as_deref().filter(|name| others.iter().any(|other| other.name.as_str() == *name)) {
+    if let Some(name) = name.as_deref().filter(|name| others.iter().any(|other| other.name.as_str() == *name))
+    {
         section.complain(p, &format!("the name {name:?} is used twice"));
     }
     let s = &mut section;
@@ -181,10 +191,13 @@ fn service(problems: P<'_, '_>, mut section: Section<'_, '_>, others: &[ServiceM
         errors: s.percent(p, "errors_percent", 0.2, 100.0),
         utilisation: s.percent(p, "utilisation_percent", 0.0, 95.0),
         variability: s.number(p, "variability", 1.0, 0.0..=100.0, ""),
-        bursts: s.table(p, "bursts", "bursts").map(|bursts_section| bursts(p, bursts_section)).unwrap_or_default(),
+        bursts: s
+            .table(p, "bursts", "bursts")
+            .map(|bursts_section| bursts(p, bursts_section))
+            .unwrap_or_default(),
     };
     section.finish(p);
-    Some(model)
+    model
 }
 
 fn bursts(p: P<'_, '_>, mut s: Section<'_, '_>) -> Bursts {
@@ -212,180 +225,6 @@ fn service_index(p: P<'_, '_>, services: &[ServiceModel], name: &str, at: usize,
     index
 }
 
-fn flag(p: P<'_, '_>, mut section: Section<'_, '_>, services: &[ServiceModel], flags: &mut Flags) {
-    let s = &mut section;
-    let key = name(p, s, "key");
-    let service = s.needed_text(p, "service").and_then(|(name, at)| {
-        let who = format!("flag {:?}", key.as_deref().unwrap_or_default());
-        service_index(p, services, name, at, &who)
-    });
-    let ladder = ladder(p, s);
-    let kind = choice(p, s, "kind", &[("requests", FlagKind::Requests), ("jobs", FlagKind::Jobs)]);
-    let description = s.text(p, "description").map(|(text, _)| clean_line(text)).unwrap_or_default();
-    let traffic = s.percent(p, "traffic_percent", 100.0, 100.0);
-    let slowness = s.number(p, "slowness", 1.0, 0.01..=100.0, " times");
-    let warm_up = s.percent(p, "warm_up_percent", 20.0, 1_000.0);
-    let warm_up_time = s.span(p, "warm_up_time", Millis::from_secs(1)..=Millis::from_secs(600));
-    let start = s.span(p, "start", Millis::ZERO..=WEEK);
-    let operator = s.text(p, "operator").map(|(text, _)| clean_line(text)).filter(|name| !name.is_empty());
-    let copies = s.whole(p, "replicate", 1, 1..=10_000);
-    let stagger = s.span(p, "stagger", Millis::ZERO..=Millis::from_secs(3_600)).unwrap_or(Millis::ZERO);
-    let effect_sections = s.tables(p, "effect", "effect");
-    let effects: Vec<Effect> = effect_sections.into_iter().map(|section| effect(p, section)).collect();
-    let wire = s.table(p, "telemetry", "telemetry").map(|section| wire(p, section)).unwrap_or_default();
-    let at = s.at;
-    section.finish(p);
-    let (Some(key), Some(service)) = (key, service) else { return };
-
-    let is_single = copies == 1;
-    if flags.models.len() + copies as usize > MAX_FLAGS {
-        p.add(at, format!("flag {key:?}: found more than {MAX_FLAGS} flags, copies included, expected at most that many"));
-        return;
-    }
-    for copy in 1..=copies {
-        let full = if is_single { key.clone() } else { format!("{key}-{copy:04}") };
-        if is_single && flags.by_key(&full).is_some() {
-            p.add(at, format!("flag {full:?}: the key is used twice; keys are never reused"));
-            return;
-        }
-        let Ok(full) = full.parse::<FlagKey>() else {
-            p.add(at, format!("flag {key:?}: too long a key to be replicated, which adds five characters"));
-            return;
-        };
-        let id = FlagId(u32::try_from(flags.models.len()).unwrap_or(u32::MAX));
-        if let Some(start) = start {
-            let at = start + Millis(stagger.0 * u64::from(copy - 1));
-            flags.cues.push(Cue { at, flag: id, operator: operator.clone().unwrap_or_else(|| OPERATOR.to_owned()) });
-        }
-        flags.models.push(FlagModel {
-            spec: FlagSpec {
-                key: full,
-                service: services[service].name.clone(),
-                kind,
-                description: description.clone(),
-                ladder: ladder.clone(),
-            },
-            service,
-            traffic,
-            slowness,
-            warm_up,
-            warm_up_time: warm_up_time.unwrap_or(Millis::from_secs(20)),
-            effects: effects.clone(),
-            wire: wire.clone(),
-        });
-    }
-}
-
-/// One of several words; the first one where the key is not given.
-fn choice<T: Copy + Default>(p: P<'_, '_>, s: &mut Section<'_, '_>, key: &'static str, words: &[(&str, T)]) -> T {
-    let Some(found) = s.get(p, key) else { return T::default() };
-    let chosen = words.iter().find(|(word, _)| found.value.as_str() == Some(word)).map(|(_, meaning)| *meaning);
-    chosen.unwrap_or_else(|| {
-        let expected: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-        s.wrong(p, key, &found, &expected.join(" or "));
-        T::default()
-    })
-}
-
-/// The rungs, written in percent.
-fn ladder(p: P<'_, '_>, s: &mut Section<'_, '_>) -> Ladder {
-    let rungs = s.list(p, "ladder_percent");
-    let Some(at) = rungs.first().map(|rung| rung.at) else { return Ladder::default() };
-    let mut ladder = Vec::new();
-    for rung in &rungs {
-        match number(rung.value).and_then(|percent| Rollout::from_percent(percent).ok()) {
-            Some(rollout) => ladder.push(rollout),
-            None => s.wrong(p, "ladder_percent", rung, "a rollout from 0 to 100 %"),
-        }
-    }
-    if ladder.len() < rungs.len() {
-        return Ladder::default();
-    }
-    Ladder::try_from(ladder).unwrap_or_else(|error| {
-        p.add(at, format!("ladder_percent: {error}"));
-        Ladder::default()
-    })
-}
-
-fn effect(p: P<'_, '_>, mut section: Section<'_, '_>) -> Effect {
-    let s = &mut section;
-    let errors = s.percent(p, "errors_percent", 0.0, 100.0);
-    let latency = s.number(p, "latency", 1.0, 0.01..=100.0, " times");
-    if errors == 0.0 && latency == 1.0 {
-        s.complain(p, "it does nothing; give errors_percent or latency");
-    }
-    let from = s.span(p, "from", Millis::ZERO..=WEEK).unwrap_or(Millis::ZERO);
-    let until = s.span(p, "until", Millis::ZERO..=WEEK);
-    if until.is_some_and(|until| until <= from) {
-        s.complain(p, "until is not after from");
-    }
-    let sawtooth = choice(p, s, "wave", &[("pulse", Some(false)), ("sawtooth", Some(true))]);
-    let period = s.span(p, "period", Millis::from_secs(1)..=WEEK);
-    let wave = match (sawtooth, period) {
-        (Some(sawtooth), Some(period)) => Some(Wave { sawtooth, period }),
-        (None, None) => None,
-        _ => {
-            s.complain(p, "wave and period are given together or not at all");
-            None
-        }
-    };
-    let effect = Effect {
-        errors,
-        latency,
-        share: s.percent(p, "share_percent", 100.0, 100.0),
-        from,
-        until,
-        above_rollout: s.percent(p, "above_rollout_percent", 0.0, 100.0),
-        after_requests: s.number(p, "after_requests", 0.0, 0.0..=1e12, " requests"),
-        full_after_requests: s.number(p, "full_after_requests", 0.0, 0.0..=1e12, " requests"),
-        segment: segment(p, s),
-        wave,
-        with: None,
-    };
-    section.finish(p);
-    effect
-}
-
-/// A range of buckets, written as two percentages.
-fn segment(p: P<'_, '_>, s: &mut Section<'_, '_>) -> Option<(f64, f64)> {
-    let ends = s.list(p, "segment_percent");
-    let first = ends.first()?;
-    let numbers: Vec<f64> = ends.iter().filter_map(|end| number(end.value)).collect();
-    match numbers[..] {
-        [from, to] if 0.0 <= from && from < to && to <= 100.0 => Some((from / 100.0, to / 100.0)),
-        _ => {
-            s.wrong(p, "segment_percent", first, "two ascending percentages from 0 to 100, as in [20, 30]");
-            None
-        }
-    }
-}
-
-fn wire(p: P<'_, '_>, mut section: Section<'_, '_>) -> WireModel {
-    let s = &mut section;
-    let model = WireModel {
-        gaps: s.percent(p, "gap_percent", 0.0, 95.0),
-        gap_length: s.span(p, "gap_length", Millis::from_secs(1)..=WEEK).unwrap_or(Millis::from_secs(60)),
-        silent_from: s.span(p, "silent_from", Millis::ZERO..=WEEK),
-        silent_until: s.span(p, "silent_until", Millis::ZERO..=WEEK),
-        late: s.percent(p, "late_percent", 0.0, 100.0),
-        late_by: s.whole(p, "late_by", 1, 1..=1_000),
-        duplicates: s.percent(p, "duplicate_percent", 0.0, 100.0),
-        skewed: s.percent(p, "skew_percent", 0.0, 100.0),
-        skew_ms: s.signed_span(p, "skew", WEEK),
-        garbage: s.percent(p, "garbage_percent", 0.0, 100.0),
-        lost_treatment: s.percent(p, "lost_treatment_percent", 0.0, 100.0),
-        frozen_from: s.span(p, "frozen_from", Millis::ZERO..=WEEK),
-    };
-    if model.silent_until.is_some_and(|until| model.silent_from.is_none_or(|from| until <= from)) {
-        s.complain(p, "silent_until needs a silent_from before it");
-    }
-    if (model.skewed > 0.0) != (model.skew_ms != 0) {
-        s.complain(p, "skew_percent and skew are given together or not at all");
-    }
-    section.finish(p);
-    model
-}
-
 /// Two flags that hurt only together: each of them gets an effect with the other as its partner.
 fn interaction(p: P<'_, '_>, mut section: Section<'_, '_>, flags: &mut [FlagModel]) {
     let s = &mut section;
@@ -403,7 +242,7 @@ fn interaction(p: P<'_, '_>, mut section: Section<'_, '_>, flags: &mut [FlagMode
     }
     let errors = s.percent(p, "errors_percent", 0.0, 100.0);
     let latency = s.number(p, "latency", 1.0, 0.01..=100.0, " times");
-    if errors == 0.0 && latency == 1.0 {
+    if errors == 0.0 && ln_factor(latency) == 0.0 {
         s.complain(p, "it does nothing; give errors_percent or latency");
     }
     section.finish(p);
@@ -418,7 +257,8 @@ fn interaction(p: P<'_, '_>, mut section: Section<'_, '_>, flags: &mut [FlagMode
 fn unknown_flag(p: P<'_, '_>, s: &Section<'_, '_>, found: &Found<'_, '_>, flags: &[FlagModel]) {
     let keys = flags.iter().map(|flag| flag.spec.key.as_str());
     let near = nearest(found.value.as_str().unwrap_or_default(), keys);
-    let expected = near.map_or_else(|| "the key of a flag in this file".to_owned(), |key| format!("perhaps {key:?}"));
+    let expected =
+        near.map_or_else(|| "the key of a flag in this file".to_owned(), |key| format!("perhaps {key:?}"));
     s.wrong(p, "flags", found, &expected);
 }
 
@@ -446,7 +286,25 @@ fn outage(p: P<'_, '_>, mut section: Section<'_, '_>, services: &[ServiceModel])
         until,
         errors: s.percent(p, "errors_percent", 0.0, 100.0),
         latency: s.number(p, "latency", 1.0, 0.01..=100.0, " times"),
+        traffic: s.number(p, "traffic", 1.0, 0.0..=100.0, " times"),
     };
     section.finish(p);
     outage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_lists_every_key_there_is() {
+        let readme = include_str!("../../config/scenarios/README.md");
+        let (_, rest) = readme.split_once("```toml\n").unwrap();
+        let (reference, _) = rest.split_once("```").unwrap();
+        let mut problems = Problems::new(reference);
+        let scenario = read(reference, &mut problems);
+        assert_eq!(problems.absent(), Vec::<String>::new(), "keys that the reference does not list");
+        assert_eq!(problems.into_error("README.md").map(|error| error.to_string()), None);
+        assert!(scenario.is_some());
+    }
 }

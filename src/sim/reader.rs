@@ -107,7 +107,13 @@ impl<'a, 't> Section<'a, 't> {
     }
 
     /// Notes that a key's value is not what was expected.
-    pub(super) fn wrong(&self, problems: &mut Problems<'_>, key: &str, found: &Found<'_, '_>, expected: &str) {
+    pub(super) fn wrong(
+        &self,
+        problems: &mut Problems<'_>,
+        key: &str,
+        found: &Found<'_, '_>,
+        expected: &str,
+    ) {
         let text = format!("{}: {key}: found {}, expected {expected}", self.title, describe(found.value));
         problems.add(found.at, text);
     }
@@ -127,14 +133,12 @@ impl<'a, 't> Section<'a, 't> {
         unit: &str,
     ) -> f64 {
         let Some(found) = self.get(problems, key) else { return default };
-        match number(found.value).filter(|number| range.contains(number)) {
-            Some(number) => number,
-            None => {
-                let expected = format!("a number from {} to {}{unit}", range.start(), range.end());
-                self.wrong(problems, key, &found, &expected);
-                default
-            }
+        if let Some(number) = number(found.value).filter(|number| range.contains(number)) {
+            return number;
         }
+        let expected = format!("a number from {} to {}{unit}", range.start(), range.end());
+        self.wrong(problems, key, &found, &expected);
+        default
     }
 
     /// A share, written in percent up to `most` %, as a fraction. The default is in percent too.
@@ -176,17 +180,27 @@ impl<'a, 't> Section<'a, 't> {
         range: RangeInclusive<Millis>,
     ) -> Option<Millis> {
         let found = self.get(problems, key)?;
-        let span = found.value.as_str().and_then(parse_span).and_then(|ms| u64::try_from(ms).ok()).map(Millis);
+        let span =
+            found.value.as_str().and_then(parse_span).and_then(|ms| u64::try_from(ms).ok()).map(Millis);
         let span = span.filter(|span| range.contains(span));
         if span.is_none() {
-            let expected = format!("a time span such as \"90 s\" or \"1 h 30 min\", from {} to {}", range.start(), range.end());
+            let expected = format!(
+                "a time span such as \"90 s\" or \"1 h 30 min\", from {} to {}",
+                range.start(),
+                range.end()
+            );
             self.wrong(problems, key, &found, &expected);
         }
         span
     }
 
     /// A time span that may begin with a minus sign, in milliseconds, up to `most` either way.
-    pub(super) fn signed_span(&mut self, problems: &mut Problems<'_>, key: &'static str, most: Millis) -> i64 {
+    pub(super) fn signed_span(
+        &mut self,
+        problems: &mut Problems<'_>,
+        key: &'static str,
+        most: Millis,
+    ) -> i64 {
         let Some(found) = self.get(problems, key) else { return 0 };
         let span = found.value.as_str().and_then(parse_span).filter(|ms| ms.unsigned_abs() <= most.0);
         span.unwrap_or_else(|| {
@@ -197,7 +211,11 @@ impl<'a, 't> Section<'a, 't> {
     }
 
     /// A text.
-    pub(super) fn text(&mut self, problems: &mut Problems<'_>, key: &'static str) -> Option<(&'a str, usize)> {
+    pub(super) fn text(
+        &mut self,
+        problems: &mut Problems<'_>,
+        key: &'static str,
+    ) -> Option<(&'a str, usize)> {
         let found = self.get(problems, key)?;
         if found.value.as_str().is_none() {
             self.wrong(problems, key, &found, "a text in quotes");
@@ -206,7 +224,11 @@ impl<'a, 't> Section<'a, 't> {
     }
 
     /// A text that has to be there.
-    pub(super) fn needed_text(&mut self, problems: &mut Problems<'_>, key: &'static str) -> Option<(&'a str, usize)> {
+    pub(super) fn needed_text(
+        &mut self,
+        problems: &mut Problems<'_>,
+        key: &'static str,
+    ) -> Option<(&'a str, usize)> {
         if !self.table.iter().any(|(name, _)| name.get_ref() == key) {
             self.complain(problems, &format!("{key} is missing"));
         }
@@ -231,15 +253,11 @@ impl<'a, 't> Section<'a, 't> {
         kind: &'static str,
     ) -> Option<Section<'a, 't>> {
         let found = self.get(problems, key)?;
-        match found.value.as_table() {
-            Some(table) => {
-                Some(Section { title: format!("{}: {key}", self.title), ..Section::new(kind, table, found.at) })
-            }
-            None => {
-                self.wrong(problems, key, &found, "a table");
-                None
-            }
-        }
+        let Some(table) = found.value.as_table() else {
+            self.wrong(problems, key, &found, "a table");
+            return None;
+        };
+        Some(Section { title: format!("{}: {key}", self.title), ..Section::new(kind, table, found.at) })
     }
 
     /// All tables of an array of tables.
@@ -272,9 +290,14 @@ impl<'a, 't> Section<'a, 't> {
             }
             let hint = match nearest(name.get_ref(), self.known.iter().copied()) {
                 Some(key) => format!("did you mean {key:?}?"),
-                None => format!("known keys are {}", self.known.iter().copied().collect::<Vec<_>>().join(", ")),
+                None => {
+                    format!("known keys are {}", self.known.iter().copied().collect::<Vec<_>>().join(", "))
+                }
             };
-            problems.add(name.span().start, format!("{}: unknown key {:?}; {hint}", self.title, shorten(name.get_ref())));
+            problems.add(
+                name.span().start,
+                format!("{}: unknown key {:?}; {hint}", self.title, shorten(name.get_ref())),
+            );
         }
     }
 }
@@ -283,7 +306,9 @@ impl<'a, 't> Section<'a, 't> {
 pub(super) fn number(value: &DeValue<'_>) -> Option<f64> {
     match value {
         #[expect(clippy::cast_precision_loss, reason = "numbers beyond 2^53 are out of every range")]
-        DeValue::Integer(whole) => i64::from_str_radix(whole.as_str(), whole.radix()).ok().map(|whole| whole as f64),
+        DeValue::Integer(whole) => {
+            i64::from_str_radix(whole.as_str(), whole.radix()).ok().map(|whole| whole as f64)
+        }
         DeValue::Float(number) => number.as_str().parse().ok(),
         _ => None,
     }

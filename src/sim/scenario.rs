@@ -134,6 +134,8 @@ pub struct Outage {
     pub errors: f64,
     /// How many times slower requests are in it.
     pub latency: f64,
+    /// How many times as much traffic there is in it: clients that try again, or a crowd.
+    pub traffic: f64,
 }
 
 /// One flag: whose traffic it sees, and what its treatment does.

@@ -55,7 +55,8 @@ impl Service {
         let stream = Stream::new(seed, model.name.as_str());
         let minutes = millis(interval) / MILLIS_A_MINUTE;
         // The step before the first: its draws are used by no interval.
-        let series = |sd, memory, purpose| Autoregression::new(sd, memory, minutes, &mut stream.at(purpose, u64::MAX));
+        let series =
+            |sd, memory, purpose| Autoregression::new(sd, memory, minutes, &mut stream.at(purpose, u64::MAX));
         Self {
             shape: Shape::new(&model.latency),
             stream,
@@ -73,8 +74,9 @@ impl Service {
 
     /// Goes on by one interval. `outages` are those of this service.
     pub(super) fn step<'a>(&mut self, at: Moment, outages: impl Iterator<Item = &'a Outage>) -> Condition {
-        let traffic = self.daily(at) * libm::exp(self.traffic.step(&mut self.stream.at(Purpose::Traffic, at.step)));
-        let mut ln_latency = self.shock.step(&mut self.stream.at(Purpose::Shock, at.step)) + self.queueing(traffic);
+        let mut traffic =
+            self.daily(at) * libm::exp(self.traffic.step(&mut self.stream.at(Purpose::Traffic, at.step)));
+        let mut ln_latency = self.shock.step(&mut self.stream.at(Purpose::Shock, at.step));
         let mut working = 1.0 - self.model.errors;
         self.burst(at);
         if self.bursting {
@@ -84,7 +86,9 @@ impl Service {
         for outage in outages.filter(|outage| outage.from <= at.middle && at.middle < outage.until) {
             ln_latency += ln_factor(outage.latency);
             working *= 1.0 - outage.errors;
+            traffic *= outage.traffic;
         }
+        ln_latency += self.queueing(traffic);
         Condition { traffic, ln_latency, errors: 1.0 - working }
     }
 
@@ -105,7 +109,9 @@ impl Service {
             return 0.0;
         }
         let stay = |rho: f64| 1.0 + rho * (1.0 + self.model.variability) / (2.0 * (1.0 - rho));
-        libm::log(stay((self.model.utilisation * traffic).min(FULLEST)) / stay(self.model.utilisation.min(FULLEST)))
+        libm::log(
+            stay((self.model.utilisation * traffic).min(FULLEST)) / stay(self.model.utilisation.min(FULLEST)),
+        )
     }
 
     /// Begins or ends a burst, as a two-state Markov chain.
@@ -138,6 +144,7 @@ pub(super) fn millis(span: Millis) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the values are exact")]
 mod tests {
     use super::*;
     use crate::sim::Scenario;
@@ -145,7 +152,9 @@ mod tests {
     const INTERVAL: Millis = Millis::from_secs(10);
 
     fn service(lines: &str) -> (Service, Vec<Outage>) {
-        let text = format!("name = 't'\nduration = '1 h'\n[[service]]\nname = 's'\nrequests_per_second = 10\n{lines}");
+        let text = format!(
+            "name = 't'\nduration = '1 h'\n[[service]]\nname = 's'\nrequests_per_second = 10\n{lines}"
+        );
         let scenario = Scenario::parse(&text, "t.toml").unwrap();
         (Service::new(&scenario.services[0], 3, INTERVAL), scenario.outages)
     }
@@ -179,17 +188,19 @@ mod tests {
         let before = service.step(at(5), outages.iter());
         let during = service.step(at(6), outages.iter());
         let after = service.step(at(12), outages.iter());
-        assert!((before.errors - 0.01).abs() < 1e-12 && before == Condition { traffic: before.traffic, ..after });
+        assert!(
+            (before.errors - 0.01).abs() < 1e-12 && before == Condition { traffic: before.traffic, ..after }
+        );
         assert!((during.errors - (1.0 - 0.99 * 0.5)).abs() < 1e-12);
         assert!((during.ln_latency - libm::log(3.0)).abs() < 1e-12);
     }
 
     #[test]
     fn bursts_come_as_often_and_last_as_long_as_they_say() {
-        let (mut service, _) = service(
-            "[service.bursts]\nper_hour = 6\nlength = '1 min'\nerrors_percent = 100\nlatency = 1",
-        );
-        let hit = (0..36_000).filter(|step| service.step(at(*step), std::iter::empty()).errors == 1.0).count();
+        let (mut service, _) =
+            service("[service.bursts]\nper_hour = 6\nlength = '1 min'\nerrors_percent = 100\nlatency = 1");
+        let hit =
+            (0..36_000).filter(|step| service.step(at(*step), std::iter::empty()).errors == 1.0).count();
         // 6 an hour of one minute each: off for 10 minutes, on for 1.
         assert!((2_400..4_300).contains(&hit), "{hit} of 36 000 steps");
     }

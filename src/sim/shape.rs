@@ -131,7 +131,8 @@ fn split(position: f64) -> (usize, f64) {
 
 /// The share of requests slower than e^`ln_ms` milliseconds.
 fn survival(model: &LatencyModel, ln_ms: f64) -> f64 {
-    let body = |median_ln: f64| 0.5 * libm::erfc((ln_ms - median_ln) / (model.sigma * std::f64::consts::SQRT_2));
+    let body =
+        |median_ln: f64| 0.5 * libm::erfc((ln_ms - median_ln) / (model.sigma * std::f64::consts::SQRT_2));
     let miss_ln = libm::log(model.p50_ms);
     let hit_ln = miss_ln - libm::log(model.cache_speedup);
     let whole = model.cache_hits * body(hit_ln) + (1.0 - model.cache_hits) * body(miss_ln);
@@ -141,6 +142,7 @@ fn survival(model: &LatencyModel, ln_ms: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the values are exact")]
 mod tests {
     use super::*;
     use crate::telemetry::lower_edge_ms;

@@ -29,8 +29,8 @@ pub struct Truth {
     pub total_cost: f64,
     /// What an interval like this would cost with the flag at 100 % and its worst effect in force, in dollars.
     pub cost_at_full: f64,
-    /// Whether the flag would do harm at 100 %, now or later in the scenario, with the other flags where they are: more
-    /// than 0.05 % more failed requests, or a P99 more than 3 % longer, by any one of its effects.
+    /// Whether the flag would do harm at 100 %, now or later, with the other flags where they are: at least 0.05 % more
+    /// failed requests, or a P99 at least 3 % longer, by any one of its effects.
     pub harmful: bool,
 }
 

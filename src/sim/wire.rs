@@ -8,7 +8,7 @@ use super::{
     scenario::WireModel,
     service::{Moment, millis},
 };
-use crate::telemetry::{Arm, Feed, Reading, Rejection, Sample};
+use crate::telemetry::{Feed, Reading, Sample};
 
 /// A sample under way, and the step in which it arrives.
 pub(super) type UnderWay = (u64, Sample);
@@ -28,7 +28,7 @@ impl Wire {
         model: &WireModel,
         stream: Stream,
         at: Moment,
-        samples: [Option<Sample>; 2],
+        samples: &[Option<Sample>; 2],
         feed: &mut Feed,
         under_way: &mut Vec<UnderWay>,
     ) {
@@ -38,7 +38,7 @@ impl Wire {
             });
         let is_frozen = model.frozen_from.is_some_and(|from| from <= at.middle);
         let purposes = [Purpose::ControlWire, Purpose::TreatmentWire];
-        for ((sample, last), purpose) in samples.into_iter().zip(&mut self.last).zip(purposes) {
+        for ((sample, last), purpose) in samples.iter().copied().zip(&mut self.last).zip(purposes) {
             let sample = if is_frozen {
                 // The numbers stand still, the times go on.
                 sample.zip(*last).map(|(now, last)| Sample { start: now.start, span: now.span, ..last })
@@ -113,24 +113,13 @@ fn garbage(sample: &Sample, kind: f64) -> Reading {
     }
 }
 
-/// The place of an arm in a pair of samples.
-pub(super) const fn place(arm: Arm) -> usize {
-    match arm {
-        Arm::Control => 0,
-        Arm::Treatment => 1,
-    }
-}
-
-/// The reasons that the wire's garbage is rejected for.
-pub const GARBAGE_REASONS: [Rejection; 4] =
-    [Rejection::NotFinite, Rejection::Negative, Rejection::Absurd, Rejection::Inconsistent];
-
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "counts here are small")]
 mod tests {
     use super::*;
     use crate::{
         flag::FlagId,
-        telemetry::{Histogram, Millis},
+        telemetry::{Arm, Histogram, Millis, Rejection},
     };
 
     const INTERVAL: Millis = Millis::from_secs(10);
@@ -143,11 +132,27 @@ mod tests {
             let sample = |arm| {
                 let latency = Histogram::default();
                 let requests = 100 + u32::try_from(step).unwrap();
-                Some(Sample { flag: FlagId(0), arm, start, span: INTERVAL, requests, errors: 0, latency, assumed: false })
+                Some(Sample {
+                    flag: FlagId(0),
+                    arm,
+                    start,
+                    span: INTERVAL,
+                    requests,
+                    errors: 0,
+                    latency,
+                    assumed: false,
+                })
             };
             let at = Moment { step, middle: start + Millis(5_000), start: Millis::ZERO, interval: INTERVAL };
             let mut feed = Feed::default();
-            wire.send(model, stream, at, [sample(Arm::Control), sample(Arm::Treatment)], &mut feed, &mut under_way);
+            wire.send(
+                model,
+                stream,
+                at,
+                &[sample(Arm::Control), sample(Arm::Treatment)],
+                &mut feed,
+                &mut under_way,
+            );
             arrived.extend(feed.samples.into_iter().map(|sample| (step, sample)));
             rejected.extend(feed.rejected.into_iter().map(|(_, reason)| reason));
         }
@@ -172,7 +177,10 @@ mod tests {
     fn late_samples_arrive_so_many_intervals_later() {
         let (arrived, _) = run(&WireModel { late: 0.5, late_by: 3, ..WireModel::default() }, 1_000);
         assert_eq!(arrived.len(), 2_000);
-        let late = arrived.iter().filter(|(step, sample)| step * INTERVAL.0 == sample.start.0 + 3 * INTERVAL.0).count();
+        let late = arrived
+            .iter()
+            .filter(|(step, sample)| step * INTERVAL.0 == sample.start.0 + 3 * INTERVAL.0)
+            .count();
         let punctual = arrived.iter().filter(|(step, sample)| step * INTERVAL.0 == sample.start.0).count();
         assert_eq!(late + punctual, 2_000);
         assert!((900..1_100).contains(&late), "{late}");
@@ -198,7 +206,8 @@ mod tests {
         let (arrived, rejected) = run(&WireModel { garbage: 1.0, ..WireModel::default() }, 200);
         assert!(arrived.is_empty());
         assert_eq!(rejected.len(), 400);
-        for reason in GARBAGE_REASONS {
+        for reason in [Rejection::NotFinite, Rejection::Negative, Rejection::Absurd, Rejection::Inconsistent]
+        {
             assert!(rejected.contains(&reason), "{reason}");
         }
     }

@@ -89,7 +89,10 @@ impl World {
             conditions: vec![Condition::default(); services.len()],
             services,
             outages: scenario.outages.clone(),
-            truths: flags.iter().map(|flag| Truth { usual_requests: flag.usual_requests, ..Truth::default() }).collect(),
+            truths: flags
+                .iter()
+                .map(|flag| Truth { usual_requests: flag.usual_requests, ..Truth::default() })
+                .collect(),
             flags,
             under_way: Vec::new(),
             parts: Vec::new(),
@@ -151,14 +154,15 @@ impl World {
         let end = self.duration;
         for (flag, truth) in self.flags.iter_mut().zip(&mut self.truths) {
             let service = flag.model.service;
-            let (Some(condition), Some(service)) = (self.conditions.get(service), self.services.get(service)) else {
+            let (Some(condition), Some(service)) = (self.conditions.get(service), self.services.get(service))
+            else {
                 continue;
             };
             let rollout = rollouts.get(flag.id.index()).copied().unwrap_or_default();
             flag.turn(rollout, at.step);
             let now = Circumstance { share: rollout.share(), middle, exposure: flag.exposure, rollouts };
             let arms = flag.truth(now, at, condition, &service.shape, &mut self.parts, truth);
-            flag.judge(now, at.interval, end, &service.shape, self.cost_per_bad_request, truth);
+            flag.judge(now, end, &service.shape, self.cost_per_bad_request, truth);
             flag.exposure += truth.requests * now.share;
             let [control, treatment] = arms;
             let samples = [
@@ -168,10 +172,11 @@ impl World {
             if flag.is_wire_clean {
                 feed.samples.extend(samples.into_iter().flatten());
             } else {
-                flag.wire.send(&flag.model.wire, flag.stream, at, samples, feed, &mut self.under_way);
+                flag.wire.send(&flag.model.wire, flag.stream, at, &samples, feed, &mut self.under_way);
             }
         }
-        feed.samples.extend(self.under_way.extract_if(.., |(due, _)| *due <= at.step).map(|(_, sample)| sample));
+        feed.samples
+            .extend(self.under_way.extract_if(.., |(due, _)| *due <= at.step).map(|(_, sample)| sample));
         self.step += 1;
     }
 }
@@ -181,7 +186,9 @@ impl Flag {
         let potentials = model
             .effects
             .iter()
-            .map(|effect| service.map(|service| effect::potential(effect, &service.shape, 1.0)).unwrap_or_default())
+            .map(|effect| {
+                service.map(|service| effect::potential(effect, &service.shape, 1.0)).unwrap_or_default()
+            })
             .collect();
         Self {
             id,
@@ -257,15 +264,7 @@ impl Flag {
     }
 
     /// Fills in what `truth` says of harm and cost.
-    fn judge(
-        &self,
-        now: Circumstance<'_>,
-        interval: Millis,
-        end: Millis,
-        shape: &Shape,
-        price: f64,
-        truth: &mut Truth,
-    ) {
+    fn judge(&self, now: Circumstance<'_>, end: Millis, shape: &Shape, price: f64, truth: &mut Truth) {
         let excess = (truth.error_rate_treatment - truth.error_rate_control).max(0.0);
         truth.bad_requests = truth.requests * now.share * excess;
         truth.total_bad_requests += truth.bad_requests;
@@ -273,9 +272,8 @@ impl Flag {
         truth.total_cost += truth.cost;
         truth.harmful = false;
         let mut working = 1.0;
-        let more = millis(end - now.middle) / millis(interval) * self.usual_requests;
         for (effect, potential) in self.model.effects.iter().zip(&self.potentials) {
-            if !effect::still_to_come(effect, now, end, more) {
+            if !effect::still_to_come(effect, now.middle, end) {
                 continue;
             }
             // With a partner the harm depends on where that one is now.
@@ -291,7 +289,8 @@ impl Flag {
 
     /// Draws what telemetry counts in one arm.
     fn sample(&self, arm: Arm, truth: &ArmTruth, step: u64, start: Millis, span: Millis) -> Sample {
-        let mut draws = self.stream.at(if arm == Arm::Control { Purpose::Control } else { Purpose::Treatment }, step);
+        let mut draws =
+            self.stream.at(if arm == Arm::Control { Purpose::Control } else { Purpose::Treatment }, step);
         // The first draw, so that errors do not depend on how many buckets there are.
         let failing = draws.uniform();
         let mut counts = [0; BUCKET_COUNT];

@@ -77,6 +77,12 @@ impl Journal {
         {
             return Err(StoreError::TickOutOfOrder { last, found });
         }
+        if let Some((at, _)) = tick
+            && i64::try_from(at.0).is_err()
+        {
+            let detail = format!("the tick at {} ms is beyond 2^63", at.0);
+            return Err(StoreError::Unstorable { seq: head.seq, detail });
+        }
         let feed = tick.map(|(at, samples)| (at, encode(samples)));
         let insert = |transaction: &Transaction<'_>| -> rusqlite::Result<()> {
             let sql = format!("INSERT INTO entry ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
@@ -129,7 +135,10 @@ impl Journal {
         // What was acknowledged must still be there.
         fresh.check_recorded(self.head, "this process")?;
         let (head, last_tick) = (fresh.head, fresh.last_tick);
-        fresh.connection = schema::open_writer(&self.path)?;
+        fresh.connection = schema::open_writer(&self.path).map_err(|error| match error {
+            StoreError::Sqlite { path, detail, .. } => StoreError::NotDurable { path, detail },
+            other => other,
+        })?;
         std::mem::swap(&mut self.connection, &mut fresh.connection);
         // The old connection goes; the lock stays.
         drop(fresh);
@@ -269,4 +278,79 @@ fn commit(
 
 fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{control::Actor, store::SessionMeta};
+
+    fn entry(seq: u64) -> Entry {
+        let (seq, at, actor) = (Seq(seq), Millis(seq), Actor::System);
+        Entry { seq, at, actor, flag: None, event: Event::Rearmed, sentence: "x".repeat(9_000) }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_nothing_partial_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(&folder.path().join("s"), &SessionMeta::default()).unwrap();
+        journal.append(None, &[entry(1)]).unwrap();
+        let pages: i64 = journal.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        journal.connection.pragma_update_and_check(None, "max_page_count", pages + 3, |_| Ok(())).unwrap();
+        // The first of the two still fits.
+        let order = OrderId("order".to_owned());
+        let full = journal.append(Some((&order, "{}")), &[entry(2), entry(3)]).unwrap_err();
+        assert!(matches!(full, StoreError::NotDurable { .. }) && full.to_string().contains("full"), "{full}");
+        assert_eq!(journal.fault(), Some("database or disk is full"));
+        assert_eq!(journal.head().seq, Seq(1));
+        assert_eq!(journal.entries(.., 9).unwrap(), [entry(1)]);
+        assert_eq!(journal.outcome(&order).unwrap(), None);
+        let refused = journal.append(None, &[entry(2)]).unwrap_err();
+        assert!(matches!(refused, StoreError::Refusing { .. }), "{refused}");
+        // A database opened anew has no such limit: there is room again.
+        assert_eq!(journal.recover().unwrap().seq, Seq(1));
+        journal.append(Some((&order, "{}")), &[entry(2), entry(3)]).unwrap();
+        assert_eq!(journal.fault(), None);
+        assert!(journal.load_all().collect::<Result<Vec<_>, _>>().is_ok());
+    }
+
+    #[test]
+    fn a_write_that_reached_the_disk_after_all_is_found_when_recovering() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(&folder.path().join("s"), &SessionMeta::default()).unwrap();
+        journal.append(None, &[entry(1), entry(2)]).unwrap();
+        // As after a commit whose sync failed although its bytes were written.
+        let full = journal.head;
+        let first = journal.row(Seq(1)).unwrap().unwrap();
+        journal.head = Head { seq: Seq(1), hash: Hash::from_bytes(&first.hash).unwrap() };
+        journal.fault = Some("disk I/O error".to_owned());
+        assert_eq!(journal.recover().unwrap(), full);
+        journal.append(None, &[entry(3)]).unwrap();
+    }
+
+    #[test]
+    fn an_acknowledged_entry_that_is_gone_is_never_recovered_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(&folder.path().join("s"), &SessionMeta::default()).unwrap();
+        journal.append(None, &[entry(1), entry(2)]).unwrap();
+        journal.connection.execute("DELETE FROM entry WHERE seq = 2", []).unwrap();
+        journal.fault = Some("disk I/O error".to_owned());
+        let lost = journal.recover().unwrap_err();
+        assert!(lost.to_string().contains("the tail was cut: entry #2 is missing"), "{lost}");
+        assert!(journal.fault().is_some());
+    }
+
+    #[test]
+    fn somebody_elses_transaction_is_waited_for_and_then_told_as_busy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let mut journal = Journal::create(&path, &SessionMeta::default()).unwrap();
+        journal.connection.busy_timeout(std::time::Duration::from_millis(1)).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let busy = journal.append(None, &[entry(1)]).unwrap_err();
+        assert!(busy.is_transient() && journal.fault().is_none(), "{busy}");
+        other.execute_batch("ROLLBACK").unwrap();
+        journal.append(None, &[entry(1)]).unwrap();
+    }
 }

@@ -222,7 +222,9 @@ mod tests {
         );
         let sample = sample.prop_map(|(flag, treatment, start, span, a, b, counts, assumed)| {
             let mut latency = Histogram::default();
-            counts.into_iter().for_each(|(index, count)| latency.add_to_bucket(index, count));
+            for (index, count) in counts {
+                latency.add_to_bucket(index, count);
+            }
             Sample {
                 flag: FlagId(flag),
                 arm: if treatment { Arm::Treatment } else { Arm::Control },

@@ -126,11 +126,9 @@ fn writing(error: std::io::Error) -> StoreError {
 /// Verifies an export in JSON Lines by itself; gives its head.
 pub(super) fn read_export(export: impl BufRead) -> Result<Head, StoreError> {
     let mut head: Option<Head> = None;
-    let mut lines = 0;
-    for line in export.lines() {
+    for (number, line) in (1..).zip(export.lines()) {
         let line = line.map_err(|error| StoreError::io("read", Path::new(EXPORT), error))?;
-        lines += 1;
-        let wrong = |detail: &str| StoreError::ExportLine { line: lines, detail: detail.to_owned() };
+        let wrong = |detail: &str| StoreError::ExportLine { line: number, detail: detail.to_owned() };
         head = Some(match head {
             None => Head { seq: Seq(0), hash: genesis_in(&line).map_err(wrong)? },
             Some(head) => entry_in(&line, head).map_err(|detail| wrong(&detail))?,

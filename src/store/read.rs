@@ -27,7 +27,7 @@ pub struct Filter {
     pub flag: Option<FlagKey>,
     /// By this actor.
     pub actor: Option<Actor>,
-    /// Of this kind ([`Event::kind`]).
+    /// Of this kind ([`crate::control::Event::kind`]).
     pub kind: Option<String>,
 }
 
