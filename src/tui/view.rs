@@ -14,6 +14,7 @@ mod alarms;
 mod banner;
 mod bottom;
 mod briefing;
+mod chart;
 mod dialogs;
 mod flag;
 mod fleet;

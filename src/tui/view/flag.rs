@@ -1,32 +1,328 @@
-//! One flag.
+//! One flag: where it is and why, both arms over time, the evidence in numbers, what the policy wanted, its history.
+//!
+//! ```text
+//! new-checkout-ui  ramping  ━━━╸────  25 %  for 4 min           checkout, requests
+//! shield: vetoed 12 times in a row: only healthy may be raised, ...
+//!  charts (P99, events, errors)        | EVIDENCE healthy
+//!                                      |          on    off   difference [95 % interval] pp
+//!                                      | errors   ...
+//!                                      | PROPOSAL raise to 25 %
+//! history: every journal entry on this flag, newest first
+//! ```
+//! On narrow screens evidence and proposal stand side by side below the charts; charts go first when it gets too low.
 
 use ratatui::layout::Rect;
 
+use super::{chart, fleet, log};
 use crate::{
+    backend::FlagView,
     flag::FlagKey,
-    tui::{Model, pen::Pen},
+    telemetry::{MetricEvidence, Verdict},
+    tui::{
+        Model, figures,
+        pen::{Align, Pen},
+        world::{World, unit},
+    },
 };
+
+/// Lines of the head: what it is, and what the shield did.
+const HEAD: u16 = 2;
+/// Lines of the evidence.
+const EVIDENCE: u16 = 9;
+/// Columns of the evidence.
+const EVIDENCE_WIDTH: u16 = 48;
+/// Lines of the proposal.
+const PROPOSAL: u16 = 10;
+/// From so many columns on, the numbers stand to the right of the charts.
+const WIDE: u16 = 110;
+/// Fewest lines of history before the charts give way.
+const HISTORY: u16 = 3;
+
+/// Where the parts are.
+struct Parts {
+    head: Rect,
+    charts: Rect,
+    evidence: Rect,
+    proposal: Rect,
+    history: Rect,
+}
+
+fn parts(body: Rect) -> Parts {
+    let head = Rect { height: HEAD.min(body.height), ..body };
+    let left = body.height - head.height;
+    if body.width >= WIDE && left >= EVIDENCE + PROPOSAL + HISTORY {
+        let height = EVIDENCE + PROPOSAL + 1;
+        let width = body.width - EVIDENCE_WIDTH - 3;
+        let x = body.x + width + 3;
+        let charts = Rect::new(body.x, head.bottom(), width, height.min(left - HISTORY));
+        let evidence = Rect::new(x, head.bottom(), EVIDENCE_WIDTH, EVIDENCE);
+        let proposal =
+            Rect::new(x, evidence.bottom() + 1, EVIDENCE_WIDTH, charts.height.saturating_sub(EVIDENCE + 1));
+        let history = Rect { y: charts.bottom(), height: body.bottom() - charts.bottom(), ..body };
+        return Parts { head, charts, evidence, proposal, history };
+    }
+    let numbers = EVIDENCE.min(left);
+    let spare = left.saturating_sub(numbers + HISTORY);
+    let charts = if spare >= chart::LEAST { spare.min(16) } else { 0 };
+    let charts = Rect { y: head.bottom(), height: charts, ..body };
+    let evidence = Rect::new(body.x, charts.bottom(), EVIDENCE_WIDTH.min(body.width), numbers);
+    let x = evidence.right() + 2;
+    let proposal = Rect::new(x.min(body.right()), charts.bottom(), body.right().saturating_sub(x), numbers);
+    let history = Rect { y: evidence.bottom(), height: body.bottom() - evidence.bottom(), ..body };
+    Parts { head, charts, evidence, proposal, history }
+}
 
 /// Rows for the flag's history.
 pub(super) fn history_rows(body: Rect) -> u16 {
-    body.height.saturating_sub(3).max(1)
+    parts(body).history.height.saturating_sub(1).max(1)
 }
 
 pub(super) fn draw(model: &Model, key: &FlagKey, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let Some(flag) = model.world.as_ref().and_then(|world| world.flag(key)) else {
+    let Some(world) = &model.world else { return };
+    let Some(flag) = world.flag(key) else {
         pen.text(area.x, area.y, area.width, "the backend does not know this flag", theme.dim());
         return;
     };
-    pen.text(
-        area.x,
-        area.y,
-        area.width,
-        &format!("{key} {} at {}", flag.phase, flag.rollout),
-        theme.strong(),
-    );
-    pen.text(area.x, area.y + 1, area.width, &super::fleet::why(flag), theme.plain());
-    for (y, entry) in (area.y + 3..area.bottom()).zip(model.entries_of(Some(key)).skip(model.scroll)) {
-        super::log::draw_entry(entry, false, false, Rect { y, height: 1, ..area }, pen);
+    let parts = parts(area);
+    draw_head(world, flag, parts.head, pen);
+    if parts.charts.height >= chart::LEAST {
+        chart::draw(model, world, flag, parts.charts, pen);
+    }
+    draw_evidence(model, world, flag, parts.evidence, pen);
+    draw_proposal(world, flag, parts.proposal, pen);
+    draw_history(model, key, parts.history, pen);
+}
+
+fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    let mut x = pen.text(area.x, area.y, area.width / 2, flag.spec.key.as_str(), theme.strong()) + 2;
+    let (phase, style) = fleet::phase(flag, world, pen);
+    x = pen.text(x, area.y, area.right().saturating_sub(x), &phase, style) + 2;
+    if area.width >= 70 {
+        pen.gauge(x, area.y, 12, flag.rollout.share(), theme.plain());
+        x += 13;
+    }
+    let text = format!("{} for {}", flag.rollout, world.now.since(flag.changed_at));
+    x = pen.text(x, area.y, area.right().saturating_sub(x), &text, theme.strong()) + 2;
+    let mut about = format!("{}, {}", flag.spec.service, unit(flag));
+    if !flag.spec.description.is_empty() {
+        about = format!("{about}: {}", flag.spec.description);
+    }
+    pen.cell(x, area.y, area.right().saturating_sub(x), Align::Right, &about, theme.dim());
+    if area.height > 1 {
+        pen.text(area.x, area.y + 1, area.width, &fleet::why(flag), theme.plain());
+    }
+}
+
+/// Columns of the evidence's table.
+const LABEL: u16 = 9;
+const NUMBER: u16 = 6;
+
+fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    let report = &flag.report;
+    let (verdict, style) = fleet::verdict(flag, pen);
+    let old = super::is_stale(model) || world.is_old(flag);
+    let value = if old { theme.dim() } else { theme.plain() };
+    let mut lines = (area.y..area.bottom()).map(|y| Rect { y, height: 1, ..area });
+
+    if let Some(line) = lines.next() {
+        let x = pen.text(line.x, line.y, line.width, "EVIDENCE", theme.strong()) + 1;
+        let x = pen.text(x, line.y, line.right().saturating_sub(x), &verdict, style) + 1;
+        let warm = if report.warming_up { ", warming up" } else { "" };
+        let text = format!("over {} intervals since the change{warm}", report.intervals);
+        pen.text(x, line.y, line.right().saturating_sub(x), &text, theme.dim());
+    }
+    if let Some(line) = lines.next() {
+        let x = line.x + LABEL;
+        pen.cell(x, line.y, NUMBER, Align::Right, "on", theme.dim());
+        let off = if report.control_recorded { "record" } else { "off" };
+        pen.cell(x + NUMBER + 1, line.y, NUMBER, Align::Right, off, theme.dim());
+        let x = x + 2 * NUMBER + 3;
+        pen.text(x, line.y, line.right().saturating_sub(x), "difference [95 %] pp", theme.dim());
+    }
+    let known = report.treatment_n > 0 && report.control_n > 0;
+    for (label, evidence) in [("errors %", &report.errors), ("slow   %", &report.p99)] {
+        if let Some(line) = lines.next() {
+            draw_difference(label, evidence, known, old, line, pen);
+        }
+        if let Some(line) = lines.next() {
+            draw_nats(evidence, known, flag.verdict, line, pen);
+        }
+    }
+    if let Some(line) = lines.next() {
+        pen.text(line.x, line.y, LABEL, "P99 ms", theme.dim());
+        let x = line.x + LABEL;
+        pen.cell(x, line.y, NUMBER, Align::Right, &figures::milliseconds(report.treatment.p99_ms), value);
+        let x = x + NUMBER + 1;
+        pen.cell(x, line.y, NUMBER, Align::Right, &figures::milliseconds(report.control.p99_ms), value);
+        let x = x + NUMBER + 2;
+        let slow = report.slow_ms.map_or_else(
+            || "no threshold yet".to_owned(),
+            |slow| format!("slow: over {} ms", figures::milliseconds(Some(slow))),
+        );
+        pen.text(x, line.y, line.right().saturating_sub(x), &slow, theme.dim());
+    }
+    if let Some(line) = lines.next() {
+        let assumed = if flag.assumed { "~" } else { "" };
+        let text = format!(
+            "n {assumed}{} on, {assumed}{} off {}; margin {} and {} pp",
+            figures::grouped(report.treatment_n),
+            figures::grouped(report.control_n),
+            unit(flag),
+            figures::percent(Some(report.errors.margin)),
+            figures::percent(Some(report.p99.margin)),
+        );
+        pen.text(line.x, line.y, line.width, &text, value);
+    }
+    if let Some(line) = lines.next() {
+        let age =
+            report.age.map_or_else(|| "no telemetry yet".to_owned(), |age| format!("telemetry {age} old"));
+        let rejected: u64 = report.rejected.iter().copied().map(u64::from).sum();
+        let mut text = age;
+        if rejected > 0 {
+            text.push_str(&format!(", {} samples rejected", figures::grouped(rejected)));
+        }
+        if report.dependency {
+            text.push_str(", both arms are bad: a dependency");
+        }
+        let bad = old || report.dependency;
+        let style = if bad { theme.abnormal() } else { theme.dim() };
+        pen.text(line.x, line.y, line.width, &text, style);
+    }
+}
+
+fn draw_difference(
+    label: &str,
+    evidence: &MetricEvidence,
+    known: bool,
+    old: bool,
+    line: Rect,
+    pen: &mut Pen<'_>,
+) {
+    let theme = pen.theme;
+    let value = if old { theme.dim() } else { theme.plain() };
+    pen.text(line.x, line.y, LABEL, label, theme.dim());
+    let x = line.x + LABEL;
+    let share = |share| figures::percent(known.then_some(share));
+    pen.cell(x, line.y, NUMBER, Align::Right, &share(evidence.treatment), value);
+    pen.cell(x + NUMBER + 1, line.y, NUMBER, Align::Right, &share(evidence.control), value);
+    let x = x + 2 * NUMBER + 3;
+    let text = if known {
+        let difference = evidence.treatment - evidence.control;
+        format!(
+            "{} [{}, {}]",
+            figures::points(difference),
+            figures::points(evidence.low),
+            figures::points(evidence.high)
+        )
+    } else {
+        figures::NONE.to_owned()
+    };
+    pen.text(x, line.y, line.right().saturating_sub(x), &text, value);
+}
+
+/// Harm and health against what is needed, in nats.
+fn draw_nats(evidence: &MetricEvidence, known: bool, verdict: Verdict, line: Rect, pen: &mut Pen<'_>) {
+    const GAUGE: u16 = 5;
+    let theme = pen.theme;
+    let mut x = line.x + 2;
+    for (label, nats, needed) in
+        [("harm", evidence.harm, evidence.harm_needed), ("health", evidence.health, evidence.health_needed)]
+    {
+        x = pen.text(x, line.y, line.right().saturating_sub(x), label, theme.dim()) + 1;
+        if !known || needed <= 0.0 || !nats.is_finite() {
+            x = pen.text(x, line.y, line.right().saturating_sub(x), figures::NONE, theme.dim()) + 2;
+            continue;
+        }
+        let harmful = label == "harm" && verdict == Verdict::Regressed && nats >= needed;
+        let style = if harmful { theme.abnormal() } else { theme.plain() };
+        if x + GAUGE < line.right() {
+            pen.gauge(x, line.y, GAUGE, nats.max(0.0) / needed, style);
+            x += GAUGE + 1;
+        }
+        let text = format!("{:.1} of {needed:.1}", nats.max(0.0));
+        x = pen.text(x, line.y, line.right().saturating_sub(x), &text, style) + 2;
+    }
+    pen.text(x - 1, line.y, (line.right() + 1).saturating_sub(x), "nats", theme.dim());
+}
+
+/// Names of the six moves, in the order of the probabilities.
+const MOVES: [&str; 6] = ["roll back", "step down", "hold", "raise 1", "raise 2", "raise 3"];
+
+fn draw_proposal(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
+    if area.width < 16 {
+        return;
+    }
+    let theme = pen.theme;
+    let mut lines = (area.y..area.bottom()).map(|y| Rect { y, height: 1, ..area });
+    let Some(line) = lines.next() else { return };
+    let x = pen.text(line.x, line.y, line.width, "PROPOSAL", theme.strong()) + 1;
+    let Some(proposal) = &flag.proposal else {
+        pen.text(x, line.y, line.right().saturating_sub(x), "none yet", theme.dim());
+        return;
+    };
+    pen.text(x, line.y, line.right().saturating_sub(x), &proposal.action.to_string(), theme.plain());
+    match &proposal.probabilities {
+        Some(probabilities) => {
+            for (name, share) in MOVES.iter().zip(probabilities) {
+                let Some(line) = lines.next() else { return };
+                pen.text(line.x, line.y, 10, name, theme.dim());
+                let room = line.width.saturating_sub(10 + 6).min(20);
+                let share = f64::from(*share);
+                pen.gauge(
+                    line.x + 10,
+                    line.y,
+                    room,
+                    if share.is_finite() { share } else { 0.0 },
+                    theme.plain(),
+                );
+                let text = format!("{} %", figures::percent(Some(share)));
+                pen.cell(line.x + 10 + room, line.y, 6, Align::Right, &text, theme.plain());
+            }
+        }
+        None => {
+            if let Some(line) = lines.next() {
+                let text = format!("no probabilities: {}", world.policy.about);
+                pen.text(line.x, line.y, line.width, &text, theme.dim());
+            }
+        }
+    }
+    if let Some(value) = proposal.value
+        && let Some(line) = lines.next()
+    {
+        let text = format!("expected return {value:.2} (higher is better)");
+        pen.text(line.x, line.y, line.width, &text, theme.dim());
+    }
+    if let Some(hold) = flag.hold.as_ref().filter(|hold| hold.until > world.now)
+        && let Some(line) = lines.next()
+    {
+        let text = format!("{} holds it, {} left", hold.by, hold.until.since(world.now));
+        pen.text(line.x, line.y, line.width, &text, theme.person());
+    }
+    if let Some(until) = flag.guard_off_until.filter(|until| *until > world.now)
+        && let Some(line) = lines.next()
+    {
+        let text = format!("guard OFF, {} left", until.since(world.now));
+        pen.text(line.x, line.y, line.width, &text, theme.abnormal());
+    }
+}
+
+fn draw_history(model: &Model, key: &FlagKey, area: Rect, pen: &mut Pen<'_>) {
+    if area.height == 0 {
+        return;
+    }
+    let theme = pen.theme;
+    pen.fill(area.x, area.y, area.width, theme.rule(), theme.dim());
+    pen.text(area.x + 2, area.y, area.width, " history ", theme.dim());
+    let rows = usize::from(area.height - 1);
+    let all = model.entries_of(Some(key)).count();
+    if all == 0 {
+        pen.text(area.x + 2, area.y + 1, area.width, "nothing has happened to it yet", theme.dim());
+    }
+    let scroll = model.scroll.min(all.saturating_sub(rows));
+    for (y, entry) in (area.y + 1..area.bottom()).zip(model.entries_of(Some(key)).skip(scroll)) {
+        log::draw_entry(entry, false, Rect { y, height: 1, ..area }, pen);
     }
 }

@@ -1,9 +1,9 @@
 //! The log: every journal entry as one sentence, the newest at the top, the selected one in full below.
 //!
 //! ```text
-//!   time      actor    flag              what
-//! ▸ 16:04:12  agent    new-checkout-ui   raised to 25 %: healthy after 12 400 requests
-//!   16:03:52  maria    power-peg         paused
+//!   time UTC  actor      what
+//! ▸ 16:04:12  agent      new-checkout-ui raised from 10 % to 25 %: the evidence is healthy ...
+//!   16:03:52  maria      power-peg paused.
 //! ──────────────────────────────────────────────────────────────────────────────────
 //! #128, 2026-03-06 16:04:12 UTC, agent, raise: raised to 25 %: ...
 //! ```
@@ -22,12 +22,9 @@ use crate::{
 const DETAIL: u16 = 4;
 /// From so many lines on there is room for them.
 const TALL: u16 = 12;
-/// Widths of time, actor and flag.
+/// Widths of time and actor.
 const TIME: u16 = 8;
 const ACTOR: u16 = 10;
-const FLAG: u16 = 24;
-/// From so many columns on there is one for the flag.
-const WIDE: u16 = 90;
 
 fn detail_rows(body: Rect) -> u16 {
     if body.height >= TALL { DETAIL } else { 0 }
@@ -40,16 +37,15 @@ pub(super) fn rows(body: Rect) -> u16 {
 
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let with_flag = area.width >= WIDE;
     let mut x = area.x + 2;
-    x = titles(pen, x, area.y, with_flag);
+    x = titles(pen, x, area.y);
     pen.text(x, area.y, area.right().saturating_sub(x), "what", theme.dim());
     let rows = usize::from(rows(area));
     let selected = model.log_row();
     let first = super::first_page_row(selected, rows);
     let mut y = area.y + 1;
     for (row, entry) in model.entries_of(None).enumerate().skip(first).take(rows) {
-        draw_entry(entry, row == selected, with_flag, Rect { y, height: 1, ..area }, pen);
+        draw_entry(entry, row == selected, Rect { y, height: 1, ..area }, pen);
         y += 1;
     }
     let end = area.y + 1 + u16::try_from(rows).unwrap_or(0);
@@ -80,21 +76,17 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     }
 }
 
-fn titles(pen: &mut Pen<'_>, mut x: u16, y: u16, with_flag: bool) -> u16 {
+fn titles(pen: &mut Pen<'_>, mut x: u16, y: u16) -> u16 {
     let dim = pen.theme.dim();
     pen.text(x, y, TIME, "time UTC", dim);
     x += TIME + 2;
     pen.text(x, y, ACTOR, "actor", dim);
     x += ACTOR + 1;
-    if with_flag {
-        pen.text(x, y, FLAG, "flag", dim);
-        x += FLAG + 1;
-    }
     x
 }
 
 /// One entry in one line.
-pub(super) fn draw_entry(entry: &Entry, chosen: bool, with_flag: bool, area: Rect, pen: &mut Pen<'_>) {
+pub(super) fn draw_entry(entry: &Entry, chosen: bool, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let y = area.y;
     if chosen {
@@ -111,10 +103,6 @@ pub(super) fn draw_entry(entry: &Entry, chosen: bool, with_flag: bool, area: Rec
     };
     pen.cell(x, y, ACTOR, Align::Left, &entry.actor.to_string(), style);
     x += ACTOR + 1;
-    if with_flag {
-        pen.text(x, y, FLAG, entry.flag.as_ref().map_or("", |key| key.as_str()), theme.plain());
-        x += FLAG + 1;
-    }
     let style = if chosen { theme.strong() } else { theme.plain() };
     pen.text(x, y, area.right().saturating_sub(x), &entry.sentence, style);
 }

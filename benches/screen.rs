@@ -1,0 +1,97 @@
+//! What a frame costs: time with 10 000 flags, and bytes to the terminal for an update of 30.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    missing_docs,
+    reason = "a benchmark"
+)]
+
+#[path = "../tests/support/room.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod room;
+#[path = "../tests/support/scene.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod scene;
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use divan::Bencher;
+use knightwatch::tui::{Glyphs, view};
+use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
+use room::{Room, settings};
+use scene::{scene, tick};
+
+const SIZE: Rect = Rect::new(0, 0, 200, 50);
+/// Ticks over which bytes are averaged.
+const TICKS: usize = 40;
+
+fn main() {
+    println!("bytes an update, 200x50, 30 flags, one new point each, mean of {TICKS}:");
+    for (name, glyphs) in [("unicode", Glyphs::Unicode), ("ascii", Glyphs::Ascii)] {
+        let (mean, worst) = bytes(glyphs);
+        println!("  {name}: {mean} (worst {worst}; budget 1300)");
+    }
+    divan::main();
+}
+
+#[derive(Clone, Default)]
+struct Counter(Arc<AtomicUsize>);
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.fetch_add(bytes.len(), Ordering::Relaxed);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn terminal() -> (Terminal<CrosstermBackend<Counter>>, Counter) {
+    let counter = Counter::default();
+    let options = TerminalOptions { viewport: Viewport::Fixed(SIZE) };
+    (Terminal::with_options(CrosstermBackend::new(counter.clone()), options).unwrap(), counter)
+}
+
+/// Mean and most bytes that one update writes to the terminal.
+fn bytes(glyphs: Glyphs) -> (usize, usize) {
+    let mut snapshot = scene(30);
+    let mut room = Room::new(settings(glyphs), &snapshot);
+    room.resize(SIZE.width, SIZE.height);
+    let (mut terminal, counter) = terminal();
+    terminal.draw(|frame| view(&room.model, frame)).unwrap();
+    let mut worst = 0;
+    let before = counter.0.load(Ordering::Relaxed);
+    for _ in 0..TICKS {
+        let last = counter.0.load(Ordering::Relaxed);
+        room.change(tick(&mut snapshot));
+        terminal.draw(|frame| view(&room.model, frame)).unwrap();
+        worst = worst.max(counter.0.load(Ordering::Relaxed) - last);
+    }
+    ((counter.0.load(Ordering::Relaxed) - before) / TICKS, worst)
+}
+
+#[divan::bench(args = [30, 1_000, 10_000])]
+fn frame(bencher: Bencher, flags: u64) {
+    let mut room = Room::new(settings(Glyphs::Unicode), &scene(flags));
+    room.resize(SIZE.width, SIZE.height).press("G");
+    let (mut terminal, _) = terminal();
+    bencher.bench_local(|| terminal.draw(|frame| view(&room.model, frame)).map(|_| ()).unwrap());
+}
+
+#[divan::bench(args = [30, 1_000, 10_000])]
+fn take_a_tick(bencher: Bencher, flags: u64) {
+    let mut snapshot = scene(flags);
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let change = tick(&mut snapshot);
+    bencher.bench_local(|| room.change(change.clone()));
+}
