@@ -2,6 +2,7 @@
 //! reaches the terminal (invariant 12). In a real pseudo-terminal, with a real process.
 //!
 //! Each test calls [`act`] first: the program in the terminal is this binary again, started with the test's name.
+#![expect(clippy::panic, reason = "panics are what some of these tests are about")]
 
 #[path = "support/fixture.rs"]
 mod fixture;
@@ -39,7 +40,11 @@ fn shown(pty: &Pty) {
 fn assert_left(pty: &Pty, status: u32, used: Duration) {
     let ended = pty.end();
     assert_eq!((ended.status.exit_code(), ended.status.signal()), (status, None));
-    assert!(ended.cpu.saturating_sub(used) < LITTLE, "{:?} of processor time to leave", ended.cpu - used);
+    assert!(
+        ended.cpu.saturating_sub(used) < LITTLE,
+        "{:?} of processor time, {used:?} of it before leaving",
+        ended.cpu
+    );
     pty.assert_restored();
 }
 

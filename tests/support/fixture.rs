@@ -129,10 +129,8 @@ impl Backend for Fake {
         updates.try_send(Update::Link(Link::Embedded)).expect("room");
         let flood = self.part == Part::Flood;
         thread::spawn(move || {
-            let mut turn = 0;
-            while flood {
-                turn += 1;
-                let snapshot = snapshot("flooded", f64::from(turn % 100));
+            for turn in (0..100).cycle().take_while(|_| flood) {
+                let snapshot = snapshot("flooded", f64::from(turn));
                 if updates.blocking_send(Update::Snapshot(Arc::new(snapshot))).is_err() {
                     return;
                 }
