@@ -390,6 +390,9 @@ impl Room {
     fn resized(&mut self, at: Instant) -> Option<Cause> {
         let Ok(size) = terminal::size() else { return None };
         self.painter.resize(size);
+        // Even at the old size: a terminal that was smaller for a moment has cut what it showed.
+        self.painter.forget();
+        self.pacing.demand();
         self.urgent(at, Message::Resize(size.width, size.height))
     }
 
