@@ -57,9 +57,14 @@ pub(super) fn grouped(number: u64) -> String {
     out
 }
 
-/// How long ago, in one unit: it changes seldom, and the exact time is on the flag's screen.
+/// How long ago, in one unit.
 pub(super) fn ago(now: Millis, at: Millis) -> String {
-    let minutes = now.since(at).0 / 60_000;
+    coarse(now.since(at))
+}
+
+/// A span in one unit: it changes seldom, and the exact time is on the flag's screen.
+pub(super) fn coarse(span: Millis) -> String {
+    let minutes = span.0 / 60_000;
     match minutes {
         0 => "<1 min".to_owned(),
         1..60 => format!("{minutes} min"),
