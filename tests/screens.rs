@@ -42,6 +42,15 @@ pub fn latched(mut snapshot: Snapshot) -> Snapshot {
     for flag in &mut snapshot.flags {
         flag.phase = Phase::Killed;
         flag.rollout = Rollout::ZERO;
+        (flag.hold, flag.guard_off_until) = (None, None);
+        flag.verdict = knightwatch::telemetry::Verdict::Insufficient;
+        flag.changed_at = Millis(NOW.0 - 95_000);
+        flag.last = Some(knightwatch::control::LastAction {
+            at: Millis(NOW.0 - 95_000),
+            by: Actor::Person("maria".to_owned()),
+            what: "killed".to_owned(),
+            seq: Seq(112),
+        });
     }
     snapshot
 }

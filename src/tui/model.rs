@@ -118,6 +118,7 @@ pub(super) struct Waiting {
 
 /// Everything the screens show, and where the person is.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, every combination of which can be")]
 pub struct Model {
     pub(super) settings: Settings,
     /// `None` until the first snapshot.

@@ -11,6 +11,8 @@
 //! ```
 //! On narrow screens evidence and proposal stand side by side below the charts; charts go first when it gets too low.
 
+use std::fmt::Write as _;
+
 use ratatui::layout::Rect;
 
 use super::{chart, fleet, log};
@@ -184,7 +186,8 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
             figures::percent(Some(report.p99.margin))
         );
         if rejected > 0 {
-            text.push_str(&format!(", {} samples rejected", figures::grouped(rejected)));
+            // Writing to a String cannot fail.
+            let _ = write!(text, ", {} samples rejected", figures::grouped(rejected));
         }
         if report.dependency {
             text.push_str(", both arms are bad: a dependency");
@@ -266,30 +269,21 @@ fn draw_proposal(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) 
         return;
     };
     pen.text(x, line.y, line.right().saturating_sub(x), &proposal.action.to_string(), theme.plain());
-    match &proposal.probabilities {
-        Some(probabilities) => {
-            for (name, share) in MOVES.iter().zip(probabilities) {
-                let Some(line) = lines.next() else { return };
-                pen.text(line.x, line.y, 10, name, theme.dim());
-                let room = line.width.saturating_sub(10 + 6).min(20);
-                let share = f64::from(*share);
-                pen.gauge(
-                    line.x + 10,
-                    line.y,
-                    room,
-                    if share.is_finite() { share } else { 0.0 },
-                    theme.plain(),
-                );
-                let text = format!("{} %", figures::percent(Some(share)));
-                pen.cell(line.x + 10 + room, line.y, 6, Align::Right, &text, theme.plain());
-            }
+    if let Some(probabilities) = &proposal.probabilities {
+        for (name, share) in MOVES.iter().zip(probabilities) {
+            let Some(line) = lines.next() else { return };
+            pen.text(line.x, line.y, 10, name, theme.dim());
+            let room = line.width.saturating_sub(10 + 6).min(20);
+            let share = f64::from(*share);
+            pen.gauge(line.x + 10, line.y, room, if share.is_finite() { share } else { 0.0 }, theme.plain());
+            let text = format!("{} %", figures::percent(Some(share)));
+            pen.cell(line.x + 10 + room, line.y, 6, Align::Right, &text, theme.plain());
         }
-        None => {
-            let text = format!("no probabilities: {} is a {}", world.policy.name, world.policy.about);
-            for part in wrap(&text, usize::from(area.width)) {
-                let Some(line) = lines.next() else { return };
-                pen.text(line.x, line.y, line.width, &part, theme.dim());
-            }
+    } else {
+        let text = format!("no probabilities: {} is a {}", world.policy.name, world.policy.about);
+        for part in wrap(&text, usize::from(area.width)) {
+            let Some(line) = lines.next() else { return };
+            pen.text(line.x, line.y, line.width, &part, theme.dim());
         }
     }
     if let Some(value) = proposal.value

@@ -9,6 +9,8 @@
 //! shield: vetoed 12 times: only healthy may be raised, the evidence is insufficient after 82 treatment requests
 //! ```
 
+use std::fmt::Write as _;
+
 use ratatui::{layout::Rect, style::Style};
 
 use crate::{
@@ -314,12 +316,13 @@ fn detail(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
         text.push_str(&flag.spec.description);
     }
     let mut facts = format!("at {} for {}", flag.rollout, world.now.since(flag.changed_at));
-    match flag.report.age {
-        Some(age) => facts.push_str(&format!(", telemetry {age} old")),
-        None => facts.push_str(", no telemetry yet"),
-    }
+    // Writing to a String cannot fail.
+    let _ = match flag.report.age {
+        Some(age) => write!(facts, ", telemetry {age} old"),
+        None => write!(facts, ", no telemetry yet"),
+    };
     if flag.assumed {
-        facts.push_str(&format!(", ~ {} are assumed", unit(flag)));
+        let _ = write!(facts, ", ~ {} are assumed", unit(flag));
     }
     let start = area.right().saturating_sub(pen.width_of(&facts)).max(area.x + area.width / 3);
     pen.text(area.x, area.y + 1, start.saturating_sub(area.x + 2), &text, theme.strong());
