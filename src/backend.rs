@@ -3,38 +3,20 @@
 //! Snapshots and changes come out, orders go in. The embedded backend has an engine inside; a remote one speaks HTTP.
 //! The control room cannot tell them apart.
 
+mod embedded;
 mod view;
 
 use std::{future::Future, pin::Pin};
 
-use thiserror::Error;
 use tokio::sync::mpsc;
 
+pub use embedded::{Embedded, EmbeddedOptions};
 pub use view::{
-    Ack, ArmPoint, Change, FlagView, Link, Pace, Point, PolicyView, ProposalView, RulingView, Snapshot, Update,
+    Ack, ArmPoint, Change, FlagView, Link, OrderError, Pace, Point, PolicyView, ProposalView, RulingView, Snapshot,
+    Update,
 };
 
-use crate::control::{Entry, Order, Refusal, Seq};
-
-/// Why an order got no acknowledgement.
-#[derive(Clone, Debug, PartialEq, Error)]
-pub enum OrderError {
-    /// It was refused; nothing has changed.
-    #[error("{0}")]
-    Refused(#[from] Refusal),
-    /// It never left: nothing has changed.
-    #[error("NOT SENT: {0}")]
-    NotSent(String),
-    /// It left, and no answer came: it may or may not have acted.
-    #[error("no answer: {0}")]
-    Unknown(String),
-    /// The journal could not be written; the order has not acted.
-    #[error("not done: the journal cannot be written ({0})")]
-    NotDurable(String),
-    /// This control room is read-only.
-    #[error("read-only")]
-    ReadOnly,
-}
+use crate::control::{Entry, Order, Seq};
 
 /// A future that the control room can hold without knowing which backend made it.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -6,22 +6,30 @@
 
 mod action;
 mod alarm;
+mod apply;
 mod command;
 mod config;
+mod decide;
 mod event;
 mod observation;
 mod phase;
 mod policy;
 mod reason;
+mod sentence;
+mod shield;
 mod state;
+mod tick;
 
 pub use action::{Action, ActionMask, Outcome, Proposal};
 pub use alarm::{Alarm, AlarmId, AlarmKind, Priority};
 pub use command::{Command, Order, OrderId, Refusal};
-pub use config::{ControlConfig, ExposureLimits, FreezeWindow, HardLimits, ShieldConfig};
+pub use config::{ControlConfig, ExposureLimits, FreezeWindow, ShieldConfig};
+pub use decide::{Granted, decide};
 pub use event::{Actor, Decision, Entry, Event, Seq};
 pub use observation::Observation;
 pub use phase::Phase;
 pub use policy::{Policy, PolicyFault};
 pub use reason::Reason;
+pub use shield::{Ruling, Shield};
 pub use state::{FlagState, Hold, LastAction, Latch, State};
+pub use tick::{Happened, Moment, Observatory, Outlook, tick};

@@ -4,15 +4,20 @@
 //! by tests that may be looked at after every interval; a verdict sums it up. Knows nothing of policies or phases.
 
 mod evidence;
+mod feed;
 mod histogram;
+mod reference;
 mod sample;
+mod sequential;
 mod time;
 mod verdict;
 mod window;
 
-pub use evidence::MetricEvidence;
+pub use evidence::{EvidenceConfig, MetricEvidence};
+pub use feed::Feed;
 pub use histogram::{BUCKET_COUNT, Histogram, bucket_of, lower_edge_ms};
 pub use sample::{Arm, Reading, Rejection, Sample};
+pub use sequential::{Counts, HarmTest, HealthTest, RATIOS, difference_interval, spend};
 pub use time::Millis;
 pub use verdict::Verdict;
-pub use window::{ArmStats, WindowReport};
+pub use window::{ArmStats, Breach, Context, HardLimits, Metric, Window, WindowReport};

@@ -4,23 +4,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::engine::{Ack, OrderError, Pace};
 use crate::{
-    control::{Action, Alarm, Decision, Entry, Hold, LastAction, Latch, Outcome, Phase, Seq},
+    control::{Action, Alarm, Entry, Hold, LastAction, Latch, Outcome, Phase, Seq},
     flag::{FlagId, FlagSpec, Rollout},
     telemetry::{ArmStats, Millis, Verdict, WindowReport},
 };
-
-/// How fast controller time goes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pace {
-    /// Controller time is real time.
-    Real,
-    /// So many times faster than real time (1 to 3 600).
-    Times(u32),
-    /// Standing still.
-    Stopped,
-}
 
 /// How the backend is reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -213,28 +202,4 @@ pub enum Update {
     Change(Arc<Change>),
     /// How the backend is reached changed.
     Link(Link),
-}
-
-/// The answer to an order that was carried out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ack {
-    /// Number of the last entry it made in the journal.
-    pub seq: Seq,
-    /// What was done, as sentences.
-    pub done: Vec<String>,
-    /// What a person should know: which of the agent's rules this went over.
-    pub warnings: Vec<String>,
-    /// Whether it is on disk. Only kill-all is ever acknowledged without.
-    pub durable: bool,
-    /// How many targets read the new value back, of how many.
-    pub read_back: (u32, u32),
-}
-
-/// The decision behind an entry, where it is one.
-#[must_use]
-pub fn decision_of(entry: &Entry) -> Option<&Decision> {
-    match &entry.event {
-        crate::control::Event::Decided(decision) => Some(decision),
-        _ => None,
-    }
 }

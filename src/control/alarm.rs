@@ -67,7 +67,9 @@ impl AlarmKind {
     pub const fn priority(&self) -> Priority {
         match self {
             Self::KillLatch | Self::PolicyFault | Self::NotDurable => Priority::Critical,
-            Self::RolledBack(_) | Self::Breach(_) | Self::TelemetryLost(_) | Self::Dependency(_) => Priority::High,
+            Self::RolledBack(_) | Self::Breach(_) | Self::TelemetryLost(_) | Self::Dependency(_) => {
+                Priority::High
+            }
             Self::BadTelemetry(_) => Priority::Low,
         }
     }
@@ -76,7 +78,10 @@ impl AlarmKind {
     #[must_use]
     pub const fn flag(&self) -> Option<&FlagKey> {
         match self {
-            Self::RolledBack(key) | Self::Breach(key) | Self::TelemetryLost(key) | Self::BadTelemetry(key) => Some(key),
+            Self::RolledBack(key)
+            | Self::Breach(key)
+            | Self::TelemetryLost(key)
+            | Self::BadTelemetry(key) => Some(key),
             Self::KillLatch | Self::PolicyFault | Self::NotDurable | Self::Dependency(_) => None,
         }
     }

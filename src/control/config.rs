@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::telemetry::Millis;
+use crate::telemetry::{EvidenceConfig, HardLimits, Millis};
 
 /// Settings of the tick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,6 +12,8 @@ pub struct ControlConfig {
     pub interval: Millis,
     /// How long after its end an interval is closed; what comes later is late. 2 s.
     pub lateness: Millis,
+    /// How telemetry becomes a verdict.
+    pub evidence: EvidenceConfig,
     /// What the shield allows.
     pub shield: ShieldConfig,
 }
@@ -21,8 +23,54 @@ impl Default for ControlConfig {
         Self {
             interval: Millis::from_secs(10),
             lateness: Millis::from_secs(2),
+            evidence: EvidenceConfig::default(),
             shield: ShieldConfig::default(),
         }
+    }
+}
+
+impl ControlConfig {
+    /// What types alone cannot say: ranges.
+    ///
+    /// # Errors
+    /// The key that is wrong, with what was expected and what was found.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let between = |key, value: f64, low: f64, high: f64| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err((key, format!("expected {low} to {high}, found {value}")))
+            }
+        };
+        let Self { interval, lateness, evidence, shield } = self;
+        between("control.interval", interval.as_secs_f64(), 1.0, 3_600.0)?;
+        between("control.lateness", lateness.as_secs_f64(), 0.0, interval.as_secs_f64())?;
+        between("control.evidence.alpha", evidence.alpha, 1e-9, 0.5)?;
+        between("control.evidence.health_alpha", evidence.health_alpha, 1e-9, 0.5)?;
+        between("control.evidence.tolerated_errors", evidence.tolerated_errors, 1.0, 10.0)?;
+        between("control.evidence.tolerated_slow", evidence.tolerated_slow, 1.0, 10.0)?;
+        between("control.evidence.error_budget", evidence.error_budget, 0.0, 1.0)?;
+        between("control.evidence.slow_budget", evidence.slow_budget, 0.0, 1.0)?;
+        between("control.evidence.least_error_margin", evidence.least_error_margin, 1e-6, 1.0)?;
+        between("control.evidence.least_slow_margin", evidence.least_slow_margin, 1e-6, 1.0)?;
+        between("control.evidence.relative_margin", evidence.relative_margin, 0.0, 10.0)?;
+        between("control.evidence.most_margin", evidence.most_margin, 1e-6, 1.0)?;
+        between("control.evidence.memory", evidence.memory, 0.0, 0.999)?;
+        between("control.shield.hard.errors", shield.hard.errors, 0.1, 100.0)?;
+        between("control.shield.hard.p99_ratio", shield.hard.p99_ratio, 1.1, 100.0)?;
+        between("control.shield.exposure.per_service", shield.exposure.per_service, 1.0, 1e9)?;
+        between("control.shield.exposure.fleet", shield.exposure.fleet, 1.0, 1e9)?;
+        if shield.max_rungs == 0 {
+            return Err(("control.shield.max_rungs", "expected at least 1, found 0".to_owned()));
+        }
+        for window in &shield.freeze {
+            let week = 7 * 24 * 60;
+            if window.from_minute >= week || window.to_minute >= week {
+                let found = format!("expected minutes of a week, 0 to {}, in {:?}", week - 1, window.name);
+                return Err(("control.shield.freeze", found));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -90,24 +138,6 @@ pub struct ExposureLimits {
 impl Default for ExposureLimits {
     fn default() -> Self {
         Self { window: Millis::from_secs(60), per_service: 150.0, fleet: 600.0 }
-    }
-}
-
-/// Limits on treatment minus control over the last intervals, each to be exceeded by four standard errors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HardLimits {
-    /// More failed requests in treatment than in control, in percentage points. 5.
-    pub errors: f64,
-    /// P99 of treatment as a multiple of control's. 3.
-    pub p99_ratio: f64,
-    /// Least treatment requests. 100.
-    pub min_samples: u64,
-}
-
-impl Default for HardLimits {
-    fn default() -> Self {
-        Self { errors: 5.0, p99_ratio: 3.0, min_samples: 100 }
     }
 }
 

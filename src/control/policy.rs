@@ -18,6 +18,16 @@ pub enum PolicyFault {
     Nonsense(String),
 }
 
+impl PolicyFault {
+    /// From what a caught panic carried.
+    #[must_use]
+    pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Panicked(crate::flag::clean_line(text.unwrap_or("no message")))
+    }
+}
+
 /// Decides what it would like done. The shield decides what is done.
 pub trait Policy: Send {
     /// Its name, as the screen and the journal show it.

@@ -182,8 +182,12 @@ impl fmt::Display for Reason {
             Self::NoTraffic => f.write_str("treatment gets no traffic"),
             Self::StepTooLarge { rungs, limit } => write!(f, "a step of {rungs} rungs, limit {limit}"),
             Self::BakeFirst => f.write_str("100 % is reached from 99 % only, where a live control is left"),
-            Self::Cooldown { since, needed } => write!(f, "went down {since} ago, {needed} of cooldown needed"),
-            Self::Reversals { count, limit, window } => write!(f, "{count} reversals in {window}, limit {limit}"),
+            Self::Cooldown { since, needed } => {
+                write!(f, "went down {since} ago, {needed} of cooldown needed")
+            }
+            Self::Reversals { count, limit, window } => {
+                write!(f, "{count} reversals in {window}, limit {limit}")
+            }
             Self::Exposure { service, would_be, limit, window } => {
                 match service {
                     Some(service) => write!(f, "service {service}")?,
@@ -199,13 +203,15 @@ impl fmt::Display for Reason {
             Self::Paused => f.write_str("the flag is paused"),
             Self::NothingToDo => f.write_str("nothing to do in this phase"),
             Self::Nonsense { found } => write!(f, "the policy's answer makes no sense: {found}"),
-            Self::TelemetryLost { age, deadline } => write!(f, "telemetry lost for {age}, deadline {deadline}"),
+            Self::TelemetryLost { age, deadline } => {
+                write!(f, "telemetry lost for {age}, deadline {deadline}")
+            }
         }
     }
 }
 
 /// A whole number with thin groups of three, as in `12 400`.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {

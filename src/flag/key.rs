@@ -26,7 +26,9 @@ pub enum KeyError {
     #[error("a flag key has at most {MAX_KEY} characters, this one has {0}")]
     TooLong(usize),
     /// A character that is not allowed, and where.
-    #[error("a flag key has ASCII letters, digits, '-', '_', '.' and '/', and begins with a letter or digit; found {found:?} at character {at}")]
+    #[error(
+        "a flag key has ASCII letters, digits, '-', '_', '.' and '/', and begins with a letter or digit; found {found:?} at character {at}"
+    )]
     Character {
         /// The offending character.
         found: char,
@@ -97,7 +99,10 @@ mod tests {
     fn hostile_keys_are_refused_with_the_place() {
         assert_eq!("".parse::<FlagKey>(), Err(KeyError::Empty));
         assert_eq!("a\u{1b}[2J".parse::<FlagKey>(), Err(KeyError::Character { found: '\u{1b}', at: 2 }));
-        assert_eq!("pay\u{202e}lla".parse::<FlagKey>(), Err(KeyError::Character { found: '\u{202e}', at: 4 }));
+        assert_eq!(
+            "pay\u{202e}lla".parse::<FlagKey>(),
+            Err(KeyError::Character { found: '\u{202e}', at: 4 })
+        );
         assert_eq!("-rf".parse::<FlagKey>(), Err(KeyError::Character { found: '-', at: 1 }));
         assert_eq!("x".repeat(101).parse::<FlagKey>(), Err(KeyError::TooLong(101)));
         assert!("use-new-postgres-index".parse::<FlagKey>().is_ok());

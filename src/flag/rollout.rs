@@ -1,6 +1,6 @@
 //! The rollout: the share of traffic that gets `on`, and the ladder it climbs.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -45,7 +45,11 @@ impl Rollout {
         if !(0.0..=100.0).contains(&percent) {
             return Err(RolloutError { found: percent });
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 to 10 000, checked above")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "within 0 to 10 000, checked above"
+        )]
         let basis_points = libm::round(percent * 100.0) as u16;
         Ok(Self(basis_points))
     }
@@ -111,7 +115,7 @@ impl fmt::Display for Rollout {
 /// The rungs a rollout climbs, ascending, ending with 99 % and 100 %.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Rollout>", into = "Vec<Rollout>")]
-pub struct Ladder(Vec<Rollout>);
+pub struct Ladder(Arc<[Rollout]>);
 
 /// Why some rungs are not a ladder.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -127,7 +131,7 @@ pub enum LadderError {
 impl Default for Ladder {
     /// 1, 5, 10, 25, 50, 75, 99, 100 %.
     fn default() -> Self {
-        Self([100, 500, 1_000, 2_500, 5_000, 7_500, 9_900, 10_000].map(Rollout).to_vec())
+        Self([100, 500, 1_000, 2_500, 5_000, 7_500, 9_900, 10_000].map(Rollout).into())
     }
 }
 
@@ -142,13 +146,17 @@ impl TryFrom<Vec<Rollout>> for Ladder {
             }
             below = *rung;
         }
-        if rungs.ends_with(&[Rollout::LAST_RUNG, Rollout::FULL]) { Ok(Self(rungs)) } else { Err(LadderError::Ends) }
+        if rungs.ends_with(&[Rollout::LAST_RUNG, Rollout::FULL]) {
+            Ok(Self(rungs.into()))
+        } else {
+            Err(LadderError::Ends)
+        }
     }
 }
 
 impl From<Ladder> for Vec<Rollout> {
     fn from(ladder: Ladder) -> Self {
-        ladder.0
+        ladder.0.to_vec()
     }
 }
 
@@ -168,7 +176,12 @@ impl Ladder {
     /// The rung `steps` (at least 1) above `rollout`, at most 100 %.
     #[must_use]
     pub fn above(&self, rollout: Rollout, steps: usize) -> Rollout {
-        self.0.iter().copied().filter(|rung| *rung > rollout).nth(steps.saturating_sub(1)).unwrap_or(Rollout::FULL)
+        self.0
+            .iter()
+            .copied()
+            .filter(|rung| *rung > rollout)
+            .nth(steps.saturating_sub(1))
+            .unwrap_or(Rollout::FULL)
     }
 
     /// The rung below `rollout`, or 0 % when there is none.
@@ -220,6 +233,9 @@ mod tests {
     #[test]
     fn a_ladder_keeps_a_live_control_before_the_end() {
         assert_eq!(Ladder::try_from(vec![Rollout(5_000), Rollout::FULL]), Err(LadderError::Ends));
-        assert_eq!(Ladder::try_from(vec![Rollout(5_000), Rollout(100)]), Err(LadderError::NotAscending(Rollout(100))));
+        assert_eq!(
+            Ladder::try_from(vec![Rollout(5_000), Rollout(100)]),
+            Err(LadderError::NotAscending(Rollout(100)))
+        );
     }
 }

@@ -157,7 +157,11 @@ fn count(number: f64) -> Result<u32, Rejection> {
     if number > MAX_REQUESTS {
         return Err(Rejection::Absurd);
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 to a billion, checked above")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "within 0 to a billion, checked above"
+    )]
     let count = libm::round(number) as u32;
     Ok(count)
 }

@@ -5,11 +5,11 @@ use std::{
     ops::{Add, Sub},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// A moment or a span of controller time, in milliseconds. Moments count from the Unix epoch, also in the simulator,
 /// where they begin at the scenario's start. Subtraction saturates at zero: controller time never goes back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Millis(pub u64);
 
 impl Millis {
@@ -33,6 +33,50 @@ impl Millis {
     #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// From a number of milliseconds, or from a text such as `"10 s"`, `"5 min"`, `"2 h"` or `"250 ms"`.
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Millis;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time such as \"10 s\", \"5 min\", \"2 h\" or \"250 ms\", or milliseconds")
+            }
+
+            fn visit_u64<E: de::Error>(self, milliseconds: u64) -> Result<Millis, E> {
+                Ok(Millis(milliseconds))
+            }
+
+            fn visit_i64<E: de::Error>(self, milliseconds: i64) -> Result<Millis, E> {
+                u64::try_from(milliseconds).map(Millis).map_err(|_| {
+                    E::invalid_value(de::Unexpected::Signed(milliseconds), &self)
+                })
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Millis, E> {
+                let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+                let (number, unit) = text.split_at(split);
+                let scale = match unit.trim() {
+                    "ms" => 1,
+                    "s" => 1_000,
+                    "min" => 60_000,
+                    "h" => 3_600_000,
+                    _ => return Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                };
+                let number: u64 =
+                    number.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))?;
+                number.checked_mul(scale).map(Millis).ok_or_else(|| {
+                    E::invalid_value(de::Unexpected::Str(text), &self)
+                })
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
     }
 }
 

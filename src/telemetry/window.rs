@@ -1,8 +1,37 @@
-//! Windows: the recent samples of one flag, both arms.
+//! Windows: the recent samples of one flag, both arms, and what they come to.
+//!
+//! A window is fed one interval at a time, after that interval is closed; it never sees a sample twice and never
+//! goes back. Everything is merged incrementally: one interval costs a few hundred additions, whatever has been.
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricEvidence, Millis, Verdict};
+use super::{
+    Counts, EvidenceConfig, HarmTest, Histogram, MetricEvidence, Millis, Rejection, Sample, Verdict,
+    evidence::Accumulated,
+    reference::{Reference, Slow},
+};
+use crate::flag::Rollout;
+
+/// Intervals in the recent window.
+const RECENT: usize = 6;
+
+/// Standard errors by which a hard limit has to be exceeded, so that noise alone does not break it.
+const HARD_ERRORS: f64 = 4.0;
+
+/// More requests than this, as a share, beyond a multiple of the P99 threshold mean a P99 beyond that multiple.
+const HARD_SLOW: f64 = 0.01;
+
+/// Share of requests beyond its former P99 at which control itself is bad.
+const DEPENDENCY_SLOW: f64 = 0.10;
+
+/// Errors above its record, as a share, at which control itself is bad.
+const DEPENDENCY_ERRORS: f64 = 0.05;
+
+/// Intervals that control must have been good again before a dependency's trouble counts as over (dead band).
+const DEPENDENCY_OVER: u32 = 3;
+
+/// Intervals of trouble after which it is the new normal and control is recorded again.
+const DEPENDENCY_NORMAL: u32 = 90;
 
 /// One arm over some intervals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,4 +86,531 @@ pub struct WindowReport {
     pub dependency: bool,
     /// Samples that were not accepted, by reason, in the order of [`super::Rejection::ALL`].
     pub rejected: [u32; 9],
+}
+
+/// Which of the two things that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Metric {
+    /// The share of failed requests.
+    Errors,
+    /// The share of requests slower than control's former P99.
+    P99,
+}
+
+impl Metric {
+    /// As it stands in sentences.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Errors => "errors",
+            Self::P99 => "P99",
+        }
+    }
+}
+
+/// Limits on treatment minus control over the last intervals, each to be exceeded by four standard errors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HardLimits {
+    /// More failed requests in treatment than in control, in percentage points. 5.
+    pub errors: f64,
+    /// P99 of treatment as a multiple of control's. 3.
+    pub p99_ratio: f64,
+    /// Least treatment requests. 100.
+    pub min_samples: u64,
+}
+
+impl Default for HardLimits {
+    fn default() -> Self {
+        Self { errors: 5.0, p99_ratio: 3.0, min_samples: 100 }
+    }
+}
+
+/// A broken hard limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Breach {
+    /// Of what.
+    pub metric: Metric,
+    /// Share of bad requests, treatment minus control, 0 to 1.
+    pub excess: f64,
+    /// The limit, as a share, 0 to 1.
+    pub limit: f64,
+    /// Treatment requests behind it.
+    pub n: u64,
+}
+
+/// What a window has to know of its flag at a tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Settings.
+    pub config: &'a EvidenceConfig,
+    /// End of the interval.
+    pub end: Millis,
+    /// Controller time.
+    pub now: Millis,
+    /// From which age on telemetry is lost.
+    pub stale_after: Millis,
+    /// The control interval.
+    pub interval: Millis,
+    /// Which ramp.
+    pub ramp: u32,
+    /// When the rollout last changed.
+    pub changed_at: Millis,
+    /// The rollout.
+    pub rollout: Rollout,
+    /// The next rung.
+    pub next: Rollout,
+}
+
+/// One interval of one arm, as the recent window keeps it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slice {
+    requests: u64,
+    errors: u64,
+    latency: Histogram,
+}
+
+impl Slice {
+    fn of(sample: Option<&Sample>) -> Self {
+        sample.map_or_else(Self::default, |sample| Self {
+            requests: u64::from(sample.requests),
+            errors: u64::from(sample.errors),
+            latency: sample.latency,
+        })
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.errors += other.errors;
+        self.latency.merge(&other.latency);
+    }
+
+    fn take(&mut self, other: &Self) {
+        self.requests -= other.requests;
+        self.errors -= other.errors;
+        self.latency.subtract(&other.latency);
+    }
+
+    fn stats(&self) -> ArmStats {
+        ArmStats {
+            requests: self.requests,
+            errors: self.errors,
+            p50_ms: self.latency.quantile_ms(0.5),
+            p99_ms: self.latency.quantile_ms(0.99),
+        }
+    }
+}
+
+/// One interval of both arms.
+#[derive(Clone, Copy, Debug, Default)]
+struct Interval {
+    treatment: Slice,
+    control: Slice,
+    errors_harm: HarmTest,
+    slow_harm: HarmTest,
+}
+
+/// What was gathered since the last change of rollout, warm-up left out.
+#[derive(Clone, Debug, Default)]
+struct SinceChange {
+    errors: Accumulated,
+    slow: Accumulated,
+    intervals: u32,
+}
+
+/// The recent past of one flag.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    ramp: u32,
+    changed_at: Millis,
+    /// Rungs visited in this ramp: evidence begins anew at each, and alpha is spent on each.
+    visits: u32,
+    /// Intervals of this ramp with treatment traffic.
+    ramp_intervals: u32,
+    ring: [Interval; RECENT],
+    next_slot: usize,
+    treatment: Slice,
+    control: Slice,
+    since: SinceChange,
+    reference: Reference,
+    /// The threshold of the interval last closed.
+    slow: Option<Slow>,
+    seen: [Option<Millis>; 2],
+    latest: [Option<ArmStats>; 2],
+    warming_up: bool,
+    assumed: bool,
+    trouble: u32,
+    since_trouble: u32,
+    rejected: [u32; Rejection::ALL.len()],
+}
+
+impl Window {
+    /// Counts something that was not accepted.
+    pub fn reject(&mut self, why: Rejection) {
+        let slot = &mut self.rejected[why as usize];
+        *slot = slot.saturating_add(1);
+    }
+
+    /// How much was not accepted, by reason.
+    #[must_use]
+    pub const fn rejected(&self) -> &[u32; Rejection::ALL.len()] {
+        &self.rejected
+    }
+
+    /// The last closed interval of control and treatment; `None` where there was no sample.
+    #[must_use]
+    pub const fn latest(&self) -> &[Option<ArmStats>; 2] {
+        &self.latest
+    }
+
+    /// Whether request counts are assumed.
+    #[must_use]
+    pub const fn assumed(&self) -> bool {
+        self.assumed
+    }
+
+    /// Closes an interval with what arrived of it.
+    pub fn close(&mut self, context: &Context<'_>, control: Option<&Sample>, treatment: Option<&Sample>) {
+        self.begin_anew(context);
+        for (slot, sample) in [control, treatment].into_iter().enumerate() {
+            if let Some(sample) = sample {
+                self.seen[slot] = Some(sample.end());
+                self.assumed = sample.assumed;
+            }
+            self.latest[slot] = sample.map(|sample| Slice::of(Some(sample)).stats());
+        }
+        self.slow = self.reference.slow();
+        let mut interval =
+            Interval { treatment: Slice::of(treatment), control: Slice::of(control), ..Interval::default() };
+        let start = context.end.since(context.interval);
+        self.warming_up = start < context.changed_at + context.config.warmup;
+        let comparable = control.is_some() && interval.treatment.requests > 0 && !context.rollout.is_full();
+        let trouble = control.is_some() && self.control_is_bad(&interval.control);
+        if interval.treatment.requests > 0 {
+            self.ramp_intervals = self.ramp_intervals.saturating_add(1);
+        }
+        if comparable && !self.warming_up {
+            self.compare(context, &mut interval, trouble);
+        }
+        let old = std::mem::replace(&mut self.ring[self.next_slot], interval);
+        self.next_slot = (self.next_slot + 1) % RECENT;
+        self.treatment.take(&old.treatment);
+        self.control.take(&old.control);
+        self.treatment.add(&interval.treatment);
+        self.control.add(&interval.control);
+        if let Some(control) = control {
+            self.note_trouble(trouble);
+            if self.trouble == 0 || self.trouble > DEPENDENCY_NORMAL {
+                self.reference.learn(control, context.config.memory);
+            }
+        }
+    }
+
+    /// A new ramp forgets everything but the recorded control; a change of rollout forgets what was gathered since the
+    /// last one.
+    fn begin_anew(&mut self, context: &Context<'_>) {
+        if self.ramp != context.ramp {
+            let reference = std::mem::take(&mut self.reference);
+            let (control, rejected, assumed) = (self.seen[0], self.rejected, self.assumed);
+            let (trouble, since_trouble) = (self.trouble, self.since_trouble);
+            *self = Self { reference, rejected, assumed, trouble, since_trouble, ..Self::default() };
+            self.seen[0] = control;
+            self.ramp = context.ramp;
+            self.changed_at = context.changed_at;
+        } else if self.changed_at != context.changed_at {
+            self.changed_at = context.changed_at;
+            self.visits = self.visits.saturating_add(1);
+            self.since = SinceChange::default();
+        }
+    }
+
+    /// Whether control is worse than its own record: both arms bad is a dependency, not the flag.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn control_is_bad(&self, control: &Slice) -> bool {
+        if control.requests == 0 || self.reference.requests() < 100.0 {
+            return false;
+        }
+        let beyond = |bad: f64, n: f64, usual: f64, limit: f64| {
+            let sd = libm::sqrt(usual.max(0.5 / n) / n);
+            n > 0.0 && bad / n - usual > limit + HARD_ERRORS * sd
+        };
+        let usual = self.reference.error_rate();
+        if beyond(control.errors as f64, control.requests as f64, usual, DEPENDENCY_ERRORS) {
+            return true;
+        }
+        self.slow.is_some_and(|slow| {
+            let n = control.latency.total() as f64;
+            beyond(control.latency.at_or_above(slow.edge) as f64, n, slow.share, DEPENDENCY_SLOW)
+        })
+    }
+
+    fn note_trouble(&mut self, trouble: bool) {
+        if trouble {
+            self.trouble = self.trouble.saturating_add(1);
+            self.since_trouble = 0;
+        } else if self.trouble > 0 {
+            self.since_trouble += 1;
+            if self.since_trouble >= DEPENDENCY_OVER {
+                self.trouble = 0;
+            }
+        }
+    }
+
+    /// Adds one interval of both arms to the evidence. Health is not gathered while control itself is bad: such an
+    /// interval would say that treatment is bad too, which is true and not the question.
+    fn compare(&mut self, context: &Context<'_>, interval: &mut Interval, trouble: bool) {
+        let config = context.config;
+        let next_share = context.next.share();
+        let counts = Counts {
+            treatment: interval.treatment.requests,
+            treatment_bad: interval.treatment.errors,
+            control: interval.control.requests,
+            control_bad: interval.control.errors,
+        };
+        interval.errors_harm = HarmTest::of(counts, config.tolerated_errors);
+        self.since.errors.add_counts(counts);
+        self.since.errors.harm.add(&interval.errors_harm);
+        let usual = self.reference.error_rate();
+        if !trouble {
+            let margin = config.margin(config.error_budget, config.least_error_margin, usual, next_share);
+            self.since.errors.health.add(counts.treatment, counts.treatment_bad, usual, usual + margin);
+        }
+        if let Some(slow) = self.slow {
+            let counts = Counts {
+                treatment: interval.treatment.latency.total(),
+                treatment_bad: interval.treatment.latency.at_or_above(slow.edge),
+                control: interval.control.latency.total(),
+                control_bad: interval.control.latency.at_or_above(slow.edge),
+            };
+            interval.slow_harm = HarmTest::of(counts, config.tolerated_slow);
+            self.since.slow.add_counts(counts);
+            self.since.slow.harm.add(&interval.slow_harm);
+            if !trouble {
+                let margin =
+                    config.margin(config.slow_budget, config.least_slow_margin, slow.share, next_share);
+                let (n, bad) = (counts.treatment, counts.treatment_bad);
+                self.since.slow.health.add(n, bad, slow.share, slow.share + margin);
+            }
+        }
+        self.since.intervals = self.since.intervals.saturating_add(1);
+    }
+
+    /// Age of the telemetry of the arms that have traffic at this rollout: the older of the two.
+    fn age(&self, context: &Context<'_>) -> Option<Millis> {
+        let since = |slot: usize| {
+            // A flag that has just started has had no treatment to report yet.
+            let expected_from = if slot == 1 { context.changed_at } else { Millis::ZERO };
+            self.seen[slot]
+                .map(|seen| context.now.since(seen.max(expected_from)))
+                .or_else(|| (slot == 1).then(|| context.now.since(expected_from)))
+        };
+        match (context.rollout.is_zero(), context.rollout.is_full()) {
+            (true, _) => since(0),
+            (_, true) => since(1),
+            _ => Some(since(0)?.max(since(1)?)),
+        }
+    }
+
+    /// What it all comes to.
+    #[must_use]
+    pub fn report(&self, context: &Context<'_>) -> WindowReport {
+        let config = context.config;
+        let needed = (config.harm_needed(self.visits), config.harm_needed(self.ramp_intervals));
+        let health_needed = -libm::log(config.health_alpha);
+        let (mut errors_recent, mut slow_recent) = (HarmTest::default(), HarmTest::default());
+        for interval in &self.ring {
+            errors_recent.add(&interval.errors_harm);
+            slow_recent.add(&interval.slow_harm);
+        }
+        let next_share = context.next.share();
+        let usual = self.reference.error_rate();
+        let margin = config.margin(config.error_budget, config.least_error_margin, usual, next_share);
+        let errors = self.since.errors.report(errors_recent.evidence(), needed, health_needed, margin);
+        let slow_margin = self.slow.map_or(0.0, |slow| {
+            config.margin(config.slow_budget, config.least_slow_margin, slow.share, next_share)
+        });
+        let p99 = self.since.slow.report(slow_recent.evidence(), needed, health_needed, slow_margin);
+        let age = self.age(context);
+        let live = !context.rollout.is_full();
+        let verdict = match age {
+            Some(age) if age > context.stale_after && !context.rollout.is_zero() => Verdict::Lost,
+            None if !context.rollout.is_zero() => Verdict::Lost,
+            _ if context.rollout.is_zero() || !live => Verdict::Insufficient,
+            _ if errors.regressed() || p99.regressed() => Verdict::Regressed,
+            _ if errors.healthy() && p99.healthy() => Verdict::Healthy,
+            _ => Verdict::Insufficient,
+        };
+        WindowReport {
+            verdict,
+            treatment: self.treatment.stats(),
+            control: if live { self.control.stats() } else { self.reference.stats() },
+            control_recorded: !live,
+            errors,
+            p99,
+            slow_ms: self.slow.map(|slow| slow.ms),
+            treatment_n: self.since.errors.counts.treatment,
+            control_n: self.since.errors.counts.control,
+            intervals: self.since.intervals,
+            warming_up: self.warming_up,
+            age,
+            dependency: self.trouble > 0 && self.trouble <= DEPENDENCY_NORMAL,
+            rejected: self.rejected,
+        }
+    }
+
+    /// The hard limit broken by the last interval or the last six, if any. At 100 % treatment is compared with the
+    /// recorded control. `part` scales the limits: 1 for the limits themselves, less for an early warning.
+    #[must_use]
+    pub fn breach(&self, limits: &HardLimits, live: bool, part: f64) -> Option<Breach> {
+        let last = (self.next_slot + RECENT - 1) % RECENT;
+        self.breach_of(&self.ring[last..=last], limits, live, part)
+            .or_else(|| self.breach_of(&self.ring, limits, live, part))
+    }
+
+    fn breach_of(&self, intervals: &[Interval], limits: &HardLimits, live: bool, part: f64) -> Option<Breach> {
+        let recorded = &self.reference;
+        let limit = limits.errors * part / 100.0;
+        let errors = Excess::over(intervals.iter().map(|interval| {
+            let control = if live { interval.control.errors() } else { (recorded.errors(), recorded.requests()) };
+            (interval.treatment.errors(), control)
+        }));
+        if let Some(excess) = errors.beyond(limit, limits.min_samples) {
+            return Some(Breach { metric: Metric::Errors, excess, limit, n: errors.n() });
+        }
+        if self.warming_up {
+            return None;
+        }
+        // P99 beyond `ratio` times the threshold is the same as more than 1 % of the requests beyond that.
+        let slow = self.slow?;
+        let edge = super::bucket_of(slow.ms * (1.0 + (limits.p99_ratio - 1.0) * part)) + 1;
+        let slower = Excess::over(intervals.iter().map(|interval| {
+            let recorded = || (recorded.at_or_above(edge), recorded.latencies());
+            let control = if live { interval.control.beyond(edge) } else { recorded() };
+            (interval.treatment.beyond(edge), control)
+        }));
+        let excess = slower.beyond(HARD_SLOW, limits.min_samples)?;
+        Some(Breach { metric: Metric::P99, excess, limit: HARD_SLOW, n: slower.n() })
+    }
+}
+
+/// Bad requests and all requests of an arm.
+type Tally = (f64, f64);
+
+impl Slice {
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn errors(&self) -> Tally {
+        (self.errors as f64, self.requests as f64)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn beyond(&self, edge: usize) -> Tally {
+        (self.latency.at_or_above(edge) as f64, self.latency.total() as f64)
+    }
+}
+
+/// Treatment's share of bad requests minus control's, stratified by interval (Mantel and Haenszel 1959): intervals
+/// differ in level and in split, and adding them up first would blame a flag that was raised just before both arms went
+/// bad.
+#[derive(Clone, Copy, Debug, Default)]
+struct Excess {
+    weight: f64,
+    weighted: f64,
+    variance: f64,
+    treatment: f64,
+}
+
+impl Excess {
+    fn over(intervals: impl Iterator<Item = (Tally, Tally)>) -> Self {
+        let mut sum = Self::default();
+        for ((bad_t, n_t), (bad_c, n_c)) in intervals {
+            if n_t <= 0.0 || n_c <= 0.0 {
+                continue;
+            }
+            let weight = n_t * n_c / (n_t + n_c);
+            let pooled = (bad_t + bad_c + 0.5) / (n_t + n_c + 1.0);
+            sum.weight += weight;
+            sum.weighted += weight * (bad_t / n_t - bad_c / n_c);
+            sum.variance += weight * pooled * (1.0 - pooled).max(0.0);
+            sum.treatment += n_t;
+        }
+        sum
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
+    fn n(&self) -> u64 {
+        self.treatment as u64
+    }
+
+    /// The excess, where it is beyond `limit` by four standard errors and at least `least` requests say so.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn beyond(&self, limit: f64, least: u64) -> Option<f64> {
+        if self.treatment < least as f64 || self.weight <= 0.0 {
+            return None;
+        }
+        let excess = self.weighted / self.weight;
+        let error = libm::sqrt(self.variance) / self.weight;
+        (excess > limit + HARD_ERRORS * error).then_some(excess)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{flag::FlagId, telemetry::Arm};
+
+    fn sample(arm: Arm, at: u64, requests: u32, errors: u32) -> Sample {
+        let mut latency = Histogram::default();
+        latency.record(50.0, requests);
+        let span = Millis::from_secs(10);
+        Sample { flag: FlagId(0), arm, start: Millis(at * 10_000), span, requests, errors, latency, assumed: false }
+    }
+
+    fn close(window: &mut Window, config: &EvidenceConfig, at: u64, control: &Sample, treatment: &Sample) {
+        let end = Millis((at + 1) * 10_000);
+        let context = Context {
+            config,
+            end,
+            now: end,
+            stale_after: Millis::from_secs(30),
+            interval: Millis::from_secs(10),
+            ramp: 1,
+            changed_at: Millis::ZERO,
+            rollout: Rollout::from_percent(50.0).unwrap(),
+            next: Rollout::LAST_RUNG,
+        };
+        window.close(&context, Some(control), Some(treatment));
+    }
+
+    #[test]
+    fn a_flag_raised_just_before_an_outage_is_not_blamed_for_it() {
+        let (mut window, config) = (Window::default(), EvidenceConfig::default());
+        // Three quiet intervals at a small share, then an outage of both arms at a large one.
+        for at in 0..3 {
+            let (control, treatment) = (sample(Arm::Control, at, 9_000, 20), sample(Arm::Treatment, at, 1_000, 2));
+            close(&mut window, &config, at, &control, &treatment);
+        }
+        for at in 3..6 {
+            let (control, treatment) = (sample(Arm::Control, at, 100, 30), sample(Arm::Treatment, at, 9_900, 2_970));
+            close(&mut window, &config, at, &control, &treatment);
+        }
+        assert_eq!(window.breach(&HardLimits::default(), true, 1.0), None);
+    }
+
+    #[test]
+    fn a_spike_breaks_the_limit_at_once() {
+        let (mut window, config) = (Window::default(), EvidenceConfig::default());
+        let (control, treatment) = (sample(Arm::Control, 0, 900, 2), sample(Arm::Treatment, 0, 100, 40));
+        close(&mut window, &config, 0, &control, &treatment);
+        let breach = window.breach(&HardLimits::default(), true, 1.0).unwrap();
+        assert_eq!(breach.metric, Metric::Errors);
+        assert!(breach.excess > 0.3);
+    }
+
+    #[test]
+    fn few_requests_break_nothing() {
+        let (mut window, config) = (Window::default(), EvidenceConfig::default());
+        let (control, treatment) = (sample(Arm::Control, 0, 900, 2), sample(Arm::Treatment, 0, 99, 99));
+        close(&mut window, &config, 0, &control, &treatment);
+        assert_eq!(window.breach(&HardLimits::default(), true, 1.0), None);
+    }
 }

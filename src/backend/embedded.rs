@@ -1,0 +1,282 @@
+//! The embedded backend: an engine inside, on a thread of its own, with its observer turning state into views.
+//!
+//! Each control room has a bounded queue. One that does not keep up loses messages, not the engine's time, and gets a
+//! new snapshot as soon as there is room.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
+
+use super::{
+    Ack, ArmPoint, Backend, Change, FlagView, OrderError, Pace, Pending, Point, PolicyView, ProposalView,
+    RulingView, Snapshot, Update,
+};
+use crate::{
+    control::{AlarmKind, Entry, FlagState, Order, Outlook, Seq},
+    engine::{self, Engine, Handle, Observer},
+    flag::FlagSpec,
+    telemetry::{ArmStats, Millis, Window},
+};
+
+/// Points kept of each flag: what a sparkline and the charts show.
+const HISTORY: usize = 240;
+
+/// Journal entries in a snapshot.
+const NEWEST: usize = 200;
+
+/// Messages a control room may be behind.
+const QUEUE: usize = 64;
+
+/// What the embedded backend has to know beside its engine.
+#[derive(Clone, Debug)]
+pub struct EmbeddedOptions {
+    /// The pace to begin with.
+    pub pace: Pace,
+    /// What kind of policy steers, in a clause.
+    pub about: String,
+    /// Whether controller time is simulated.
+    pub simulated: bool,
+    /// Controller time to live through at once, before anything is shown.
+    pub ahead: Millis,
+}
+
+/// An engine inside. Dropping it ends the engine.
+pub struct Embedded {
+    handle: Handle,
+    subscribers: Subscribers,
+}
+
+type Subscribers = Arc<Mutex<Vec<Subscriber>>>;
+
+struct Subscriber {
+    queue: Sender<Update>,
+    /// Whether it has missed something, or has had nothing yet, and needs everything anew.
+    behind: bool,
+}
+
+impl Embedded {
+    /// Starts `engine` on its own thread.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(mut engine: Engine, options: EmbeddedOptions) -> std::io::Result<Self> {
+        let subscribers = Subscribers::default();
+        let pace = options.pace;
+        let until = engine.now() + options.ahead;
+        let mut views = Views {
+            options,
+            specs: Vec::new(),
+            history: Vec::new(),
+            entries: VecDeque::new(),
+            subscribers: Arc::clone(&subscribers),
+        };
+        views.remember(&engine, &[], false);
+        while engine.now() < until && !engine.done() {
+            let news = engine.step();
+            views.remember(&engine, &news, true);
+        }
+        let (handle, _) = engine::run(engine, pace, Box::new(views))?;
+        Ok(Self { handle, subscribers })
+    }
+}
+
+impl Backend for Embedded {
+    fn subscribe(&self) -> Receiver<Update> {
+        let (queue, updates) = mpsc::channel(QUEUE);
+        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        subscribers.push(Subscriber { queue, behind: true });
+        drop(subscribers);
+        self.handle.look();
+        updates
+    }
+
+    fn send(&self, order: Order) -> Pending<Result<Ack, OrderError>> {
+        let answer = self.handle.order(order);
+        Box::pin(async move {
+            answer.await.unwrap_or_else(|_| Err(OrderError::NotSent("the engine has ended".to_owned())))
+        })
+    }
+
+    fn entries(&self, before: Option<Seq>, limit: usize) -> Pending<Result<Vec<Entry>, OrderError>> {
+        let answer = self.handle.entries(before, limit);
+        Box::pin(async move {
+            answer.await.unwrap_or_else(|_| Err(OrderError::Unknown("the engine has ended".to_owned())))
+        })
+    }
+
+    fn set_pace(&self, pace: Pace) -> Result<(), String> {
+        if let Pace::Times(times) = pace {
+            Pace::times(times).map_err(|error| error.to_string())?;
+        }
+        self.handle.set_pace(pace);
+        Ok(())
+    }
+}
+
+/// Turns the engine's state into what control rooms see, on the engine's thread.
+struct Views {
+    options: EmbeddedOptions,
+    specs: Vec<Arc<FlagSpec>>,
+    history: Vec<VecDeque<Point>>,
+    entries: VecDeque<Entry>,
+    subscribers: Subscribers,
+}
+
+impl Observer for Views {
+    fn happened(&mut self, engine: &Engine, pace: Pace, news: &[Entry], ticked: bool) {
+        self.remember(engine, news, ticked);
+        let subscribers = Arc::clone(&self.subscribers);
+        let mut subscribers = subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        subscribers.retain(|subscriber| !subscriber.queue.is_closed());
+        if subscribers.is_empty() {
+            return;
+        }
+        let mut change = None;
+        let mut snapshot = None;
+        for subscriber in subscribers.iter_mut() {
+            let update = if subscriber.behind {
+                let snapshot = snapshot.get_or_insert_with(|| Arc::new(self.snapshot(engine, pace)));
+                Update::Snapshot(Arc::clone(snapshot))
+            } else {
+                let change =
+                    change.get_or_insert_with(|| Arc::new(self.change(engine, pace, news, ticked)));
+                Update::Change(Arc::clone(change))
+            };
+            subscriber.behind = matches!(subscriber.queue.try_send(update), Err(TrySendError::Full(_)));
+        }
+    }
+}
+
+impl Views {
+    fn remember(&mut self, engine: &Engine, news: &[Entry], ticked: bool) {
+        let flags = &engine.state().flags;
+        for flag in &flags[self.specs.len().min(flags.len())..] {
+            self.specs.push(Arc::new(flag.spec.clone()));
+            self.history.push(VecDeque::with_capacity(HISTORY));
+        }
+        if ticked {
+            for (flag, history) in flags.iter().zip(&mut self.history) {
+                if history.len() == HISTORY {
+                    history.pop_front();
+                }
+                history.push_back(point(engine, flag));
+            }
+        }
+        self.entries.extend(news.iter().cloned());
+        let surplus = self.entries.len().saturating_sub(NEWEST);
+        self.entries.drain(..surplus);
+    }
+
+    fn policy(&self, engine: &Engine) -> PolicyView {
+        PolicyView {
+            name: engine.policy_name().to_owned(),
+            about: self.options.about.clone(),
+            fault: engine.state().alarm(&AlarmKind::PolicyFault).map(|alarm| alarm.text.clone()),
+        }
+    }
+
+    fn flags(&self, engine: &Engine, which: impl Fn(&FlagState) -> bool) -> Vec<FlagView> {
+        let flags = engine.state().flags.iter().filter(|flag| which(flag));
+        flags.map(|flag| self.view(engine, flag)).collect()
+    }
+
+    fn view(&self, engine: &Engine, flag: &FlagState) -> FlagView {
+        let observatory = engine.observatory();
+        let nothing = Outlook::default();
+        let outlook = observatory.outlook(flag.id).unwrap_or(&nothing);
+        FlagView {
+            id: flag.id,
+            spec: Arc::clone(&self.specs[flag.id.index()]),
+            phase: flag.phase,
+            phase_since: flag.phase_since,
+            rollout: flag.rollout,
+            changed_at: flag.changed_at,
+            hold: flag.hold.clone(),
+            guard_off_until: flag.guard_off_until,
+            last: flag.last.clone(),
+            verdict: outlook.report.verdict,
+            report: outlook.report.clone(),
+            point: self.history[flag.id.index()].back().copied().unwrap_or_default(),
+            assumed: observatory.window(flag.id).is_some_and(Window::assumed),
+            proposal: outlook.proposal.map(|proposal| ProposalView {
+                action: proposal.action,
+                probabilities: proposal.probabilities,
+                value: proposal.value,
+            }),
+            ruling: outlook.ruling.as_ref().map(|ruling| RulingView {
+                outcome: ruling.outcome,
+                reason: ruling.reason.to_string().into(),
+                repeated: outlook.repeated,
+            }),
+        }
+    }
+
+    fn snapshot(&self, engine: &Engine, pace: Pace) -> Snapshot {
+        let state = engine.state();
+        Snapshot {
+            environment: state.environment.clone(),
+            source: engine.source_name().to_owned(),
+            simulated: self.options.simulated,
+            policy: self.policy(engine),
+            now: engine.now(),
+            interval: engine.config().interval,
+            pace,
+            seq: state.seq,
+            latch: state.latch.clone(),
+            alarms: state.alarms.clone(),
+            flags: self.flags(engine, |_| true),
+            history: self.history.iter().map(|points| points.iter().copied().collect()).collect(),
+            entries: self.newest(engine),
+            briefed: state.briefed,
+            done: engine.done(),
+        }
+    }
+
+    /// The newest entries; from the journal where this observer has not seen enough of them itself.
+    fn newest(&self, engine: &Engine) -> Vec<Entry> {
+        if self.entries.len() < NEWEST
+            && let Ok(entries) = engine.entries(None, NEWEST)
+            && entries.len() > self.entries.len()
+        {
+            return entries;
+        }
+        self.entries.iter().cloned().collect()
+    }
+
+    fn change(&self, engine: &Engine, pace: Pace, news: &[Entry], ticked: bool) -> Change {
+        let state = engine.state();
+        let everything = ticked || news.iter().any(|entry| entry.event.flag().is_none());
+        let touched: Vec<_> = news.iter().filter_map(|entry| entry.event.flag()).collect();
+        Change {
+            now: engine.now(),
+            seq: state.seq,
+            tick: ticked,
+            policy: Some(self.policy(engine)),
+            pace,
+            latch: state.latch.clone(),
+            alarms: state.alarms.clone(),
+            flags: self.flags(engine, |flag| everything || touched.contains(&flag.id)),
+            entries: news.to_vec(),
+            briefed: state.briefed,
+            done: engine.done(),
+        }
+    }
+}
+
+fn point(engine: &Engine, flag: &FlagState) -> Point {
+    let arms = engine.observatory().window(flag.id).map(|window| *window.latest()).unwrap_or_default();
+    let [control, treatment] = arms.map(|arm| arm.as_ref().map_or_else(ArmPoint::default, arm_point));
+    Point { at: engine.now(), control, treatment, rollout: flag.rollout }
+}
+
+fn arm_point(arm: &ArmStats) -> ArmPoint {
+    #[expect(clippy::cast_possible_truncation, reason = "for drawing; f32 is fine enough")]
+    ArmPoint {
+        requests: Some(u32::try_from(arm.requests).unwrap_or(u32::MAX)),
+        error_rate: arm.error_rate().map(|rate| rate as f32),
+        p99_ms: arm.p99_ms.map(|p99| p99 as f32),
+    }
+}

@@ -1,0 +1,153 @@
+//! Layer 14: the command line.
+//!
+//! Each verb is a file. Exit status: 0 done, 1 refused or not as hoped, 2 usage or bad input. Results go to standard
+//! output, everything else to standard error.
+
+mod audit;
+mod control_room;
+mod evaluate;
+mod picture;
+mod print;
+mod replay;
+mod scene;
+mod simulate;
+mod status;
+mod watch;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::{agent::PolicyName, config::Config};
+
+/// The terminal control room for autonomous feature-flag rollouts.
+#[derive(Debug, Parser)]
+#[command(name = "knightwatch", version, about, long_about = None, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+
+    #[command(flatten)]
+    scene: scene::SceneArgs,
+
+    #[command(flatten)]
+    screen: control_room::ScreenArgs,
+
+    /// Configuration file [default: $XDG_CONFIG_HOME/knightwatch/config.toml where there is one]
+    #[arg(long, global = true, value_name = "FILE", env = "KNIGHTWATCH_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs a scenario under a policy without a screen, as fast as it goes; same seed, same bytes
+    Simulate(simulate::Args),
+    /// Compares the policies on the shipped scenarios with the same seeds
+    Evaluate(evaluate::Args),
+    /// One line for each change, for pipes, CI and screen readers
+    Watch(watch::Args),
+    /// What the newest session on this machine has come to, from its journal
+    Status(status::Args),
+    /// A recorded session or recorded telemetry through the control room
+    Replay(replay::Args),
+    /// Shows, exports and verifies a session's journal
+    Audit(audit::Args),
+    /// Lists the built-in scenarios, or prints one
+    Scenarios {
+        /// Print this one
+        name: Option<String>,
+    },
+    /// Prints the default configuration, or checks the given one
+    Config {
+        /// Check the configuration and say what is in force
+        #[arg(long)]
+        check: bool,
+    },
+    /// Draws the control room as an SVG picture after some simulated minutes
+    #[command(hide = true)]
+    Picture(picture::Args),
+}
+
+/// A policy, as `--policy` takes it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PolicyArg {
+    /// Raises a rung when healthy, rolls back when regressed
+    Rule,
+    /// 1, 5, 10, 25, 50, 100 %, without looking
+    Schedule,
+    /// Flagger's defaults
+    Flagger,
+    /// At random, to test the shield
+    Random,
+}
+
+impl From<PolicyArg> for PolicyName {
+    fn from(arg: PolicyArg) -> Self {
+        match arg {
+            PolicyArg::Rule => Self::Rule,
+            PolicyArg::Schedule => Self::Schedule,
+            PolicyArg::Flagger => Self::Flagger,
+            PolicyArg::Random => Self::Random,
+        }
+    }
+}
+
+/// Why a verb ended without having done what it was asked.
+#[derive(Debug)]
+struct Failure {
+    status: u8,
+    text: String,
+}
+
+/// Done, or a status with a sentence.
+type Outcome = Result<u8, Failure>;
+
+/// Nothing else went wrong, but the answer is no.
+const REFUSED: u8 = 1;
+
+/// Wrong usage or bad input.
+const USAGE: u8 = 2;
+
+impl Failure {
+    fn input(error: impl std::fmt::Display) -> Self {
+        Self { status: USAGE, text: error.to_string() }
+    }
+
+    fn refused(error: impl std::fmt::Display) -> Self {
+        Self { status: REFUSED, text: error.to_string() }
+    }
+}
+
+/// The program: parses the command line and does it.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            if failure.text.is_empty() {
+                return ExitCode::from(failure.status);
+            }
+            let lines: Vec<String> =
+                failure.text.lines().map(|line| crate::flag::clean(line).into_owned()).collect();
+            eprintln!("knightwatch: {}", lines.join("\n"));
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let config = Config::load(cli.config.as_deref()).map_err(Failure::input)?;
+    match cli.verb {
+        None => control_room::run(&cli.scene, &cli.screen, &config),
+        Some(Verb::Simulate(args)) => simulate::run(&args, &config),
+        Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
+        Some(Verb::Watch(args)) => watch::run(&args, &config),
+        Some(Verb::Status(args)) => status::run(&args, &config),
+        Some(Verb::Replay(args)) => replay::run(&args, &config),
+        Some(Verb::Audit(args)) => audit::run(&args, &config),
+        Some(Verb::Scenarios { name }) => scene::list(name.as_deref()),
+        Some(Verb::Config { check }) => scene::configuration(&config, check),
+        Some(Verb::Picture(args)) => picture::run(&args, &config),
+    }
+}

@@ -1,0 +1,118 @@
+//! `knightwatch audit`: shows, exports and verifies the journal of a session.
+
+use std::{
+    fs::File,
+    io::{BufReader, stdout},
+    path::PathBuf,
+};
+
+use clap::{Subcommand, ValueEnum};
+
+use super::{Failure, Outcome, REFUSED, print, status};
+use crate::{
+    config::Config,
+    control::Actor,
+    flag::FlagKey,
+    store::{self, ExportFormat, Filter, Head, Journal},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The session [default: the newest in the state folder]
+    #[arg(long, value_name = "FILE", global = true)]
+    session: Option<PathBuf>,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Entries as sentences, oldest first
+    Show {
+        /// Only this flag
+        #[arg(long, value_name = "KEY")]
+        flag: Option<FlagKey>,
+        /// Only this actor: agent, shield, system, or a person's name
+        #[arg(long)]
+        actor: Option<String>,
+        /// Only this kind: raise, rollback, veto, kill-all, ...
+        #[arg(long)]
+        kind: Option<String>,
+        /// Only the newest so many
+        #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
+        last: usize,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// The whole journal with its hashes, to standard output
+    Export {
+        /// In which form
+        #[arg(long, value_enum, default_value = "jsonl")]
+        format: Format,
+    },
+    /// Finds a changed, removed, inserted or cut entry; exit status 1 when there is one
+    Verify {
+        /// A head noted elsewhere, as `verify` prints it
+        #[arg(long, value_name = "SEQ:HASH")]
+        head: Option<Head>,
+        /// Compare with an export made earlier
+        #[arg(long, value_name = "FILE", conflicts_with = "head")]
+        export: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// One JSON object a line; complete and verifiable
+    Jsonl,
+    /// Comma-separated values with a heading
+    Csv,
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> Outcome {
+    let path = args.session.clone().map_or_else(|| status::newest(config), Ok)?;
+    match &args.what {
+        What::Show { flag, actor, kind, last, json } => {
+            let journal = Journal::open_read_only(&path).map_err(Failure::refused)?;
+            let filter =
+                Filter { flag: flag.clone(), actor: actor.as_deref().map(actor_named), kind: kind.clone() };
+            for entry in journal.search(&filter, .., *last).map_err(Failure::refused)? {
+                if *json { print::json(&entry)? } else { print::line(&print::entry(&entry))? }
+            }
+        }
+        What::Export { format } => {
+            let journal = Journal::open_read_only(&path).map_err(Failure::refused)?;
+            let format = match format {
+                Format::Jsonl => ExportFormat::JsonLines,
+                Format::Csv => ExportFormat::Csv,
+            };
+            store::export(&journal, format, &mut stdout().lock()).map_err(Failure::refused)?;
+        }
+        What::Verify { head, export } => {
+            let report = match export {
+                Some(export) => {
+                    let file = File::open(export)
+                        .map_err(|error| Failure::input(format!("{}: {error}", export.display())))?;
+                    store::compare_export(&path, BufReader::new(file))
+                }
+                None => store::verify_with_head(&path, *head),
+            };
+            let report = report.map_err(Failure::refused)?;
+            print::line(&report.to_string())?;
+            if !report.is_sound() {
+                return Ok(REFUSED);
+            }
+        }
+    }
+    print::DONE
+}
+
+fn actor_named(name: &str) -> Actor {
+    match name {
+        "agent" => Actor::Agent,
+        "shield" => Actor::Shield,
+        "system" => Actor::System,
+        person => Actor::Person(person.to_owned()),
+    }
+}

@@ -1,0 +1,163 @@
+//! `knightwatch`: the control room on a backend inside this process.
+
+use std::{
+    env, fs,
+    io::{self, IsTerminal, stdout},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+
+use super::{Failure, Outcome, scene};
+use crate::{
+    agent::PolicyName,
+    backend::{Backend, Embedded, EmbeddedOptions, Pace},
+    config::{self, Config},
+    control::Event,
+    engine::Engine,
+    logging,
+    telemetry::Millis,
+    tui::{self, Glyphs, Palette, RuntimeOptions, Settings},
+};
+
+/// How the control room looks and what it may do.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ScreenArgs {
+    /// Times faster than real time, 1 to 3600
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(super) speed: u32,
+
+    /// Nothing can be changed
+    #[arg(long)]
+    pub(super) read_only: bool,
+
+    /// Which characters are drawn
+    #[arg(long, value_enum)]
+    pub(super) glyphs: Option<config::Glyphs>,
+
+    /// Which colours are used
+    #[arg(long, value_enum)]
+    pub(super) palette: Option<config::Palette>,
+
+    /// Most frames a second that telemetry causes, 1 to 30
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=30))]
+    pub(super) fps: Option<u32>,
+
+    /// For slow links: one frame a second
+    #[arg(long, conflicts_with = "fps")]
+    pub(super) slow: bool,
+
+    /// Do not bracket frames by synchronised output
+    #[arg(long)]
+    pub(super) no_sync: bool,
+
+    /// Do not show the briefing
+    #[arg(long)]
+    pub(super) no_briefing: bool,
+}
+
+pub(super) fn run(scene: &scene::SceneArgs, screen: &ScreenArgs, config: &Config) -> Outcome {
+    // Whatever is wrong with the terminal is said before a session is begun.
+    tui::check().map_err(Failure::input)?;
+    let pace = Pace::times(screen.speed).map_err(Failure::input)?;
+    let engine = scene::engine(scene, config)?;
+    let policy = PolicyName::from(scene.policy);
+    let options = EmbeddedOptions { pace, about: policy.about().to_owned(), simulated: true, ahead: Millis::ZERO };
+    show(engine, options, screen, config, true)
+}
+
+/// Shows an engine in the control room until the operator leaves.
+pub(super) fn show(
+    engine: Engine,
+    options: EmbeddedOptions,
+    screen: &ScreenArgs,
+    config: &Config,
+    briefing: bool,
+) -> Outcome {
+    let folder = config.state_folder().map_err(Failure::input)?;
+    let _logging = logging::init(&folder.join("logs")).map_err(Failure::input)?;
+    let backend: Arc<dyn Backend> = Arc::new(Embedded::start(engine, options).map_err(Failure::refused)?);
+    let mark = briefing_mark(&folder);
+    let settings = settings(screen, config, briefing && !screen.no_briefing && !mark.exists());
+    let fps = if screen.slow { 1 } else { screen.fps.unwrap_or(config.screen.fps) };
+    let options = RuntimeOptions { fps, sync: config.screen.sync && !screen.no_sync };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::refused)?;
+    let exit = runtime
+        .block_on(tui::run(Arc::clone(&backend), settings, options))
+        .map_err(|error| Failure { status: error.status(), text: error.to_string() })?;
+    let entries = runtime.block_on(backend.entries(None, usize::MAX)).unwrap_or_default();
+    if entries.iter().any(|entry| entry.event == Event::BriefingAcknowledged)
+        && let Err(error) = mark_briefed(&mark)
+    {
+        tracing::warn!("{}: {error}; the briefing will be shown again", mark.display());
+    }
+    // A line that is gone leaves tasks that nobody waits for.
+    runtime.shutdown_background();
+    exit.report();
+    Ok(exit.status())
+}
+
+/// The file that says that this operator has acknowledged the briefing.
+fn briefing_mark(folder: &Path) -> PathBuf {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    folder.join("briefed").join(operator().chars().map(plain).collect::<String>())
+}
+
+fn mark_briefed(mark: &Path) -> io::Result<()> {
+    if let Some(folder) = mark.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(mark, "")
+}
+
+/// Who sits here.
+pub(super) fn operator() -> String {
+    let names = ["USER", "LOGNAME", "USERNAME"];
+    let name = names.iter().find_map(|name| env::var(name).ok()).filter(|name| !name.trim().is_empty());
+    crate::flag::clean_line(&name.unwrap_or_else(|| "operator".to_owned()))
+}
+
+fn settings(screen: &ScreenArgs, config: &Config, briefing: bool) -> Settings {
+    let process = std::process::id();
+    Settings {
+        operator: operator(),
+        glyphs: glyphs(screen.glyphs.unwrap_or(config.screen.glyphs)),
+        palette: palette(screen.palette.unwrap_or(config.screen.palette)),
+        read_only: screen.read_only,
+        bell: config.screen.bell && stdout().is_terminal(),
+        order_prefix: format!("{}-{process}", crate::engine::wall_clock().0),
+        elsewhere: format!("kill {process}"),
+        briefing,
+    }
+}
+
+fn glyphs(wanted: config::Glyphs) -> Glyphs {
+    match wanted {
+        config::Glyphs::Unicode => Glyphs::Unicode,
+        config::Glyphs::Blocks => Glyphs::Blocks,
+        config::Glyphs::Ascii => Glyphs::Ascii,
+        config::Glyphs::Auto if locale_is_utf8() => Glyphs::Unicode,
+        config::Glyphs::Auto => Glyphs::Ascii,
+    }
+}
+
+fn palette(wanted: config::Palette) -> Palette {
+    // https://no-color.org: any value that is not empty.
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    match wanted {
+        config::Palette::Colour => Palette::Colour,
+        config::Palette::Auto if !no_color => Palette::Colour,
+        config::Palette::Auto | config::Palette::Monochrome => Palette::Monochrome,
+    }
+}
+
+/// What the first of the three variables that is set says, as the C library reads them.
+fn locale_is_utf8() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env::var(name).ok().filter(|v| !v.is_empty()));
+    set.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}

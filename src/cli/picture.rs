@@ -1,0 +1,93 @@
+//! `knightwatch picture`: the control room as an SVG, after some simulated minutes: the picture in the README.
+
+use std::{fs, path::PathBuf};
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::{Terminal, backend::TestBackend};
+
+use super::{Failure, Outcome, PolicyArg, print, scene};
+use crate::{
+    agent::PolicyName,
+    backend::{Backend, Embedded, EmbeddedOptions, Pace},
+    config::Config,
+    telemetry::Millis,
+    tui::{self, Message, Model, Real, Settings},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A built-in scenario's name or a file
+    #[arg(long, default_value = "default")]
+    scenario: String,
+    /// Seed of everything that is drawn at random
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Who steers
+    #[arg(long, value_enum, default_value = "rule")]
+    policy: PolicyArg,
+    /// Columns and rows
+    #[arg(long, default_value = "120x32", value_parser = size)]
+    size: (u16, u16),
+    /// Simulated seconds
+    #[arg(long, default_value_t = 600)]
+    after: u64,
+    /// Keys pressed then, one character each; `>` is Enter
+    #[arg(long, default_value = "")]
+    keys: String,
+    /// Where to
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+fn size(text: &str) -> Result<(u16, u16), String> {
+    let expected = || format!("expected COLUMNSxROWS within 1x1 to 500x200, found {text:?}");
+    let (columns, rows) = text.split_once('x').ok_or_else(expected)?;
+    let (columns, rows): (u16, u16) =
+        columns.parse().ok().zip(rows.parse().ok()).ok_or_else(expected)?;
+    if (1..=500).contains(&columns) && (1..=200).contains(&rows) { Ok((columns, rows)) } else { Err(expected()) }
+}
+
+/// Keys that are not a character of their own.
+const ENTER: char = '>';
+
+pub(super) fn run(args: &Args, config: &Config) -> Outcome {
+    let session = std::env::temp_dir().join(format!("knightwatch-picture-{}.knightwatch", std::process::id()));
+    let scene = scene::SceneArgs {
+        scenario: args.scenario.clone(),
+        seed: args.seed,
+        policy: args.policy,
+        session: Some(session.clone()),
+    };
+    let drawn = draw(args, &scene, config);
+    for ending in ["knightwatch", "knightwatch-wal", "knightwatch-shm"] {
+        // A file that is left in the folder for temporary files harms nobody.
+        let _ = fs::remove_file(session.with_extension(ending));
+    }
+    fs::write(&args.out, drawn?).map_err(|error| Failure::refused(format!("{}: {error}", args.out.display())))?;
+    print::DONE
+}
+
+fn draw(args: &Args, scene: &scene::SceneArgs, config: &Config) -> Result<String, Failure> {
+    let engine = scene::engine(scene, config)?;
+    let options = EmbeddedOptions {
+        pace: Pace::Stopped,
+        about: PolicyName::from(args.policy).about().to_owned(),
+        simulated: true,
+        ahead: Millis::from_secs(args.after),
+    };
+    let backend = Embedded::start(engine, options).map_err(Failure::refused)?;
+    let mut updates = backend.subscribe();
+    let first = updates.blocking_recv().ok_or_else(|| Failure::refused("the engine has ended"))?;
+    let mut model = Model::new(Settings { operator: "ada".to_owned(), ..Settings::default() });
+    let (columns, rows) = args.size;
+    tui::update(&mut model, Real(0), Message::Resize(columns, rows));
+    tui::update(&mut model, Real(0), Message::Update(first));
+    for (at, key) in (1_000..).step_by(1_000).zip(args.keys.chars()) {
+        let code = if key == ENTER { KeyCode::Enter } else { KeyCode::Char(key) };
+        let key = KeyEvent::new(code, KeyModifiers::NONE);
+        tui::update(&mut model, Real(at), Message::Key(key));
+    }
+    let mut terminal = Terminal::new(TestBackend::new(columns, rows)).map_err(Failure::refused)?;
+    terminal.draw(|frame| tui::view(&model, frame)).map_err(Failure::refused)?;
+    Ok(tui::svg(terminal.backend().buffer(), "The knightwatch control room"))
+}

@@ -1,0 +1,50 @@
+//! Plain output: text from the journal, made harmless, and JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Failure, Outcome};
+use crate::{control::Entry, telemetry::Millis};
+
+/// Writes a line to standard output. A reader that has gone away is no fault of ours: the program ends quietly.
+pub(super) fn line(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    written(writeln!(out, "{}", crate::flag::clean(text)).and_then(|()| out.flush()))
+}
+
+/// Writes text as it is: for what this program has made itself.
+pub(super) fn raw(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Writes a value as one line of JSON.
+pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(Failure::refused)?;
+    raw(&(text + "\n"))
+}
+
+fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(Failure { status: 0, text: String::new() })
+        }
+        Err(error) => Err(Failure::refused(format!("cannot write: {error}"))),
+    }
+}
+
+/// A moment as people read it: `2026-03-02 09:12:30`, UTC.
+pub(super) fn moment(at: Millis) -> String {
+    let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// An entry as one line: number, time, actor, sentence.
+pub(super) fn entry(entry: &Entry) -> String {
+    format!("{:>6} {}  {:<12} {}", entry.seq, moment(entry.at), entry.actor, entry.sentence)
+}
+
+/// Everything went as hoped.
+pub(super) const DONE: Outcome = Ok(0);

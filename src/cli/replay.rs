@@ -1,0 +1,184 @@
+//! `knightwatch replay FILE`: a recorded session, played back as it was, or recorded telemetry, decided on anew.
+
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Failure, Outcome, PolicyArg, control_room, print, scene};
+use crate::{
+    agent::PolicyName,
+    backend::{EmbeddedOptions, Pace},
+    config::Config,
+    control::ControlConfig,
+    engine::{Cue, Engine, Guarded, Recorded, Setup},
+    integrations::{Playback, Recording, RecordingOptions},
+    store::{Journal, SessionMeta},
+    telemetry::Millis,
+};
+
+/// The first bytes of a session file.
+const SESSION: &[u8] = b"SQLite format 3\0";
+
+/// How long a policy may take to answer.
+const POLICY_DEADLINE: Duration = Duration::from_millis(250);
+
+/// Intervals a second that a recording is played at, where nothing else is asked for.
+const INTERVALS_A_SECOND: u64 = 3;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A session file, a CSV of recorded telemetry (Nezha, petshop, NAB), or a petshop folder
+    file: PathBuf,
+    /// Who decides on recorded telemetry
+    #[arg(long, value_enum, default_value = "rule")]
+    policy: PolicyArg,
+    /// Seed of the sampling where a recording has quantiles only
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Requests an interval where the recording has no counts
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    requests: Option<u32>,
+    /// The service whose series is played, where the recording has several
+    #[arg(long)]
+    service: Option<String>,
+    /// The list of faults or labelled windows [default: the one beside the recording]
+    #[arg(long, value_name = "FILE")]
+    incidents: Option<PathBuf>,
+    /// A folder of a recorded issue (repeatable) [default: those beside the recording]
+    #[arg(long, value_name = "FOLDER")]
+    issue: Vec<PathBuf>,
+    /// No screen: one line for each change, as fast as it goes
+    #[arg(long)]
+    text: bool,
+    #[command(flatten)]
+    screen: control_room::ScreenArgs,
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> Outcome {
+    if !args.text {
+        crate::tui::check().map_err(Failure::input)?;
+    }
+    let (engine, options) = if is_session(&args.file)? { session(args, config)? } else { telemetry(args, config)? };
+    if args.text { in_lines(engine) } else { control_room::show(engine, options, &args.screen, config, false) }
+}
+
+fn is_session(path: &Path) -> Result<bool, Failure> {
+    if path.is_dir() {
+        return Ok(false);
+    }
+    let mut head = Vec::with_capacity(SESSION.len());
+    File::open(path)
+        .and_then(|file| file.take(SESSION.len() as u64).read_to_end(&mut head))
+        .map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
+    Ok(head == SESSION)
+}
+
+/// What was decided then, with the telemetry it was decided on.
+fn session(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), Failure> {
+    let journal = Journal::open_read_only(&args.file).map_err(Failure::input)?;
+    let meta = journal.meta().clone();
+    let entries = journal.load_all().collect::<Result<Vec<_>, _>>().map_err(Failure::input)?;
+    let ticks = journal.telemetry(..).collect::<Result<Vec<_>, _>>().map_err(Failure::input)?;
+    if ticks.is_empty() {
+        return Err(Failure::input(format!("{}: no telemetry was recorded in it", args.file.display())));
+    }
+    let name = format!("recorded session: {}", meta.source);
+    let recorded = Recorded::new(meta.started_at, ticks, entries);
+    let engine = Engine::playback(recorded, scene::control(config, meta.interval), name);
+    let about = format!("what {} decided then; nothing can be changed", meta.policy);
+    let pace = pace(args, meta.interval)?;
+    Ok((engine, EmbeddedOptions { pace, about, simulated: true, ahead: Millis::ZERO }))
+}
+
+/// Recorded telemetry under a policy: semi-real.
+fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), Failure> {
+    let mut options = RecordingOptions {
+        service: args.service.clone(),
+        incidents: args.incidents.clone(),
+        issues: args.issue.clone(),
+        ..RecordingOptions::default()
+    };
+    options.requests = args.requests.unwrap_or(options.requests);
+    let recording = Recording::load(&args.file, &options).map_err(Failure::input)?;
+    for note in std::iter::once(&recording.origin).chain(&recording.notes) {
+        eprintln!("knightwatch: {}", crate::flag::clean(note));
+    }
+    let policy = PolicyName::from(args.policy);
+    let source_name = format!("recording {} (semi-real)", recording.title);
+    let meta = SessionMeta {
+        environment: config.environment.clone(),
+        source: source_name.clone(),
+        policy: policy.to_string(),
+        seed: Some(args.seed),
+        interval: recording.interval,
+        started_at: recording.start,
+        simulated: true,
+        scenario: None,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let path = scene::session_file(config, None, "replay")?;
+    let log = Journal::create(&path, &meta).map_err(Failure::refused)?;
+    let cues = recording.cues().into_iter().map(|(at, flag, operator)| Cue {
+        at: recording.start + at,
+        flag,
+        operator,
+    });
+    let pace = pace(args, recording.interval)?;
+    let setup = Setup {
+        environment: config.environment.clone(),
+        source_name,
+        seed: Some(args.seed),
+        config: stretched(config, recording.interval),
+        specs: recording.specs(),
+        cues: cues.collect(),
+        log: Box::new(log),
+        policy: Box::new(
+            Guarded::new(policy.build(args.seed), POLICY_DEADLINE).map_err(Failure::refused)?,
+        ),
+        source: Box::new(Playback::new(recording, args.seed)),
+    };
+    let engine = Engine::begin(setup).map_err(Failure::refused)?;
+    Ok((engine, EmbeddedOptions { pace, about: policy.about().to_owned(), simulated: true, ahead: Millis::ZERO }))
+}
+
+/// The settings with every time stretched as the interval is: six intervals of dwell stay six intervals.
+fn stretched(config: &Config, interval: Millis) -> ControlConfig {
+    let mut control = scene::control(config, interval);
+    let usual = config.control.interval.0.max(1);
+    let stretch = |time: &mut Millis| *time = Millis(time.0.saturating_mul(interval.0) / usual);
+    let shield = &mut control.shield;
+    for time in [
+        &mut control.evidence.warmup,
+        &mut shield.dwell,
+        &mut shield.cooldown,
+        &mut shield.reversal_window,
+        &mut shield.stale_after,
+        &mut shield.lost_deadline,
+        &mut shield.exposure.window,
+    ] {
+        stretch(time);
+    }
+    control
+}
+
+fn pace(args: &Args, interval: Millis) -> Result<Pace, Failure> {
+    // `--speed` has a default made for ten-second intervals; a recording brings its own.
+    let times = u64::from(args.screen.speed) * interval.0 / 10_000;
+    let times = times.max(interval.0 * INTERVALS_A_SECOND / 1_000).clamp(1, 3_600);
+    Pace::times(u32::try_from(times).unwrap_or(3_600)).map_err(Failure::input)
+}
+
+fn in_lines(mut engine: Engine) -> Outcome {
+    for entry in engine.entries(None, usize::MAX).map_err(Failure::refused)? {
+        print::line(&print::entry(&entry))?;
+    }
+    while !engine.done() {
+        for entry in engine.step() {
+            print::line(&print::entry(&entry))?;
+        }
+    }
+    print::DONE
+}

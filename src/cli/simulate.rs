@@ -1,0 +1,94 @@
+//! `knightwatch simulate`: one scenario under one policy, as fast as it goes. The same seed gives the same bytes.
+
+use serde::Serialize;
+
+use super::{Failure, Outcome, PolicyArg, print, scene};
+use crate::{
+    agent::PolicyName,
+    config::Config,
+    control::Entry,
+    judge::{Episode, FlagResult},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A built-in scenario's name or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "default")]
+    scenario: String,
+    /// Who steers
+    #[arg(long, value_enum, default_value = "rule")]
+    policy: PolicyArg,
+    /// Seed of everything that is drawn at random
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// One JSON object a line: each journal entry, then the result
+    #[arg(long)]
+    json: bool,
+    /// Leave the journal out, print the result only
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// The last line of `--json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    scenario: &'a str,
+    policy: &'a str,
+    seed: u64,
+    flags: &'a [FlagResult],
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> Outcome {
+    let scenario = scene::load(&args.scenario)?;
+    let name = PolicyName::from(args.policy);
+    let mut failed = None;
+    let mut each = |news: &[Entry]| {
+        if failed.is_none() && !args.quiet {
+            failed = news.iter().find_map(|entry| show(entry, args.json).err());
+        }
+    };
+    let episode =
+        Episode::run(&scenario, args.seed, name.build(args.seed).as_mut(), &config.control, &mut each);
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
+    if args.json {
+        let report = Report {
+            scenario: &scenario.name,
+            policy: name.as_str(),
+            seed: args.seed,
+            flags: &episode.flags,
+        };
+        print::json(&report)?;
+    } else {
+        table(&episode, scenario.cost_per_bad_request > 0.0)?;
+    }
+    print::DONE
+}
+
+fn show(entry: &Entry, json: bool) -> Result<(), Failure> {
+    if json { print::json(entry) } else { print::line(&print::entry(entry)) }
+}
+
+fn table(episode: &Episode, cost: bool) -> Result<(), Failure> {
+    let money = if cost { "      cost" } else { "" };
+    print::line(&format!(
+        "{:<28} {:<8} {:<12} {:>7}  {:>10}  {:>11}  {:>12}{money}",
+        "flag", "truth", "phase", "rollout", "100 % at", "rolled back", "bad requests"
+    ))?;
+    for flag in &episode.flags {
+        let at = |at: Option<crate::telemetry::Millis>| at.map_or("-".to_owned(), |at| at.to_string());
+        let money = if cost { format!(" {:>9.0}", flag.cost) } else { String::new() };
+        print::line(&format!(
+            "{:<28} {:<8} {:<12} {:>7}  {:>10}  {:>11}  {:>12.0}{money}",
+            flag.flag.as_str(),
+            if flag.harmful { "harmful" } else { "good" },
+            flag.phase,
+            flag.rollout,
+            at(flag.complete_at),
+            at(flag.rolled_back_at),
+            flag.bad_requests
+        ))?;
+    }
+    Ok(())
+}

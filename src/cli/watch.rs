@@ -1,0 +1,127 @@
+//! `knightwatch watch`: one line for each change, no alternate screen: for pipes, CI and screen readers.
+//!
+//! Exit status with `--until done`: 0 when every flag that was started reached 100 %, 1 when one was rolled back,
+//! killed, or did not get there.
+
+use std::sync::{Arc, mpsc};
+
+use super::{Failure, Outcome, REFUSED, print, scene};
+use crate::{
+    config::Config,
+    control::{Entry, Event, Phase, State},
+    engine::{self, Engine, Observer, Pace},
+    flag::FlagKey,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    scene: scene::SceneArgs,
+    /// Only this flag
+    #[arg(long, value_name = "KEY")]
+    flag: Option<FlagKey>,
+    /// When to end
+    #[arg(long, value_enum, default_value = "end")]
+    until: Until,
+    /// Times faster than real time, 1 to 3600; 0 is as fast as it goes
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    speed: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Until {
+    /// With the scenario
+    End,
+    /// As soon as nothing is moving any more; the exit status says how it went
+    Done,
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> Outcome {
+    let engine = scene::engine(&args.scene, config)?;
+    if let Some(key) = &args.flag
+        && engine.state().flag(key).is_none()
+    {
+        return Err(Failure::input(format!("there is no flag {key} in scenario {}", args.scene.scenario)));
+    }
+    let begun = engine.entries(None, usize::MAX).map_err(Failure::refused)?;
+    for entry in begun.iter().filter(|entry| shown(args, entry)) {
+        show(args, entry)?;
+    }
+    if args.speed == 0 { flat_out(args, engine) } else { paced(args, engine) }
+}
+
+fn flat_out(args: &Args, mut engine: Engine) -> Outcome {
+    while !engine.done() {
+        for entry in engine.step().iter().filter(|entry| shown(args, entry)) {
+            show(args, entry)?;
+        }
+        if args.until == Until::Done && settled(args, engine.state()) {
+            break;
+        }
+    }
+    verdict(args, engine.state())
+}
+
+/// What the engine's thread tells this one.
+struct News {
+    entries: Vec<Entry>,
+    state: Option<Arc<State>>,
+    done: bool,
+}
+
+struct Teller(mpsc::Sender<News>);
+
+impl Observer for Teller {
+    fn happened(&mut self, engine: &Engine, _: Pace, news: &[Entry], _: bool) {
+        let state = (!news.is_empty() || engine.done()).then(|| Arc::new(engine.state().clone()));
+        // Whoever listened may have gone; the engine ends with its handle.
+        let _ = self.0.send(News { entries: news.to_vec(), state, done: engine.done() });
+    }
+}
+
+fn paced(args: &Args, engine: Engine) -> Outcome {
+    let pace = Pace::times(args.speed).map_err(Failure::input)?;
+    let (tell, told) = mpsc::channel();
+    let (_handle, _thread) = engine::run(engine, pace, Box::new(Teller(tell))).map_err(Failure::refused)?;
+    let mut last = Arc::new(State::default());
+    for news in told {
+        for entry in news.entries.iter().filter(|entry| shown(args, entry)) {
+            show(args, entry)?;
+        }
+        last = news.state.unwrap_or(last);
+        if news.done || (args.until == Until::Done && settled(args, &last)) {
+            break;
+        }
+    }
+    verdict(args, &last)
+}
+
+fn shown(args: &Args, entry: &Entry) -> bool {
+    match &args.flag {
+        None => true,
+        // What concerns the whole fleet concerns each flag.
+        Some(key) => {
+            entry.flag.as_ref() == Some(key) || matches!(entry.event, Event::KilledAll { .. } | Event::Rearmed)
+        }
+    }
+}
+
+fn show(args: &Args, entry: &Entry) -> Result<(), Failure> {
+    if args.json { print::json(entry) } else { print::line(&print::entry(entry)) }
+}
+
+/// Whether nothing moves any more: every flag that was started has come to an end, and there was one.
+fn settled(args: &Args, state: &State) -> bool {
+    let mut watched = state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
+    let all_settled = watched.clone().all(|flag| flag.phase.is_settled() && flag.ramp > 0);
+    all_settled && watched.next().is_some()
+}
+
+fn verdict(args: &Args, state: &State) -> Outcome {
+    let watched = state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
+    let good = watched.filter(|flag| flag.ramp > 0).all(|flag| flag.phase == Phase::Complete);
+    Ok(if good || args.until == Until::End { 0 } else { REFUSED })
+}

@@ -1,0 +1,280 @@
+//! The configuration: defaults, under a file, under the environment, under the command line.
+//!
+//! `config/default.toml` lists every option with its default; it is parsed by a test, so it cannot drift.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use etcetera::BaseStrategy;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::control::ControlConfig;
+
+/// The default configuration, with comments.
+pub const DEFAULT: &str = include_str!("../config/default.toml");
+
+/// Largest configuration file that is read.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The environment's name; re-arming asks for it.
+    pub environment: String,
+    /// Where sessions and logs are kept; `$XDG_STATE_HOME/knightwatch` where empty.
+    pub state: PathBuf,
+    /// How the screen looks.
+    pub screen: Screen,
+    /// How flags are steered.
+    pub control: ControlConfig,
+}
+
+/// How the screen looks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Screen {
+    /// `auto`, `unicode`, `blocks` or `ascii`.
+    pub glyphs: Glyphs,
+    /// `auto`, `colour` or `monochrome`.
+    pub palette: Palette,
+    /// Most frames a second, 1 to 30.
+    pub fps: u32,
+    /// Ring the bell on a critical alarm.
+    pub bell: bool,
+    /// Bracket frames by synchronised output (mode 2026).
+    pub sync: bool,
+}
+
+/// Which characters are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Glyphs {
+    /// Unicode, or ascii where the locale is not UTF-8.
+    #[default]
+    Auto,
+    /// Lines, arrows and eighth blocks.
+    Unicode,
+    /// Full and half blocks.
+    Blocks,
+    /// ASCII alone.
+    Ascii,
+}
+
+/// Which colours are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Palette {
+    /// Colour, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Blue and orange on grey.
+    Colour,
+    /// Bold and reverse alone.
+    Monochrome,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            environment: "local".to_owned(),
+            state: PathBuf::new(),
+            screen: Screen::default(),
+            control: ControlConfig::default(),
+        }
+    }
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        Self { glyphs: Glyphs::Auto, palette: Palette::Auto, fps: 4, bell: true, sync: true }
+    }
+}
+
+/// Why a configuration is not used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("{}: {problem}", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        problem: io::Error,
+    },
+    /// It is wrong, and where.
+    #[error("{file}:{line}:{column}: {text}")]
+    Wrong {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What was found and what was expected.
+        text: String,
+    },
+    /// An environment variable is wrong.
+    #[error("{variable}={value:?}: {expected}")]
+    Variable {
+        /// Which.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// There is no home folder to put state in.
+    #[error("no home folder is known; name one with --state or `state` in the configuration")]
+    Homeless,
+}
+
+impl Config {
+    /// Reads `file`, or the usual one where there is one, and what the environment sets.
+    ///
+    /// # Errors
+    /// When anything in it is wrong: with file, line, what was found and what was expected.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let usual = usual_file().filter(|file| file.exists());
+        let mut config = match file.map(Path::to_owned).or(usual) {
+            Some(file) => {
+                let unreadable = |problem| ConfigError::Unreadable { file: file.clone(), problem };
+                let size = fs::metadata(&file).map_err(unreadable)?.len();
+                if size > MAX_BYTES {
+                    let text = format!("{size} bytes; a configuration has at most {MAX_BYTES}");
+                    return Err(unreadable(io::Error::other(text)));
+                }
+                let text = fs::read_to_string(&file).map_err(unreadable)?;
+                Self::parse(&text, &file.display().to_string())?
+            }
+            None => Self::default(),
+        };
+        config.environment_variables()?;
+        Ok(config)
+    }
+
+    /// Parses a configuration file's text.
+    ///
+    /// # Errors
+    /// When anything in it is wrong.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let (line, column) = place(text, at);
+            let text = error.message().to_owned();
+            ConfigError::Wrong { file: file.to_owned(), line, column, text }
+        })?;
+        config.check().map_err(|(key, problem)| {
+            let (line, column) = place_of_key(text, key);
+            ConfigError::Wrong {
+                file: file.to_owned(),
+                line,
+                column,
+                text: format!("{key}: {problem}"),
+            }
+        })?;
+        Ok(config)
+    }
+
+    /// What types alone cannot say: ranges.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        self.control.check()?;
+        if self.environment.trim().is_empty() {
+            return Err(("environment", "expected a name, found nothing".to_owned()));
+        }
+        if !(1..=30).contains(&self.screen.fps) {
+            return Err(("fps", format!("expected 1 to 30 frames a second, found {}", self.screen.fps)));
+        }
+        Ok(())
+    }
+
+    fn environment_variables(&mut self) -> Result<(), ConfigError> {
+        if let Ok(name) = env::var("KNIGHTWATCH_ENVIRONMENT") {
+            self.environment = crate::flag::clean_line(&name);
+        }
+        if let Some(folder) = env::var_os("KNIGHTWATCH_STATE") {
+            self.state = folder.into();
+        }
+        if let Ok(value) = env::var("KNIGHTWATCH_FPS") {
+            self.screen.fps = value.parse().ok().filter(|fps| (1..=30).contains(fps)).ok_or_else(|| {
+                let expected = "expected 1 to 30 frames a second".to_owned();
+                ConfigError::Variable { variable: "KNIGHTWATCH_FPS", value, expected }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The folder for sessions and logs.
+    ///
+    /// # Errors
+    /// When neither the configuration nor the system names one.
+    pub fn state_folder(&self) -> Result<PathBuf, ConfigError> {
+        if !self.state.as_os_str().is_empty() {
+            return Ok(self.state.clone());
+        }
+        let base = etcetera::choose_base_strategy().map_err(|_| ConfigError::Homeless)?;
+        Ok(base.state_dir().unwrap_or_else(|| base.data_dir()).join("knightwatch"))
+    }
+}
+
+fn usual_file() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.config_dir().join("knightwatch").join("config.toml"))
+}
+
+/// Line and column, from 1, of byte `at`.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    (line, column)
+}
+
+/// Where a key is set; the beginning where it is not.
+fn place_of_key(text: &str, key: &str) -> (usize, usize) {
+    let name = key.rsplit('.').next().unwrap_or(key);
+    let line = text.lines().position(|line| {
+        line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('='))
+    });
+    line.map_or((1, 1), |line| (line + 1, 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        assert_eq!(Config::parse(DEFAULT, "config/default.toml").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn every_option_is_documented() {
+        // Each key of the defaults, written out, must stand in the documented file.
+        let all = toml::to_string(&Config::default()).unwrap();
+        for line in all.lines().filter(|line| line.contains(" = ")) {
+            let key = line.split(" = ").next().unwrap();
+            assert!(
+                DEFAULT.lines().any(|line| line.starts_with(&format!("{key} ="))),
+                "{key} is not in config/default.toml"
+            );
+        }
+    }
+
+    fn wrong(text: &str) -> String {
+        Config::parse(text, "my.toml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        assert!(wrong("environment = \"x\"\nspeed = 3\n").starts_with("my.toml:2:1: unknown field `speed`"));
+        assert!(wrong("[control.shield]\ndwell = \"soon\"\n").starts_with("my.toml:2:9: "));
+        assert!(wrong("[control.evidence]\nalpha = 1.5\n").starts_with("my.toml:2:1: control.evidence.alpha"));
+        assert!(wrong("[screen]\n\nfps = 90\n").starts_with("my.toml:3:1: fps: expected 1 to 30"));
+        assert!(wrong("[control.evidence]\nalpha = nan\n").contains("control.evidence.alpha"));
+        assert!(wrong("environment = \"x").starts_with("my.toml:1:"));
+    }
+}

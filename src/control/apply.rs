@@ -1,0 +1,269 @@
+//! Folding events into state. Nothing else changes state, and nothing here can fail: what could be refused was refused
+//! before the event was made.
+
+use std::collections::VecDeque;
+
+use super::{
+    Action, Actor, Alarm, AlarmKind, Decision, Entry, Event, FlagState, Hold, LastAction, Latch, Phase, Seq,
+    State, state::Raise,
+};
+use crate::{
+    flag::{FlagId, FlagSpec, Rollout, clean_line},
+    telemetry::Millis,
+};
+
+/// How long raises and reversals are remembered: no window of the shield is longer.
+const REMEMBERED: Millis = Millis::from_secs(24 * 3_600);
+
+impl State {
+    /// Numbers what happened and puts it in words; changes nothing. `note` is the person's reason, if any.
+    #[must_use]
+    pub fn entries(&self, at: Millis, happened: Vec<(Actor, Event)>, note: &str) -> Vec<Entry> {
+        let at = at.max(self.at);
+        let note = clean_line(note);
+        let mut created = Vec::new();
+        (self.seq.0 + 1..)
+            .zip(happened)
+            .map(|(seq, (actor, event))| {
+                let flag = match &event {
+                    Event::Created { spec } => {
+                        created.push(spec.key.clone());
+                        Some(spec.key.clone())
+                    }
+                    Event::AlarmRaised { kind, .. } => kind.flag().cloned(),
+                    Event::AlarmCleared { id } | Event::AlarmAcknowledged { id } => self
+                        .alarms
+                        .iter()
+                        .find(|alarm| alarm.id == *id)
+                        .and_then(|alarm| alarm.kind.flag().cloned()),
+                    event => event.flag().and_then(|id| {
+                        let known = self.flags.get(id.index()).map(|flag| &flag.spec.key);
+                        known.or_else(|| created.get(id.index().checked_sub(self.flags.len())?)).cloned()
+                    }),
+                };
+                let mut sentence = super::sentence::sentence(&event, flag.as_ref(), self);
+                if !note.is_empty() {
+                    sentence.push_str(&format!(" Reason given: {note}"));
+                }
+                Entry { seq: Seq(seq), at, actor, flag, event, sentence }
+            })
+            .collect()
+    }
+
+    /// Folds one entry in.
+    pub fn apply(&mut self, entry: &Entry) {
+        self.seq = entry.seq;
+        self.at = self.at.max(entry.at);
+        let at = self.at;
+        match &entry.event {
+            Event::SessionStarted { environment, .. } => self.environment.clone_from(environment),
+            Event::Created { spec } => self.create(spec, at),
+            Event::Started { flag, to } => self.change(entry, *flag, |flag, raises| {
+                flag.begin_ramp(at);
+                flag.move_to(*to, at, raises);
+                format!("started at {to}")
+            }),
+            Event::Decided(decision) => self.decided(entry, decision),
+            Event::Paused { flag, .. } => self.change(entry, *flag, |flag, _| {
+                flag.enter(Phase::Paused, at);
+                "paused".to_owned()
+            }),
+            Event::Resumed { flag } | Event::Released { flag } => self.change(entry, *flag, |flag, _| {
+                flag.hold = None;
+                flag.guard_off_until = None;
+                if flag.phase == Phase::Paused {
+                    flag.enter(Phase::Ramping, at);
+                }
+                if matches!(entry.event, Event::Resumed { .. }) { "resumed" } else { "handed back" }
+                    .to_owned()
+            }),
+            Event::RolledBack { flag, .. } => self.change(entry, *flag, |flag, raises| {
+                flag.move_to(Rollout::ZERO, at, raises);
+                flag.enter(Phase::RolledBack, at);
+                flag.hold = None;
+                "rolled back".to_owned()
+            }),
+            Event::Set { flag, to, until, guard_off, .. } => {
+                let by = entry.actor.to_string();
+                self.change(entry, *flag, |flag, raises| {
+                    if flag.phase.needs_start() && !to.is_zero() {
+                        flag.begin_ramp(at);
+                    }
+                    flag.move_to(*to, at, raises);
+                    match (to.is_zero(), to.is_full()) {
+                        (true, _) => flag.enter(Phase::RolledBack, at),
+                        (_, true) => flag.enter(Phase::Complete, at),
+                        _ if flag.phase == Phase::Complete => flag.enter(Phase::Ramping, at),
+                        _ => {}
+                    }
+                    flag.hold = Some(Hold { by, until: *until });
+                    flag.guard_off_until = guard_off.then_some(*until);
+                    format!("set to {to}")
+                });
+            }
+            Event::Promoted { flag, .. } => self.change(entry, *flag, |flag, raises| {
+                if flag.phase.needs_start() {
+                    flag.begin_ramp(at);
+                }
+                flag.move_to(Rollout::FULL, at, raises);
+                flag.enter(Phase::Complete, at);
+                flag.hold = None;
+                "promoted to 100 %".to_owned()
+            }),
+            Event::HoldExpired { flag } => {
+                if let Some(flag) = self.flags.get_mut(flag.index()) {
+                    flag.hold = None;
+                    flag.guard_off_until = None;
+                }
+            }
+            Event::KilledAll { exposed } => self.kill(entry, *exposed),
+            Event::Rearmed => self.latch = None,
+            Event::AlarmRaised { id, kind, text } => {
+                self.alarm_count = self.alarm_count.max(id.0);
+                // A rollback is over as soon as it has happened; the alarm stays until somebody has seen it.
+                let cleared_at = matches!(kind, AlarmKind::RolledBack(_)).then_some(at);
+                self.alarms.push(Alarm {
+                    id: *id,
+                    kind: kind.clone(),
+                    text: text.clone(),
+                    raised_at: at,
+                    cleared_at,
+                    acknowledged_by: None,
+                });
+            }
+            Event::AlarmCleared { id } => {
+                self.alarms.retain_mut(|alarm| {
+                    if alarm.id == *id {
+                        alarm.cleared_at = Some(at);
+                    }
+                    alarm.id != *id || alarm.acknowledged_by.is_none()
+                });
+            }
+            Event::AlarmAcknowledged { id } => {
+                self.alarms.retain_mut(|alarm| {
+                    if alarm.id == *id {
+                        alarm.acknowledged_by = Some(entry.actor.to_string());
+                    }
+                    alarm.id != *id || alarm.cleared_at.is_none()
+                });
+            }
+            Event::BriefingAcknowledged => self.briefed = true,
+        }
+    }
+
+    fn create(&mut self, spec: &FlagSpec, at: Millis) {
+        let id = FlagId(u32::try_from(self.flags.len()).unwrap_or(u32::MAX));
+        self.by_key.insert(spec.key.clone(), id);
+        self.flags.push(FlagState {
+            id,
+            spec: spec.clone(),
+            phase: Phase::Idle,
+            phase_since: at,
+            rollout: Rollout::ZERO,
+            changed_at: at,
+            ramp: 0,
+            hold: None,
+            guard_off_until: None,
+            lowered_at: None,
+            reversals: VecDeque::new(),
+            last: None,
+        });
+    }
+
+    fn decided(&mut self, entry: &Entry, decision: &Decision) {
+        let at = self.at;
+        let to = decision.to;
+        match decision.action {
+            // A veto is history, not a deed.
+            Action::Hold => {}
+            Action::RollBack => self.change(entry, decision.flag, |flag, raises| {
+                flag.move_to(Rollout::ZERO, at, raises);
+                flag.enter(Phase::RolledBack, at);
+                format!("rolled back from {}", decision.from)
+            }),
+            Action::StepDown => self.change(entry, decision.flag, |flag, raises| {
+                flag.move_to(to, at, raises);
+                flag.lowered_at = Some(at);
+                flag.reversals.push_back(at);
+                forget(&mut flag.reversals, at);
+                if to.is_zero() {
+                    flag.enter(Phase::RolledBack, at);
+                }
+                format!("stepped down to {to}")
+            }),
+            Action::RaiseTo(_) => self.change(entry, decision.flag, |flag, raises| {
+                flag.move_to(to, at, raises);
+                if to.is_full() {
+                    flag.enter(Phase::Complete, at);
+                }
+                format!("raised to {to}")
+            }),
+        }
+    }
+
+    fn kill(&mut self, entry: &Entry, exposed: u32) {
+        let at = self.at;
+        self.latch = Some(Latch { by: entry.actor.clone(), at, seq: entry.seq, exposed });
+        for flag in &mut self.flags {
+            flag.rollout = Rollout::ZERO;
+            flag.changed_at = at;
+            flag.hold = None;
+            flag.guard_off_until = None;
+            flag.enter(Phase::Killed, at);
+            flag.last =
+                Some(LastAction { at, by: entry.actor.clone(), what: "killed".to_owned(), seq: entry.seq });
+        }
+    }
+
+    /// Changes a flag and notes it as the last thing done to it.
+    fn change(
+        &mut self,
+        entry: &Entry,
+        id: FlagId,
+        change: impl FnOnce(&mut FlagState, &mut VecDeque<Raise>) -> String,
+    ) {
+        let at = self.at;
+        let Some(flag) = self.flags.get_mut(id.index()) else { return };
+        let raises = self.raises.entry(flag.spec.service.clone()).or_default();
+        while raises.front().is_some_and(|raise| at.since(raise.at) > REMEMBERED) {
+            raises.pop_front();
+        }
+        let what = change(flag, raises);
+        flag.last = Some(LastAction { at, by: entry.actor.clone(), what, seq: entry.seq });
+    }
+}
+
+impl FlagState {
+    fn enter(&mut self, phase: Phase, at: Millis) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.phase_since = at;
+        }
+    }
+
+    fn begin_ramp(&mut self, at: Millis) {
+        self.ramp += 1;
+        self.hold = None;
+        self.guard_off_until = None;
+        self.lowered_at = None;
+        self.reversals.clear();
+        self.enter(Phase::Ramping, at);
+    }
+
+    fn move_to(&mut self, to: Rollout, at: Millis, raises: &mut VecDeque<Raise>) {
+        if to > self.rollout {
+            let basis_points = to.basis_points() - self.rollout.basis_points();
+            raises.push_back(Raise { at, basis_points });
+        }
+        if to != self.rollout {
+            self.rollout = to;
+            self.changed_at = at;
+        }
+    }
+}
+
+fn forget(times: &mut VecDeque<Millis>, at: Millis) {
+    while times.front().is_some_and(|time| at.since(*time) > REMEMBERED) {
+        times.pop_front();
+    }
+}

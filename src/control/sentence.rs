@@ -1,0 +1,84 @@
+//! Every event as one plain sentence: what the log shows, the journal keeps and a screen reader reads.
+
+use super::{Action, Decision, Event, Outcome, Reason, State};
+use crate::flag::FlagKey;
+
+pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State) -> String {
+    let key = flag.map_or("the fleet", FlagKey::as_str);
+    match event {
+        Event::SessionStarted { environment, source, policy, seed } => {
+            let seed = seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
+            format!("Session on {environment}: {source}{seed}, steered by {policy}.")
+        }
+        Event::Created { spec } => format!("{key} created in {}.", spec.service),
+        Event::Started { to, .. } => format!("{key} started at {to}; the agent takes over."),
+        Event::Decided(decision) => decided(key, decision),
+        Event::Paused { reason: None, .. } => format!("{key} paused."),
+        Event::Paused { reason: Some(reason), .. } => format!("{key} paused: {reason}."),
+        Event::Resumed { .. } => format!("{key} resumed; the agent goes on."),
+        Event::RolledBack { from, .. } => format!("{key} rolled back from {from} to 0 %."),
+        Event::Set { from, to, until, guard_off, overrode, .. } => format!(
+            "{key} set from {from} to {to} for {}{}.{}",
+            until.since(state.at),
+            if *guard_off { ", hard limits off" } else { "" },
+            went_over(overrode)
+        ),
+        Event::Promoted { from, overrode, .. } => {
+            format!("{key} promoted from {from} to 100 %.{}", went_over(overrode))
+        }
+        Event::Released { .. } => format!("{key} handed back to the agent."),
+        Event::HoldExpired { .. } => format!("The hold on {key} has run out; the agent may act again."),
+        Event::KilledAll { exposed } => format!(
+            "KILL-ALL: every flag off ({exposed} had traffic, {} in all); the agent is locked out until re-armed.",
+            state.flags.len()
+        ),
+        Event::Rearmed => "Re-armed: the latch is open, every flag stays off until started.".to_owned(),
+        Event::AlarmRaised { text, .. } => format!("Alarm: {text}"),
+        Event::AlarmCleared { id } => format!("Alarm over: {}", alarm_text(state, *id)),
+        Event::AlarmAcknowledged { id } => format!("Alarm acknowledged: {}", alarm_text(state, *id)),
+        Event::BriefingAcknowledged => "Briefing read and acknowledged.".to_owned(),
+    }
+}
+
+fn alarm_text(state: &State, id: super::AlarmId) -> String {
+    state
+        .alarms
+        .iter()
+        .find(|alarm| alarm.id == id)
+        .map_or_else(|| format!("number {}.", id.0), |alarm| alarm.text.clone())
+}
+
+fn decided(key: &str, decision: &Decision) -> String {
+    let Decision { proposed, outcome, action, from, to, reason, evidence, holds, .. } = decision;
+    let after = match holds {
+        0 => String::new(),
+        1 => " After 1 hold.".to_owned(),
+        holds => format!(" After {holds} holds."),
+    };
+    let evidence = if evidence.is_empty() { String::new() } else { format!(" ({evidence})") };
+    match (outcome, action) {
+        (Outcome::Vetoed, _) => {
+            format!("{key} stays at {from}: vetoed {proposed}: {reason}{evidence}.{after}")
+        }
+        (_, Action::Hold) => format!("{key} stays at {from}: {reason}{evidence}.{after}"),
+        (Outcome::Obliged, Action::RollBack) => {
+            format!("{key} rolled back from {from} to 0 %: {reason}{evidence}.{after}")
+        }
+        (Outcome::Clipped, _) => {
+            format!("{key} moved from {from} to {to}, clipped from {proposed}: {reason}{evidence}.{after}")
+        }
+        (_, Action::RollBack) => format!("{key} rolled back from {from} to 0 %: {reason}{evidence}.{after}"),
+        (_, Action::StepDown) => {
+            format!("{key} stepped down from {from} to {to}: {reason}{evidence}.{after}")
+        }
+        (_, Action::RaiseTo(_)) => format!("{key} raised from {from} to {to}: {reason}{evidence}.{after}"),
+    }
+}
+
+fn went_over(reasons: &[Reason]) -> String {
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let all: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    format!(" Went over: {}.", all.join("; "))
+}

@@ -1,0 +1,21 @@
+//! Layer 10: the one loop that runs the ticks, over a store, a source of telemetry and a policy.
+//!
+//! [`Engine`] holds state and does one thing at a time: a step of controller time, or an order. [`run`] is the loop
+//! around it, in real or virtual time. What is acknowledged is on disk first; kill-all acts even when the disk does
+//! not. Knows nothing of screens or the network: an [`Observer`] is told what happened.
+
+mod clock;
+mod core;
+mod guarded;
+mod log;
+mod run;
+mod source;
+
+pub use self::{
+    clock::wall_clock,
+    core::{Ack, Engine, EngineError, OrderError, Setup},
+    guarded::Guarded,
+    log::Log,
+    run::{Handle, Observer, Pace, PaceError, run},
+    source::{Cue, Recorded, Source},
+};

@@ -1,0 +1,102 @@
+//! Where telemetry comes from, and where rollouts go: the simulator, a recording, or a recorded session.
+
+use std::collections::VecDeque;
+
+use crate::{
+    control::Entry,
+    flag::{FlagId, Rollout},
+    integrations::Playback,
+    sim,
+    telemetry::{Feed, Millis, Sample},
+};
+
+/// A world that moves by one control interval at a time.
+pub trait Source: Send {
+    /// Controller time: the end of the last interval.
+    fn now(&self) -> Millis;
+
+    /// Whether it has come to its end.
+    fn done(&self) -> bool;
+
+    /// Lives through one interval at these rollouts (by [`FlagId`]) and hands over the telemetry that arrived.
+    fn step(&mut self, rollouts: &[Rollout], feed: &mut Feed);
+}
+
+impl Source for sim::World {
+    fn now(&self) -> Millis {
+        self.now()
+    }
+
+    fn done(&self) -> bool {
+        self.done()
+    }
+
+    fn step(&mut self, rollouts: &[Rollout], feed: &mut Feed) {
+        self.step(rollouts, feed);
+    }
+}
+
+impl Source for Playback {
+    fn now(&self) -> Millis {
+        self.now()
+    }
+
+    fn done(&self) -> bool {
+        self.done()
+    }
+
+    fn step(&mut self, rollouts: &[Rollout], feed: &mut Feed) {
+        self.step(rollouts, feed);
+    }
+}
+
+/// A person starting a flag at a time that the scenario names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cue {
+    /// When, in controller time.
+    pub at: Millis,
+    /// Which flag.
+    pub flag: FlagId,
+    /// Who.
+    pub operator: String,
+}
+
+/// A recorded session: its telemetry, and what was decided then. Nothing is decided anew.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    now: Millis,
+    ticks: VecDeque<(Millis, Vec<Sample>)>,
+    entries: VecDeque<Entry>,
+}
+
+impl Recorded {
+    /// From the telemetry of each tick and the journal, both oldest first.
+    #[must_use]
+    pub fn new(start: Millis, ticks: Vec<(Millis, Vec<Sample>)>, entries: Vec<Entry>) -> Self {
+        Self { now: start, ticks: ticks.into(), entries: entries.into() }
+    }
+
+    /// The entries up to and including `now`, in order.
+    pub(super) fn due(&mut self, now: Millis) -> Vec<Entry> {
+        let due = self.entries.iter().take_while(|entry| entry.at <= now).count();
+        self.entries.drain(..due).collect()
+    }
+}
+
+impl Source for Recorded {
+    fn now(&self) -> Millis {
+        self.now
+    }
+
+    fn done(&self) -> bool {
+        self.ticks.is_empty()
+    }
+
+    fn step(&mut self, _: &[Rollout], feed: &mut Feed) {
+        feed.clear();
+        if let Some((end, samples)) = self.ticks.pop_front() {
+            self.now = end;
+            feed.samples = samples;
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One scenario under one policy: what was decided, and what it came to in truth.
+
+use serde::Serialize;
+
+use crate::{
+    control::{
+        Actor, Command, ControlConfig, Entry, Event, Moment, Observatory, Order, OrderId, Outcome, Phase, Policy,
+        State, decide, tick,
+    },
+    flag::{FlagId, FlagKey, Rollout},
+    sim::{Scenario, World},
+    telemetry::{Feed, Millis},
+};
+
+/// What came of one flag.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FlagResult {
+    /// Which.
+    pub flag: FlagKey,
+    /// Whether it does harm at 100 %, in truth.
+    pub harmful: bool,
+    /// When it was started, since the scenario's start.
+    pub started_at: Option<Millis>,
+    /// When it reached 100 % for the first time.
+    pub complete_at: Option<Millis>,
+    /// When it was first rolled back.
+    pub rolled_back_at: Option<Millis>,
+    /// Its phase at the end.
+    pub phase: Phase,
+    /// Its rollout at the end.
+    pub rollout: Rollout,
+    /// Failed requests beyond control's rate that it caused, in truth.
+    pub bad_requests: f64,
+    /// What they cost, in dollars, where the scenario says.
+    pub cost: f64,
+}
+
+/// A scenario lived through.
+pub struct Episode {
+    /// The journal, oldest first.
+    pub journal: Vec<Entry>,
+    /// What came of each flag.
+    pub flags: Vec<FlagResult>,
+    /// Decisions that the policy was asked for, one for each flag and tick.
+    pub flag_steps: u64,
+    /// Vetoed or clipped proposals that were journalled.
+    pub vetoes: u64,
+    state: State,
+}
+
+impl Episode {
+    /// Lives through `scenario` under `policy`, as fast as it goes. `each` is told the journal's news after each tick.
+    pub fn run(
+        scenario: &Scenario,
+        seed: u64,
+        policy: &mut dyn Policy,
+        config: &ControlConfig,
+        mut each: impl FnMut(&[Entry]),
+    ) -> Self {
+        let config = &ControlConfig { interval: scenario.interval, ..config.clone() };
+        let mut world = World::new(scenario, seed);
+        let mut observatory = Observatory::new();
+        let mut episode =
+            Self { journal: Vec::new(), flags: Vec::new(), flag_steps: 0, vetoes: 0, state: State::default() };
+        episode.begin(scenario, seed, policy.name());
+        each(&episode.journal);
+        let mut cues = scenario.cues().iter().peekable();
+        let mut feed = Feed::default();
+        while !world.done() {
+            let now = world.now();
+            let told = episode.journal.len();
+            while let Some(cue) = cues.next_if(|cue| scenario.start + cue.at <= now) {
+                let flag = scenario.flags[cue.flag.index()].spec.key.clone();
+                let order = Order {
+                    id: OrderId(String::new()),
+                    actor: Actor::Person(cue.operator.clone()),
+                    reason: String::new(),
+                    command: Command::Start { flag },
+                };
+                if let Ok(granted) = decide(&episode.state, &observatory, config, now, &order) {
+                    episode.keep(now, granted.happened);
+                }
+            }
+            let rollouts: Vec<Rollout> = episode.state.flags.iter().map(|flag| flag.rollout).collect();
+            world.step(&rollouts, &mut feed);
+            let end = world.now();
+            let moment = Moment { end, now: end };
+            let happened = tick(&episode.state, &mut observatory, policy, config, &feed, moment);
+            episode.flag_steps +=
+                episode.state.flags.iter().filter(|flag| flag.phase == Phase::Ramping).count() as u64;
+            episode.keep(end, happened);
+            each(&episode.journal[told..]);
+        }
+        episode.finish(scenario, &world);
+        episode
+    }
+
+    /// The state at the end.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn begin(&mut self, scenario: &Scenario, seed: u64, policy: &str) {
+        let started = Event::SessionStarted {
+            environment: "simulation".to_owned(),
+            source: format!("scenario {}", scenario.name),
+            policy: policy.to_owned(),
+            seed: Some(seed),
+        };
+        let mut happened = vec![(Actor::System, started)];
+        happened.extend(scenario.specs().into_iter().map(|spec| (Actor::System, Event::Created { spec })));
+        self.keep(scenario.start, happened);
+    }
+
+    fn keep(&mut self, at: Millis, happened: Vec<(Actor, Event)>) {
+        for entry in self.state.entries(at, happened, "") {
+            if let Event::Decided(decision) = &entry.event {
+                self.vetoes += u64::from(matches!(decision.outcome, Outcome::Vetoed | Outcome::Clipped));
+            }
+            self.state.apply(&entry);
+            self.journal.push(entry);
+        }
+    }
+
+    fn finish(&mut self, scenario: &Scenario, world: &World) {
+        let mut results: Vec<FlagResult> = (0_u32..)
+            .zip(&self.state.flags)
+            .map(|(id, flag)| {
+                let truth = world.truth(FlagId(id));
+                FlagResult {
+                    flag: flag.spec.key.clone(),
+                    harmful: truth.harmful,
+                    started_at: None,
+                    complete_at: None,
+                    rolled_back_at: None,
+                    phase: flag.phase,
+                    rollout: flag.rollout,
+                    bad_requests: truth.total_bad_requests,
+                    cost: truth.total_cost,
+                }
+            })
+            .collect();
+        for entry in &self.journal {
+            let Some(id) = entry.event.flag() else { continue };
+            let Some(result) = results.get_mut(id.index()) else { continue };
+            let at = Some(entry.at.since(scenario.start));
+            match &entry.event {
+                Event::Started { .. } => result.started_at = result.started_at.or(at),
+                Event::Decided(decision) if decision.to.is_full() => {
+                    result.complete_at = result.complete_at.or(at);
+                }
+                Event::Decided(decision) if decision.to.is_zero() && !decision.from.is_zero() => {
+                    result.rolled_back_at = result.rolled_back_at.or(at);
+                }
+                _ => {}
+            }
+        }
+        self.flags = results;
+    }
+}

@@ -1,0 +1,175 @@
+//! The recorded control: what earlier control windows looked like, with the old fading away.
+//!
+//! It gives the threshold q of the P99 comparison (taken from *earlier* windows, so that the control arm's own noise
+//! in the window under test plays no part), the error rate that a healthy treatment is measured by, and the control
+//! of a flag that is at 100 % and has no other.
+
+use super::{ArmStats, BUCKET_COUNT, Histogram, Sample, lower_edge_ms};
+
+/// Weight, in requests, of the guess that precedes all data: an error rate of 0.1 %.
+const PRIOR_REQUESTS: f64 = 500.0;
+const PRIOR_ERRORS: f64 = 0.5;
+
+/// Share of requests that are slow by definition: those beyond P99.
+const SLOW_SHARE: f64 = 0.01;
+
+/// Fewest requests from which a P99 threshold is taken: below about 100 it is the maximum.
+const LEAST_REQUESTS: f64 = 100.0;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Reference {
+    counts: [f32; BUCKET_COUNT],
+    latencies: f64,
+    requests: f64,
+    errors: f64,
+}
+
+impl Default for Reference {
+    fn default() -> Self {
+        Self { counts: [0.0; BUCKET_COUNT], latencies: 0.0, requests: 0.0, errors: 0.0 }
+    }
+}
+
+/// The threshold beyond which a request is slow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Slow {
+    /// First bucket that counts as slow.
+    pub(super) edge: usize,
+    /// Its lower edge, in milliseconds.
+    pub(super) ms: f64,
+    /// Share of control's requests beyond it; near 1 %, as far as buckets allow.
+    pub(super) share: f64,
+}
+
+impl Reference {
+    /// Takes in a control sample; `memory` is what is kept of the past.
+    pub(super) fn learn(&mut self, sample: &Sample, memory: f64) {
+        #[expect(clippy::cast_possible_truncation, reason = "a factor near one; f32 is fine enough")]
+        let keep = memory as f32;
+        for (mine, new) in self.counts.iter_mut().zip(sample.latency.counts()) {
+            #[expect(clippy::cast_precision_loss, reason = "relative precision is all that matters")]
+            let new = *new as f32;
+            *mine = *mine * keep + new;
+        }
+        self.latencies = self.counts.iter().map(|count| f64::from(*count)).sum();
+        self.requests = self.requests * memory + f64::from(sample.requests);
+        self.errors = self.errors * memory + f64::from(sample.errors);
+    }
+
+    /// The error rate, 0 to 1, drawn towards 0.1 % while there is little to go by.
+    pub(super) fn error_rate(&self) -> f64 {
+        (self.errors + PRIOR_ERRORS) / (self.requests + PRIOR_REQUESTS)
+    }
+
+    /// Requests it stands for.
+    pub(super) const fn requests(&self) -> f64 {
+        self.requests
+    }
+
+    pub(super) const fn errors(&self) -> f64 {
+        self.errors
+    }
+
+    pub(super) const fn latencies(&self) -> f64 {
+        self.latencies
+    }
+
+    /// Requests at or beyond bucket `edge`.
+    pub(super) fn at_or_above(&self, edge: usize) -> f64 {
+        self.counts[edge.min(BUCKET_COUNT)..].iter().map(|count| f64::from(*count)).sum()
+    }
+
+    /// The bucket edge whose share beyond comes nearest to 1 % (on a logarithmic scale).
+    pub(super) fn slow(&self) -> Option<Slow> {
+        if self.latencies < LEAST_REQUESTS {
+            return None;
+        }
+        let target = SLOW_SHARE * self.latencies;
+        let mut above = 0.0;
+        for edge in (1..BUCKET_COUNT).rev() {
+            let beyond = above;
+            above += f64::from(self.counts[edge]);
+            if above < target {
+                continue;
+            }
+            // The edge above this one is the last with less than 1 % beyond it; the nearer of the two counts.
+            let (edge, above) = if beyond > 0.0 && target / beyond < above / target {
+                (edge + 1, beyond)
+            } else {
+                (edge, above)
+            };
+            return Some(Slow { edge, ms: lower_edge_ms(edge), share: above / self.latencies });
+        }
+        None
+    }
+
+    /// As the statistics of an arm.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rounded counts, never negative"
+    )]
+    pub(super) fn stats(&self) -> ArmStats {
+        let mut histogram = Histogram::default();
+        for (index, count) in self.counts.iter().enumerate() {
+            histogram.add_to_bucket(index, libm::roundf(*count) as u32);
+        }
+        ArmStats {
+            requests: libm::round(self.requests) as u64,
+            errors: libm::round(self.errors) as u64,
+            p50_ms: histogram.quantile_ms(0.5),
+            p99_ms: histogram.quantile_ms(0.99),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        flag::FlagId,
+        telemetry::{Arm, Millis},
+    };
+
+    fn sample(latencies: &[(f64, u32)]) -> Sample {
+        let mut latency = Histogram::default();
+        for (ms, requests) in latencies {
+            latency.record(*ms, *requests);
+        }
+        Sample {
+            flag: FlagId(0),
+            arm: Arm::Control,
+            start: Millis::ZERO,
+            span: Millis::from_secs(10),
+            requests: u32::try_from(latency.total()).unwrap(),
+            errors: 0,
+            latency,
+            assumed: false,
+        }
+    }
+
+    #[test]
+    fn a_few_stragglers_far_out_do_not_move_the_threshold() {
+        let mut reference = Reference::default();
+        reference.learn(&sample(&[(50.0, 9_880), (420.0, 100), (5_000.0, 15), (40_000.0, 5)]), 0.97);
+        let slow = reference.slow().unwrap();
+        assert!((300.0..420.0).contains(&slow.ms), "{slow:?}");
+        assert!((0.011..0.013).contains(&slow.share), "{slow:?}");
+    }
+
+    #[test]
+    fn the_nearer_of_two_edges_is_taken() {
+        let mut reference = Reference::default();
+        // 0.9 % beyond 400 ms, 40 % beyond 100 ms: 400 ms it is.
+        reference.learn(&sample(&[(50.0, 6_000), (100.0, 3_910), (420.0, 90)]), 0.97);
+        let slow = reference.slow().unwrap();
+        assert!((0.008..0.01).contains(&slow.share), "{slow:?}");
+    }
+
+    #[test]
+    fn too_little_gives_no_threshold() {
+        let mut reference = Reference::default();
+        reference.learn(&sample(&[(50.0, 99)]), 0.97);
+        assert_eq!(reference.slow(), None);
+    }
+}

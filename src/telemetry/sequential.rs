@@ -1,0 +1,248 @@
+//! Tests that may be looked at after every interval.
+//!
+//! Looked at every ten seconds, a fixed-sample test finds a difference sooner or later whether there is one or not.
+//! These are e-processes: under the hypothesis that they test their expectation never exceeds one, whenever one stops
+//! to look, so that by Ville's inequality exp(evidence) reaches 1/alpha with a probability of at most alpha, ever.
+//! (Ramdas, Grünwald, Vovk, Shafer: *Game-theoretic statistics and safe anytime-valid inference*, 2023.)
+
+use serde::{Deserialize, Serialize};
+
+/// How many alternatives the test for harm mixes over.
+const ALTERNATIVES: usize = 8;
+
+/// The alternatives: how many times worse than tolerated treatment may be. Equal weights; the mixture costs ln 8 nats.
+pub const RATIOS: [f64; ALTERNATIVES] = [1.25, 1.6, 2.2, 3.5, 6.0, 12.0, 30.0, 100.0];
+
+/// ln of [`RATIOS`], written out so that it is the same on every machine.
+const LN_RATIOS: [f64; ALTERNATIVES] = [
+    0.223_143_551_314_209_76,
+    0.470_003_629_245_735_63,
+    0.788_457_360_364_270_3,
+    1.252_762_968_495_368,
+    1.791_759_469_228_055,
+    2.484_906_649_788_000_4,
+    3.401_197_381_662_155_5,
+    4.605_170_185_988_092,
+];
+
+/// Bad requests of both arms in one interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Treatment requests.
+    pub treatment: u64,
+    /// Bad ones among them.
+    pub treatment_bad: u64,
+    /// Control requests.
+    pub control: u64,
+    /// Bad ones among them.
+    pub control_bad: u64,
+}
+
+/// The e-process against "treatment is at most `tolerated` times as bad as control", `tolerated` >= 1.
+///
+/// It conditions on how many requests were bad in both arms together: were the ratio of the arms' rates r, each bad
+/// request would be treatment's with probability w r / (w r + 1 - w), w being treatment's share of the requests. The
+/// level of both arms may thus change from interval to interval as it likes (a dependency's outage, the time of day):
+/// only the split counts. Drawing without replacement, which is what happens when errors are not rare, is less
+/// variable in the convex order (Hoeffding 1963), so the bound holds there too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HarmTest {
+    /// Log-likelihood ratio against each alternative, in nats.
+    log_ratios: [f64; ALTERNATIVES],
+}
+
+impl HarmTest {
+    /// What one interval adds.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    pub fn of(counts: Counts, tolerated: f64) -> Self {
+        let bad = (counts.treatment_bad + counts.control_bad) as f64;
+        if bad == 0.0 || counts.treatment == 0 || counts.control == 0 {
+            return Self::default();
+        }
+        let share = counts.treatment as f64 / (counts.treatment + counts.control) as f64;
+        let null = share * tolerated + 1.0 - share;
+        let mut log_ratios = [0.0; ALTERNATIVES];
+        for ((slot, ratio), ln_ratio) in log_ratios.iter_mut().zip(RATIOS).zip(LN_RATIOS) {
+            let alternative = share * tolerated * ratio + 1.0 - share;
+            *slot = counts.treatment_bad as f64 * ln_ratio + bad * libm::log(null / alternative);
+        }
+        Self { log_ratios }
+    }
+
+    /// Adds an interval.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.log_ratios.iter_mut().zip(other.log_ratios) {
+            *mine += theirs;
+        }
+    }
+
+    /// The evidence in nats: the log of the mixture.
+    #[must_use]
+    pub fn evidence(&self) -> f64 {
+        let top = self.log_ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut sum = 0.0;
+        for log_ratio in self.log_ratios {
+            // Terms this far below the top change nothing that a decision could see.
+            if log_ratio - top > -30.0 {
+                sum += libm::exp(log_ratio - top);
+            }
+        }
+        top + libm::log(sum / 8.0)
+    }
+}
+
+/// The e-process against "treatment's rate is at least `threshold`": evidence that it is below, in nats.
+///
+/// Wald's likelihood ratio of a rate `expected` against `threshold`, both fixed before the interval. An error costs
+/// at most ln 10 nats, because the alternative is never taken below a tenth of the threshold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HealthTest {
+    log_ratio: f64,
+}
+
+impl HealthTest {
+    /// Adds an interval of `requests` with `bad` among them. `expected` and `threshold` are shares in 0 to 1.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    pub fn add(&mut self, requests: u64, bad: u64, expected: f64, threshold: f64) {
+        let threshold = threshold.clamp(1e-6, 0.999);
+        let expected = expected.clamp(threshold / 10.0, threshold);
+        let (bad, good) = (bad as f64, requests.saturating_sub(bad) as f64);
+        self.log_ratio +=
+            bad * libm::log(expected / threshold) + good * libm::log((1.0 - expected) / (1.0 - threshold));
+    }
+
+    /// The evidence in nats.
+    #[must_use]
+    pub const fn evidence(&self) -> f64 {
+        self.log_ratio
+    }
+}
+
+/// What is left of an error budget for the `index`-th of unboundedly many looks: 1/((i+1)(i+2)) of it, which sums to
+/// one; as nats to be added to what is needed.
+#[must_use]
+pub fn spend(index: u32) -> f64 {
+    libm::log((f64::from(index) + 1.0) * (f64::from(index) + 2.0))
+}
+
+/// Standard deviation of the differences that the interval's mixture looks for: half a percentage point.
+const MIXTURE_SD: f64 = 0.005;
+
+/// The asymptotic anytime-valid interval of the difference of two shares at level 1 - `alpha`, as `(low, high)`.
+///
+/// The normal-mixture confidence sequence (Robbins 1970; mSPRT of Johari, Koomen, Pekelis, Walsh 2017): half-width
+/// sqrt(V (V + t)/t (2 ln(1/alpha) + ln((V + t)/V))) with V the variance of the difference and t the mixture's. For
+/// people and as a feature; verdicts come from the exact tests above.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub fn difference_interval(counts: Counts, alpha: f64) -> (f64, f64) {
+    if counts.treatment == 0 || counts.control == 0 {
+        return (-1.0, 1.0);
+    }
+    let smoothed = |bad: u64, n: u64| (bad as f64 + 0.5) / (n as f64 + 1.0);
+    let variance = |bad: u64, n: u64| smoothed(bad, n) * (1.0 - smoothed(bad, n)) / n as f64;
+    let v = variance(counts.treatment_bad, counts.treatment) + variance(counts.control_bad, counts.control);
+    let t = MIXTURE_SD * MIXTURE_SD;
+    let half = libm::sqrt(v * (v + t) / t * (-2.0 * libm::log(alpha) + libm::log((v + t) / v)));
+    let difference = counts.treatment_bad as f64 / counts.treatment as f64
+        - counts.control_bad as f64 / counts.control as f64;
+    ((difference - half).max(-1.0), (difference + half).min(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    use super::*;
+
+    fn binomial(rng: &mut Pcg64, n: u64, p: f64) -> u64 {
+        (0..n).filter(|_| rng.random::<f64>() < p).count() as u64
+    }
+
+    /// Share of runs whose evidence ever reaches `needed` over 300 looks, with the level of both arms wandering.
+    fn ever_reached(ratio: f64, tolerated: f64, needed: f64, base: f64) -> f64 {
+        let runs = 400;
+        let mut reached = 0;
+        for seed in 0..runs {
+            let mut rng = Pcg64::seed_from_u64(seed);
+            let mut test = HarmTest::default();
+            for _ in 0..300 {
+                let level = base * (0.5 + rng.random::<f64>());
+                let counts = Counts {
+                    treatment: 60,
+                    treatment_bad: binomial(&mut rng, 60, (level * ratio).min(1.0)),
+                    control: 240,
+                    control_bad: binomial(&mut rng, 240, level),
+                };
+                test.add(&HarmTest::of(counts, tolerated));
+                if test.evidence() >= needed {
+                    reached += 1;
+                    break;
+                }
+            }
+        }
+        f64::from(reached) / runs as f64
+    }
+
+    #[test]
+    fn peeking_after_every_interval_keeps_the_error_guarantee() {
+        let alpha: f64 = 0.05;
+        let needed = -libm::log(alpha);
+        for base in [0.01, 0.2] {
+            let found = ever_reached(1.0, 1.0, needed, base);
+            // Three standard errors above alpha with 400 runs.
+            assert!(found <= alpha + 3.0 * (alpha * (1.0 - alpha) / 400.0).sqrt(), "base {base}: {found}");
+        }
+        let found = ever_reached(1.3, 1.3, needed, 0.05);
+        assert!(found <= alpha + 0.033, "at the tolerated ratio: {found}");
+    }
+
+    #[test]
+    fn real_harm_is_found() {
+        assert!(ever_reached(3.0, 1.1, 8.0, 0.01) > 0.95);
+    }
+
+    #[test]
+    fn health_is_shown_when_true_and_seldom_when_not() {
+        let needed = -libm::log(0.05);
+        let shown = |rate: f64| {
+            let mut shown = 0;
+            for seed in 0..400 {
+                let mut rng = Pcg64::seed_from_u64(seed);
+                let mut test = HealthTest::default();
+                for _ in 0..200 {
+                    test.add(50, binomial(&mut rng, 50, rate), 0.01, 0.03);
+                    if test.evidence() >= needed {
+                        shown += 1;
+                        break;
+                    }
+                }
+            }
+            f64::from(shown) / 400.0
+        };
+        assert!(shown(0.01) > 0.95);
+        assert!(shown(0.03) <= 0.05 + 0.033);
+    }
+
+    #[test]
+    fn the_interval_covers_zero_when_nothing_differs_and_narrows() {
+        let at = |n: u64| {
+            let bad = n / 100;
+            difference_interval(
+                Counts { treatment: n, treatment_bad: bad, control: n, control_bad: bad },
+                0.05,
+            )
+        };
+        let ((low, high), (low_2, high_2)) = (at(1_000), at(100_000));
+        assert!(low < 0.0 && high > 0.0 && low_2 < 0.0 && high_2 > 0.0);
+        assert!(high_2 - low_2 < (high - low) / 5.0);
+    }
+
+    #[test]
+    fn spending_sums_to_one() {
+        let total: f64 = (0..10_000).map(|index| libm::exp(-spend(index))).sum();
+        assert!((0.999..=1.0).contains(&total), "{total}");
+    }
+}
