@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{Model, model::Screen, pace};
+use super::{Model, pace};
 use crate::{
     backend::{FlagView, Link},
     control::{Command, Phase},
@@ -545,11 +545,8 @@ pub(super) fn why_not(id: CommandId, model: &Model) -> Option<String> {
 /// Why a command cannot be used on the flag at hand.
 fn why_not_on_flag(id: CommandId, model: &Model) -> Option<String> {
     let Some(world) = &model.world else { return Some("no data from the backend yet".to_owned()) };
-    if !matches!(model.screen(), Screen::Fleet | Screen::Flag(_)) {
-        return Some("no flag is selected: go to the fleet or to a flag".to_owned());
-    }
     let Some(flag) = model.flag_at_hand().and_then(|key| world.flag(key)) else {
-        return Some("no flag is selected".to_owned());
+        return Some("no flag is selected: go to the fleet or to a flag".to_owned());
     };
     let raises = matches!(id, CommandId::Start | CommandId::Promote | CommandId::Override);
     if raises && world.latch.is_some() {

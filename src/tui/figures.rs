@@ -49,7 +49,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(' ');
         }
         out.push(digit);
@@ -57,9 +57,14 @@ pub(super) fn grouped(number: u64) -> String {
     out
 }
 
-/// How long ago, in one unit: it changes seldom, and the exact time is on the flag's screen.
+/// How long ago, in one unit.
 pub(super) fn ago(now: Millis, at: Millis) -> String {
-    let minutes = now.since(at).0 / 60_000;
+    coarse(now.since(at))
+}
+
+/// A span in one unit: it changes seldom, and the exact time is on the flag's screen.
+pub(super) fn coarse(span: Millis) -> String {
+    let minutes = span.0 / 60_000;
     match minutes {
         0 => "<1 min".to_owned(),
         1..60 => format!("{minutes} min"),

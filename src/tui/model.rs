@@ -118,6 +118,7 @@ pub(super) struct Waiting {
 
 /// Everything the screens show, and where the person is.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, every combination of which can be")]
 pub struct Model {
     pub(super) settings: Settings,
     /// `None` until the first snapshot.
@@ -213,6 +214,11 @@ impl Model {
         self.screens.last().unwrap_or(&Screen::Fleet)
     }
 
+    /// The screen that commands and help are about: help lies over it.
+    pub(super) fn ground(&self) -> &Screen {
+        self.screens.iter().rev().find(|screen| **screen != Screen::Help).unwrap_or(&Screen::Fleet)
+    }
+
     pub(super) fn say(&mut self, tone: Tone, text: impl Into<String>) {
         let stays = if tone == Tone::Bad { BAD_NOTICE_MS } else { NOTICE_MS };
         self.notice = Some(Notice { text: text.into(), tone, until: self.now.plus(stays) });
@@ -220,9 +226,11 @@ impl Model {
 
     /// The flag that keys act on: the one whose screen is open, or the one under the cursor.
     pub(super) fn flag_at_hand(&self) -> Option<&FlagKey> {
-        match self.screen() {
+        match self.ground() {
             Screen::Flag(key) => Some(key),
-            _ => self.selected.as_ref(),
+            Screen::Fleet => self.selected.as_ref(),
+            // A flag that is not in sight is not acted on.
+            Screen::Log | Screen::Alarms | Screen::Help | Screen::Briefing => None,
         }
     }
 

@@ -88,7 +88,7 @@ fn body(model: &Model) -> Rect {
     if is_tiny(area) { area } else { parts(model, area).body }
 }
 
-/// Rows of a page on the screen shown: what PgUp and PgDn move by.
+/// Rows of a page on the screen shown: what `PgUp` and `PgDn` move by.
 pub(super) fn page_rows(model: &Model) -> usize {
     let body = body(model);
     let rows = match model.screen() {

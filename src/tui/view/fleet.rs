@@ -9,6 +9,8 @@
 //! shield: vetoed 12 times: only healthy may be raised, the evidence is insufficient after 82 treatment requests
 //! ```
 
+use std::fmt::Write as _;
+
 use ratatui::{layout::Rect, style::Style};
 
 use crate::{
@@ -65,6 +67,13 @@ const COLUMNS: [Column; 11] = [
     Column { show: Show::Ago, title: "ago", align: Align::Right, narrow: 7, wide: 7, rank: 6 },
 ];
 
+/// From so many columns on there are two blanks between them instead of one.
+const AIRY: u16 = 110;
+
+fn gap(width: u16) -> u16 {
+    if width >= AIRY { 2 } else { 1 }
+}
+
 /// Columns before the first: the cursor's mark and a space.
 const MARGIN: u16 = 2;
 /// Lines below the rows that say more of the selected flag, where there is room.
@@ -88,7 +97,7 @@ fn columns(width: u16) -> Vec<(&'static Column, u16)> {
     let mut left = width.saturating_sub(MARGIN);
     let mut taken = Vec::new();
     for column in by_rank {
-        let needs = column.narrow + u16::from(!taken.is_empty());
+        let needs = column.narrow + if taken.is_empty() { 0 } else { gap(width) };
         if needs > left {
             break;
         }
@@ -134,7 +143,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         };
         let style = if sorted { theme.strong() } else { theme.dim() };
         pen.cell(x, area.y, *width, column.align, column.title, style);
-        x += width + 1;
+        x += width + gap(area.width);
     }
     if world.flags.is_empty() {
         pen.text(area.x + MARGIN, area.y + 1, area.width, "no flags", theme.dim());
@@ -221,7 +230,7 @@ fn row(
                 pen.cell(x, y, width, column.align, ago.as_deref().unwrap_or(figures::NONE), theme.dim());
             }
         }
-        x += width + 1;
+        x += width + gap(area.width);
     }
 }
 
@@ -288,7 +297,7 @@ pub(super) fn verdict(flag: &FlagView, pen: &Pen<'_>) -> (String, Style) {
     let assumed = if flag.assumed { "~" } else { "" };
     match flag.verdict {
         Verdict::Lost => {
-            let age = flag.report.age.map_or_else(|| "no data".to_owned(), |age| age.to_string());
+            let age = flag.report.age.map_or_else(|| "no data".to_owned(), figures::coarse);
             (format!("lost {age}"), theme.abnormal())
         }
         Verdict::Regressed => (format!("{assumed}regressed"), theme.abnormal()),
@@ -307,12 +316,13 @@ fn detail(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
         text.push_str(&flag.spec.description);
     }
     let mut facts = format!("at {} for {}", flag.rollout, world.now.since(flag.changed_at));
-    match flag.report.age {
-        Some(age) => facts.push_str(&format!(", telemetry {age} old")),
-        None => facts.push_str(", no telemetry yet"),
-    }
+    // Writing to a String cannot fail.
+    let _ = match flag.report.age {
+        Some(age) => write!(facts, ", telemetry {age} old"),
+        None => write!(facts, ", no telemetry yet"),
+    };
     if flag.assumed {
-        facts.push_str(&format!(", ~ {} are assumed", unit(flag)));
+        let _ = write!(facts, ", ~ {} are assumed", unit(flag));
     }
     let start = area.right().saturating_sub(pen.width_of(&facts)).max(area.x + area.width / 3);
     pen.text(area.x, area.y + 1, start.saturating_sub(area.x + 2), &text, theme.strong());
