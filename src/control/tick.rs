@@ -67,6 +67,9 @@ pub struct Observatory {
 /// Intervals without a rejected sample after which a source counts as sound again.
 const SOUND_AFTER: u32 = 6;
 
+/// Complete flags of one service that break a limit in the same interval before it is not any one flag's doing.
+const TOGETHER: u32 = 2;
+
 /// Part of a hard limit at which a complete flag raises an alarm.
 const EARLY_WARNING: f64 = 0.5;
 
@@ -180,6 +183,28 @@ impl Observatory {
         }
     }
 
+    /// Services whose trouble is not one flag's doing, with how many flags show it: control itself is bad, or several
+    /// complete flags are worse than their records in the same interval.
+    fn troubled(&self, state: &State, config: &ControlConfig) -> BTreeMap<ServiceName, u32> {
+        let mut bad_control: BTreeMap<ServiceName, u32> = BTreeMap::new();
+        let mut breaking: BTreeMap<ServiceName, u32> = BTreeMap::new();
+        for flag in &state.flags {
+            let (window, outlook) = (&self.windows[flag.id.index()], &self.outlooks[flag.id.index()]);
+            if outlook.report.dependency {
+                *bad_control.entry(flag.spec.service.clone()).or_default() += 1;
+            }
+            let breaks = || window.breach(&config.shield.hard, false, EARLY_WARNING).is_some();
+            if flag.rollout.is_full() && breaks() {
+                *breaking.entry(flag.spec.service.clone()).or_default() += 1;
+            }
+        }
+        breaking.retain(|_, flags| *flags >= TOGETHER);
+        for (service, flags) in breaking {
+            *bad_control.entry(service).or_default() += flags;
+        }
+        bad_control
+    }
+
     fn reject(&mut self, flag: FlagId, why: Rejection) {
         match self.windows.get_mut(flag.index()) {
             Some(window) => window.reject(why),
@@ -226,11 +251,14 @@ pub fn tick(
     }
     let mut shield = Shield::new(&config.shield, config.interval, state, moment.now);
     let mut alarms = Alarms { next: state.alarm_count + 1, state, happened: Vec::new() };
+    let troubled = observatory.troubled(state, config);
     let mut asked = Vec::new();
     for flag in &state.flags {
         let Observatory { windows, outlooks, .. } = &mut *observatory;
         let (window, outlook) = (&windows[flag.id.index()], &mut outlooks[flag.id.index()]);
-        let obliged = shield.obliged(flag, window, &outlook.report);
+        // At 100 % there is no live control to tell a dependency from the flag; the service's other flags can.
+        let excused = flag.rollout.is_full() && troubled.contains_key(&flag.spec.service);
+        let obliged = shield.obliged(flag, window, &outlook.report).filter(|_| !excused);
         match obliged {
             Some(reason) => {
                 let ruling =
@@ -256,7 +284,7 @@ pub fn tick(
         settle(flag, outlook, proposal.action, ruling, &mut alarms, &mut happened);
     }
     alarms.policy(fault.as_ref());
-    alarms.telemetry(observatory, config);
+    alarms.telemetry(observatory, config, troubled);
     happened.append(&mut alarms.happened);
     happened
 }
@@ -450,16 +478,17 @@ impl Alarms<'_> {
         });
     }
 
-    fn telemetry(&mut self, observatory: &mut Observatory, config: &ControlConfig) {
+    fn telemetry(
+        &mut self,
+        observatory: &mut Observatory,
+        config: &ControlConfig,
+        troubled: BTreeMap<ServiceName, u32>,
+    ) {
         let state = self.state;
-        let mut troubled: BTreeMap<&ServiceName, u32> = BTreeMap::new();
         for flag in &state.flags {
             let Observatory { windows, outlooks, .. } = &mut *observatory;
             let (window, outlook) = (&windows[flag.id.index()], &mut outlooks[flag.id.index()]);
             let key = &flag.spec.key;
-            if outlook.report.dependency {
-                *troubled.entry(&flag.spec.service).or_default() += 1;
-            }
             let lost = outlook.report.verdict == Verdict::Lost && !flag.rollout.is_zero();
             if lost || state.alarms.iter().any(|alarm| alarm.kind.flag() == Some(key)) {
                 self.stand(AlarmKind::TelemetryLost(key.clone()), lost, || {
@@ -506,7 +535,7 @@ impl Alarms<'_> {
                 _ => None,
             })
             .collect();
-        for service in standing.iter().filter(|service| !troubled.contains_key(service)) {
+        for service in standing.iter().filter(|service| !troubled.contains_key(*service)) {
             self.stand(AlarmKind::Dependency(service.clone()), false, String::new);
         }
         for (service, flags) in troubled {
