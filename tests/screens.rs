@@ -32,7 +32,7 @@ use ratatui::style::Modifier;
 use room::{Room, ack, settings};
 use scene::{NOW, scene};
 
-pub fn latched(mut snapshot: Snapshot) -> Snapshot {
+fn latched(mut snapshot: Snapshot) -> Snapshot {
     snapshot.latch = Some(Latch {
         by: Actor::Person("maria".to_owned()),
         at: Millis(NOW.0 - 95_000),

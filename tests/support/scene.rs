@@ -224,8 +224,8 @@ fn flag_view(place: u64, points: &[Point], now: Millis) -> FlagView {
         assumed: cast.name == "image-cdn-switch",
         proposal: Some(ProposalView {
             action: if cast.phase == Phase::Ramping { Action::RaiseTo(percent(50.0)) } else { Action::Hold },
-            probabilities: (place % 2 == 0).then_some([0.01, 0.02, 0.31, 0.52, 0.11, 0.03]),
-            value: (place % 2 == 0).then_some(-12.4),
+            probabilities: place.is_multiple_of(2).then_some([0.01, 0.02, 0.31, 0.52, 0.11, 0.03]),
+            value: place.is_multiple_of(2).then_some(-12.4),
         }),
         ruling: Some(RulingView {
             outcome: cast.shield.0,
