@@ -46,7 +46,8 @@ fn the_default_scene_plays_as_it_is_told() {
         // The innocent one, in its courier's outage.
         assert_eq!(flags["courier-quotes"].rolled_back_at, None, "seed {seed}: the innocent was rolled back");
         // Two that hurt only together: at least one goes, and no more harm is left.
-        let together = ["instant-suggestions", "query-rewriting"].map(|key| flags[key].rolled_back_at.is_some());
+        let together =
+            ["instant-suggestions", "query-rewriting"].map(|key| flags[key].rolled_back_at.is_some());
         assert!(together.contains(&true), "seed {seed}: neither of the pair was rolled back");
         // Hardly any traffic: neither up nor down.
         assert_eq!(flags["bulk-refunds"].phase, Phase::Ramping, "seed {seed}");
@@ -63,7 +64,8 @@ fn the_job_flag_starts_at_five_per_cent_and_goes_back_once_above_twenty_five() {
     assert!(job.bad_requests < 1_000.0, "its harm is latency, not errors");
     let journal = {
         let scenario = Scenario::parse(Scenario::builtin("default").unwrap(), "default").unwrap();
-        Episode::run(&scenario, 7, PolicyName::Rule.build(7).as_mut(), &ControlConfig::default(), |_| {}).journal
+        Episode::run(&scenario, 7, PolicyName::Rule.build(7).as_mut(), &ControlConfig::default(), |_| {})
+            .journal
     };
     let said: Vec<&str> = journal
         .iter()

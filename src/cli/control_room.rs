@@ -22,6 +22,7 @@ use crate::{
 };
 
 /// How the control room looks and what it may do.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 #[derive(Clone, Debug, Args)]
 pub(super) struct ScreenArgs {
     /// Times faster than real time, 1 to 3600
@@ -136,11 +137,10 @@ fn settings(screen: &ScreenArgs, config: &Config, briefing: bool) -> Settings {
 
 fn glyphs(wanted: config::Glyphs) -> Glyphs {
     match wanted {
-        config::Glyphs::Unicode => Glyphs::Unicode,
         config::Glyphs::Blocks => Glyphs::Blocks,
-        config::Glyphs::Ascii => Glyphs::Ascii,
+        config::Glyphs::Unicode => Glyphs::Unicode,
         config::Glyphs::Auto if locale_is_utf8() => Glyphs::Unicode,
-        config::Glyphs::Auto => Glyphs::Ascii,
+        config::Glyphs::Ascii | config::Glyphs::Auto => Glyphs::Ascii,
     }
 }
 
@@ -148,9 +148,9 @@ fn palette(wanted: config::Palette) -> Palette {
     // https://no-color.org: any value that is not empty.
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     match wanted {
-        config::Palette::Colour => Palette::Colour,
-        config::Palette::Auto if !no_color => Palette::Colour,
-        config::Palette::Auto | config::Palette::Monochrome => Palette::Monochrome,
+        config::Palette::Monochrome => Palette::Monochrome,
+        config::Palette::Auto if no_color => Palette::Monochrome,
+        config::Palette::Auto | config::Palette::Colour => Palette::Colour,
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn text(name: &str) -> Result<String, Failure> {
     let bytes = fs::read(path).map_err(unreadable)?;
     String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         Failure::input(format!("{name}:{line}: not UTF-8 text; expected a TOML scenario"))
     })
 }

@@ -134,7 +134,7 @@ impl Observatory {
                 self.strays = self.strays.saturating_add(1);
                 continue;
             };
-            let off_grid = moment.end.0.abs_diff(sample.end().0) % config.interval.0.max(1) != 0;
+            let off_grid = !moment.end.0.abs_diff(sample.end().0).is_multiple_of(config.interval.0.max(1));
             let why = if sample.span != config.interval || off_grid {
                 Rejection::Misaligned
             } else if sample.start > moment.now {
@@ -518,7 +518,7 @@ impl Alarms<'_> {
                 outlook.rejected_before = broken;
                 outlook.clean_intervals = 0;
                 self.stand(AlarmKind::BadTelemetry(key.clone()), true, || {
-                    format!("The source of {key} reports what cannot be: {} samples rejected so far.", broken)
+                    format!("The source of {key} reports what cannot be: {broken} samples rejected so far.")
                 });
             } else if outlook.clean_intervals < SOUND_AFTER {
                 outlook.clean_intervals += 1;

@@ -66,7 +66,7 @@ pub enum EngineError {
 }
 
 /// What steers.
-pub enum Mode {
+pub(super) enum Mode {
     /// A policy decides.
     Steer(Box<dyn Policy>),
     /// A recorded session plays back what was decided then.

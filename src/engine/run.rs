@@ -84,6 +84,7 @@ pub struct Handle {
 
 impl Handle {
     /// Sends an order; the answer comes when it is in force and on disk.
+    #[must_use]
     pub fn order(&self, order: Order) -> oneshot::Receiver<Result<Ack, OrderError>> {
         let (answer, answered) = oneshot::channel();
         // When the engine is gone the sender is dropped with the message, and the receiver says so.
@@ -92,6 +93,7 @@ impl Handle {
     }
 
     /// Asks for journal entries.
+    #[must_use]
     pub fn entries(
         &self,
         before: Option<Seq>,

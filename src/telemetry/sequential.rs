@@ -137,7 +137,7 @@ impl HealthTest {
     #[must_use]
     pub fn evidence(&self) -> f64 {
         let (top, other) = (self.split.max(self.level), self.split.min(self.level));
-        top + libm::log((1.0 + libm::exp(other - top)) / 2.0)
+        top + libm::log(f64::midpoint(1.0, libm::exp(other - top)))
     }
 }
 
@@ -174,6 +174,8 @@ pub fn difference_interval(counts: Counts, alpha: f64) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::cast_precision_loss, reason = "small counts")]
+
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64;
 

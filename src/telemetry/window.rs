@@ -313,7 +313,7 @@ impl Window {
             let reference = std::mem::take(&mut self.reference);
             let (control, rejected, assumed) = (self.seen[0], self.rejected, self.assumed);
             let (trouble, since_trouble) = (self.trouble, self.since_trouble);
-            *self = Self { reference, rejected, assumed, trouble, since_trouble, ..Self::default() };
+            *self = Self { reference, assumed, trouble, since_trouble, rejected, ..Self::default() };
             self.seen[0] = control;
             self.ramp = context.ramp;
             self.changed_at = context.changed_at;
