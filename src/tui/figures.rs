@@ -24,6 +24,15 @@ pub(super) fn percent(share: Option<f64>) -> String {
     }
 }
 
+/// A share from 0 to 1 as percent for a row of the fleet: one decimal is what a few thousand requests can tell, two
+/// only below 0.1 %.
+pub(super) fn percent_short(share: Option<f64>) -> String {
+    match share.filter(|share| share.is_finite()) {
+        Some(share) if (0.000_95..0.099_5).contains(&share) => format!("{:.1}", share * 100.0),
+        share => percent(share),
+    }
+}
+
 /// Percentage points with their sign.
 pub(super) fn points(share: f64) -> String {
     format!("{:+.2}", share * 100.0)

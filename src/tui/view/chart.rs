@@ -216,7 +216,7 @@ fn draw_axis(world: &World, time: &Axis<'_>, area: Rect, pen: &mut Pen<'_>) {
     let x = area.x + LABEL;
     let room = area.right().saturating_sub(x);
     let span = Millis(world.interval.0.saturating_mul(u64::try_from(time.slots.len()).unwrap_or(0)));
-    let start = pen.text(x, area.y, room, &format!("-{span}"), dim);
+    let start = pen.text(x, area.y, room, &format!("-{}", figures::coarse(span)), dim);
     let (up, down, person, veto) =
         (pen.theme.up(), pen.theme.down(), pen.theme.by_person(), pen.theme.veto());
     let legend = format!("bars on, line off; {up} raise {down} lower {veto} veto {person} person");

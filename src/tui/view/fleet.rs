@@ -198,16 +198,20 @@ fn row(
             Show::Rollout => pen.cell(x, y, width, column.align, &flag.rollout.to_string(), value),
             Show::P99 => pair(
                 (x, y, width),
-                &figures::milliseconds(flag.treatment().p99_ms),
-                &figures::milliseconds(flag.control().p99_ms),
-                worse(flag, flag.report.p99.harm, flag.report.p99.harm_needed, value, pen),
+                (
+                    &figures::milliseconds(flag.treatment().p99_ms),
+                    worse(flag, flag.report.p99.harm, flag.report.p99.harm_needed, value, pen),
+                ),
+                (&figures::milliseconds(flag.control().p99_ms), value),
                 pen,
             ),
             Show::Errors => pair(
                 (x, y, width),
-                &figures::percent(flag.treatment().error_rate()),
-                &figures::percent(flag.control().error_rate()),
-                worse(flag, flag.report.errors.harm, flag.report.errors.harm_needed, value, pen),
+                (
+                    &figures::percent_short(flag.treatment().error_rate()),
+                    worse(flag, flag.report.errors.harm, flag.report.errors.harm_needed, value, pen),
+                ),
+                (&figures::percent_short(flag.control().error_rate()), value),
                 pen,
             ),
             Show::P99Line => line(world, place, (x, y, width), Metric::P99, old, pen),
@@ -227,18 +231,24 @@ fn row(
             }
             Show::Ago => {
                 let ago = flag.last.as_ref().map(|last| figures::ago(world.now, last.at));
-                pen.cell(x, y, width, column.align, ago.as_deref().unwrap_or(figures::NONE), theme.dim());
+                pen.cell(x, y, width, column.align, ago.as_deref().unwrap_or(figures::NONE), theme.plain());
             }
         }
         x += width + gap(area.width);
     }
 }
 
-/// Treatment's and control's value side by side: `210 200`.
-fn pair((x, y, width): (u16, u16, u16), on: &str, off: &str, style: Style, pen: &mut Pen<'_>) {
+/// Treatment's and control's value side by side: `210 200`. Both in the same style unless one is abnormal: a change of
+/// colour costs a slow link more than the number itself.
+fn pair(
+    (x, y, width): (u16, u16, u16),
+    (on, style): (&str, Style),
+    (off, off_style): (&str, Style),
+    pen: &mut Pen<'_>,
+) {
     let half = width / 2;
     pen.cell(x, y, half, Align::Right, on, style);
-    pen.text(x + half + 1, y, width - half - 1, off, pen.theme.dim());
+    pen.text(x + half + 1, y, width - half - 1, off, off_style);
 }
 
 /// A value is abnormal when the evidence on it says so, not when it happens to be high.
@@ -261,7 +271,7 @@ fn line(
     for (column, mark) in (x..).zip(spark::sweep(history, world.interval, width, metric)) {
         match mark {
             Mark::Empty => {}
-            Mark::Missing => pen.put(column, y, theme.missing(), theme.dim()),
+            Mark::Missing => pen.put(column, y, theme.missing(), theme.plain()),
             Mark::Bar(level) => pen.put(column, y, theme.level(level), style),
         }
     }
@@ -315,7 +325,7 @@ fn detail(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
         text.push_str(": ");
         text.push_str(&flag.spec.description);
     }
-    let mut facts = format!("at {} for {}", flag.rollout, world.now.since(flag.changed_at));
+    let mut facts = format!("at {} for {}", flag.rollout, figures::ago(world.now, flag.changed_at));
     // Writing to a String cannot fail.
     let _ = match flag.report.age {
         Some(age) => write!(facts, ", telemetry {age} old"),
