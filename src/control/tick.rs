@@ -57,7 +57,7 @@ pub struct Observatory {
     outlooks: Vec<Outlook>,
     /// Samples of intervals not yet closed.
     pending: Vec<Sample>,
-    /// For each flag, where its control and treatment samples are in `pending`.
+    /// For each flag, the numbers of its control and treatment samples ([`one_of`]).
     slots: Vec<[Option<u32>; 2]>,
     proposals: Vec<Proposal>,
     /// Samples for no flag that is known.
@@ -108,34 +108,37 @@ impl Observatory {
         for (flag, why) in &feed.rejected {
             self.reject(*flag, *why);
         }
-        self.pending.extend_from_slice(&feed.samples);
-        self.sort_out(config, moment);
+        self.sort_out(config, feed, moment);
         for flag in &state.flags {
             let context = context(config, flag, moment);
-            let [control, treatment] =
-                self.slots[flag.id.index()].map(|slot| slot.and_then(|slot| self.pending.get(slot as usize)));
+            let [control, treatment] = self.slots[flag.id.index()]
+                .map(|slot| slot.and_then(|slot| one_of(&self.pending, feed, slot)));
             let window = &mut self.windows[flag.id.index()];
             window.close(&context, control, treatment);
             self.outlooks[flag.id.index()].report = window.report(&context);
         }
-        self.pending.retain(|sample| sample.end() > moment.end);
+        // What lies in the future is not kept: the source's clock is wrong, and its next sample may be right.
+        let open = |sample: &Sample| sample.end() > moment.end && sample.start <= moment.now;
+        self.pending.retain(open);
+        self.pending.extend(feed.samples.iter().filter(|sample| open(sample)));
     }
 
     /// Finds for each flag and arm the sample of the interval to be closed; counts what cannot be used. The order of
     /// arrival makes no difference: of two that contradict each other the one with more requests counts.
-    fn sort_out(&mut self, config: &ControlConfig, moment: Moment) {
-        for index in 0..self.pending.len() {
-            let sample = self.pending[index];
+    fn sort_out(&mut self, config: &ControlConfig, feed: &Feed, moment: Moment) {
+        for here in 0_u32.. {
+            let Some(sample) = one_of(&self.pending, feed, here) else { break };
             if sample.end() > moment.end && sample.start <= moment.now {
                 // Of an interval still open; its turn comes.
                 continue;
             }
-            let Some(slots) = self.slots.get_mut(sample.flag.index()) else {
+            let flag = sample.flag;
+            let Some(slots) = self.slots.get_mut(flag.index()) else {
                 self.strays = self.strays.saturating_add(1);
                 continue;
             };
-            let off_grid = !moment.end.0.abs_diff(sample.end().0).is_multiple_of(config.interval.0.max(1));
-            let why = if sample.span != config.interval || off_grid {
+            let on_grid = moment.end.0.abs_diff(sample.end().0).is_multiple_of(config.interval.0.max(1));
+            let why = if sample.span != config.interval || !on_grid {
                 Rejection::Misaligned
             } else if sample.start > moment.now {
                 Rejection::Skewed
@@ -143,43 +146,17 @@ impl Observatory {
                 Rejection::Late
             } else {
                 let slot = &mut slots[sample.arm as usize];
-                let here = u32::try_from(index).unwrap_or(u32::MAX);
-                match *slot {
-                    None => {
-                        *slot = Some(here);
-                        continue;
-                    }
-                    Some(other) => {
-                        let rank = |s: &Sample| (s.requests, s.errors, *s.latency.counts());
-                        if rank(&sample) > rank(&self.pending[other as usize]) {
-                            *slot = Some(here);
-                        }
-                        Rejection::Duplicate
-                    }
+                let Some(other) = slot.and_then(|slot| one_of(&self.pending, feed, slot)) else {
+                    *slot = Some(here);
+                    continue;
+                };
+                let rank = |s: &Sample| (s.requests, s.errors, *s.latency.counts());
+                if rank(sample) > rank(other) {
+                    *slot = Some(here);
                 }
+                Rejection::Duplicate
             };
-            self.reject(sample.flag, why);
-        }
-        // What lies in the future is not kept: the source's clock is wrong, and its next sample may be right.
-        self.drop_skewed(moment);
-    }
-
-    fn drop_skewed(&mut self, moment: Moment) {
-        if self.pending.iter().any(|sample| sample.start > moment.now) {
-            let kept: Vec<Option<Sample>> =
-                self.pending.iter().map(|s| (s.start <= moment.now).then_some(*s)).collect();
-            let mut moved = vec![0_u32; kept.len()];
-            let mut next = 0;
-            for (index, sample) in kept.iter().enumerate() {
-                moved[index] = next;
-                next += u32::from(sample.is_some());
-            }
-            for slots in &mut self.slots {
-                for slot in slots.iter_mut().flatten() {
-                    *slot = moved[*slot as usize];
-                }
-            }
-            self.pending = kept.into_iter().flatten().collect();
+            self.reject(flag, why);
         }
     }
 
@@ -217,6 +194,12 @@ impl Observatory {
     pub const fn strays(&self) -> u32 {
         self.strays
     }
+}
+
+/// The sample with this number: those still pending come first, then those of the feed.
+fn one_of<'a>(pending: &'a [Sample], feed: &'a Feed, number: u32) -> Option<&'a Sample> {
+    let number = number as usize;
+    pending.get(number).or_else(|| feed.samples.get(number - pending.len()))
 }
 
 fn context<'a>(config: &'a ControlConfig, flag: &FlagState, moment: Moment) -> Context<'a> {

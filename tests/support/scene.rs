@@ -126,7 +126,7 @@ fn stats(points: &[Point], arm: impl Fn(&Point) -> ArmPoint) -> ArmStats {
         .sum::<f64>();
     let p99: Vec<f64> = recent.iter().filter_map(|point| arm(point).p99_ms).map(f64::from).collect();
     let mean = (!p99.is_empty()).then(|| p99.iter().sum::<f64>() / p99.len() as f64);
-    ArmStats { requests, errors: errors.round() as u64, p50_ms: mean.map(|p99| p99 / 4.0), p99_ms: mean }
+    ArmStats { requests, errors: errors.round() as u64, p99_ms: mean }
 }
 
 fn evidence(treatment: f64, control: f64, n: u64, verdict: Verdict) -> MetricEvidence {
