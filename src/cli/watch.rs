@@ -85,7 +85,7 @@ impl Observer for Teller {
 fn paced(args: &Args, engine: Engine) -> Outcome {
     let pace = Pace::times(args.speed).map_err(Failure::input)?;
     let (tell, told) = mpsc::channel();
-    let (_handle, _thread) = engine::run(engine, pace, Box::new(Teller(tell))).map_err(Failure::refused)?;
+    let _handle = engine::run(engine, pace, Box::new(Teller(tell))).map_err(Failure::refused)?;
     let mut last = Arc::new(State::default());
     for news in told {
         for entry in news.entries.iter().filter(|entry| shown(args, entry)) {
