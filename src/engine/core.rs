@@ -3,11 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{
-    Cue, Log, Recorded, Source,
-    keep::Owed,
-    order::Answers,
-};
+use super::{Cue, Log, Recorded, Source, keep::Owed, order::Answers};
 use crate::{
     control::{ControlConfig, Entry, Moment, Observatory, Policy, Seq, State, tick},
     flag::Rollout,

@@ -114,8 +114,7 @@ impl Engine {
         for entry in found {
             state.apply(entry);
         }
-        let mut unseen: Vec<Entry> =
-            found.iter().filter(|entry| entry.seq > self.durable).cloned().collect();
+        let mut unseen: Vec<Entry> = found.iter().filter(|entry| entry.seq > self.durable).cloned().collect();
         self.durable = state.seq;
         let mut owed = std::mem::take(&mut self.owed);
         owed.retain_mut(|owed| {
