@@ -127,7 +127,7 @@ impl Engine {
             (_, Some(log)) => log.before(before, limit)?,
             (_, None) => Vec::new(),
         };
-        if !self.owed.is_empty() {
+        if self.broken {
             // What a failed write has left on the disk is not in force, and has the numbers of what is owed.
             entries.retain(|entry| entry.seq <= self.durable);
             entries.extend(self.owed.iter().flat_map(|owed| &owed.entries).filter(wanted).cloned());

@@ -61,7 +61,8 @@ pub struct Cue {
     pub operator: String,
 }
 
-/// A recorded session: its telemetry, and what was decided then. Nothing is decided anew.
+/// A recorded session: its telemetry, and what was decided then. Nothing is decided anew. Readings that were rejected at
+/// the door are not recorded, so their counts stay at 0.
 #[derive(Debug, Default)]
 pub struct Recorded {
     now: Millis,
