@@ -14,11 +14,15 @@ mod simulate;
 mod status;
 mod watch;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{agent::PolicyName, config::Config};
+use crate::{agent::PolicyName, config::Config, store::StoreError};
 
 /// The terminal control room for autonomous feature-flag rollouts.
 #[derive(Debug, Parser)]
@@ -116,6 +120,16 @@ impl Failure {
     fn refused(error: impl std::fmt::Display) -> Self {
         Self { status: REFUSED, text: error.to_string() }
     }
+
+    /// A session file that is none is bad input; one that is in use, damaged or in the way is refused.
+    fn store(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound { .. } | StoreError::NotASession { .. } | StoreError::Newer { .. } => {
+                Self::input(error)
+            }
+            _ => Self::refused(error),
+        }
+    }
 }
 
 /// The program: parses the command line and does it.
@@ -130,7 +144,8 @@ pub fn main() -> ExitCode {
             }
             let lines: Vec<String> =
                 failure.text.lines().map(|line| crate::flag::clean(line).into_owned()).collect();
-            eprintln!("knightwatch: {}", lines.join("\n"));
+            // Where nobody listens, the status still says it.
+            let _ = writeln!(io::stderr(), "knightwatch: {}", lines.join("\n"));
             ExitCode::from(failure.status)
         }
     }

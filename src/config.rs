@@ -3,7 +3,8 @@
 //! `config/default.toml` lists every option with its default; it is parsed by a test, so it cannot drift.
 
 use std::{
-    env, fs, io,
+    env, fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -105,6 +106,16 @@ pub enum ConfigError {
         /// What the system said.
         problem: io::Error,
     },
+    /// It is not text.
+    #[error("{}:{line}: not UTF-8 text; expected a TOML {what}", .file.display())]
+    NotText {
+        /// The file.
+        file: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What it should have been.
+        what: &'static str,
+    },
     /// It is wrong, and where.
     #[error("{file}:{line}:{column}: {text}")]
     Wrong {
@@ -128,7 +139,7 @@ pub enum ConfigError {
         expected: String,
     },
     /// There is no home folder to put state in.
-    #[error("no home folder is known; name one with --state or `state` in the configuration")]
+    #[error("no home folder is known; name one with KNIGHTWATCH_STATE or `state` in the configuration")]
     Homeless,
 }
 
@@ -141,13 +152,7 @@ impl Config {
         let usual = usual_file().filter(|file| file.exists());
         let mut config = match file.map(Path::to_owned).or(usual) {
             Some(file) => {
-                let unreadable = |problem| ConfigError::Unreadable { file: file.clone(), problem };
-                let size = fs::metadata(&file).map_err(unreadable)?.len();
-                if size > MAX_BYTES {
-                    let text = format!("{size} bytes; a configuration has at most {MAX_BYTES}");
-                    return Err(unreadable(io::Error::other(text)));
-                }
-                let text = fs::read_to_string(&file).map_err(unreadable)?;
+                let text = read_text(&file, MAX_BYTES, "configuration")?;
                 Self::parse(&text, &file.display().to_string())?
             }
             None => Self::default(),
@@ -187,17 +192,19 @@ impl Config {
     }
 
     fn environment_variables(&mut self) -> Result<(), ConfigError> {
-        if let Ok(name) = env::var("KNIGHTWATCH_ENVIRONMENT") {
-            self.environment = crate::flag::clean_line(&name);
+        if let Some(value) = variable("KNIGHTWATCH_ENVIRONMENT", "expected a name")? {
+            self.environment = crate::flag::clean_line(&value);
+            if self.environment.trim().is_empty() {
+                return Err(wrong_variable("KNIGHTWATCH_ENVIRONMENT", value, "expected a name"));
+            }
         }
         if let Some(folder) = env::var_os("KNIGHTWATCH_STATE") {
             self.state = folder.into();
         }
-        if let Ok(value) = env::var("KNIGHTWATCH_FPS") {
-            self.screen.fps = value.parse().ok().filter(|fps| (1..=30).contains(fps)).ok_or_else(|| {
-                let expected = "expected 1 to 30 frames a second".to_owned();
-                ConfigError::Variable { variable: "KNIGHTWATCH_FPS", value, expected }
-            })?;
+        let expected = "expected 1 to 30 frames a second";
+        if let Some(value) = variable("KNIGHTWATCH_FPS", expected)? {
+            let fps = value.parse().ok().filter(|fps| (1..=30).contains(fps));
+            self.screen.fps = fps.ok_or_else(|| wrong_variable("KNIGHTWATCH_FPS", value, expected))?;
         }
         Ok(())
     }
@@ -213,6 +220,34 @@ impl Config {
         let base = etcetera::choose_base_strategy().map_err(|_| ConfigError::Homeless)?;
         Ok(base.state_dir().unwrap_or_else(|| base.data_dir()).join("knightwatch"))
     }
+}
+
+/// What an environment variable holds; `None` where it is not set.
+fn variable(name: &'static str, expected: &str) -> Result<Option<String>, ConfigError> {
+    let not_text =
+        |value: std::ffi::OsString| wrong_variable(name, value.to_string_lossy().into_owned(), expected);
+    env::var_os(name).map(|value| value.into_string().map_err(not_text)).transpose()
+}
+
+fn wrong_variable(variable: &'static str, value: String, expected: &str) -> ConfigError {
+    ConfigError::Variable { variable, value, expected: expected.to_owned() }
+}
+
+/// The text of a file of at most `most` bytes; `what` it is, for the messages. Reads no further than that, whatever the
+/// file is.
+pub(crate) fn read_text(file: &Path, most: u64, what: &'static str) -> Result<String, ConfigError> {
+    let unreadable = |problem| ConfigError::Unreadable { file: file.to_owned(), problem };
+    let mut bytes = Vec::new();
+    fs::File::open(file).and_then(|open| open.take(most + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > most {
+        let text = format!("larger than {most} bytes; a {what} has at most that many");
+        return Err(unreadable(io::Error::other(text)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        ConfigError::NotText { file: file.to_owned(), line, what }
+    })
 }
 
 fn usual_file() -> Option<PathBuf> {

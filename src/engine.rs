@@ -4,18 +4,23 @@
 //! around it, in real or virtual time. What is acknowledged is on disk first; kill-all acts even when the disk does
 //! not. Knows nothing of screens or the network: an [`Observer`] is told what happened.
 
+mod begin;
 mod clock;
 mod core;
 mod guarded;
+mod keep;
 mod log;
+mod order;
 mod run;
 mod source;
 
 pub use self::{
+    begin::{EngineError, Setup},
     clock::wall_clock,
-    core::{Ack, Engine, EngineError, OrderError, Setup},
+    core::Engine,
     guarded::Guarded,
     log::Log,
+    order::{Ack, OrderError},
     run::{Handle, Observer, Pace, PaceError, run},
     source::{Cue, Recorded, Source},
 };

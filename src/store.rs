@@ -46,6 +46,6 @@ pub use journal::Journal;
 pub use latch::{LatchFile, LatchRecord};
 pub use meta::SessionMeta;
 pub use read::{Entries, Filter};
-pub use sessions::{KEPT_SESSIONS, keep, prune, session_path};
+pub use sessions::{KEPT_SESSIONS, discard, keep, prune, session_path};
 pub use telemetry::Ticks;
 pub use verify::{VerifyReport, compare_export, verify, verify_with_head};

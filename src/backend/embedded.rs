@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
@@ -43,7 +43,7 @@ pub struct EmbeddedOptions {
     pub ahead: Millis,
 }
 
-/// An engine inside. Dropping it ends the engine.
+/// An engine inside. Dropping it ends the engine and waits for that, so that its journal is closed.
 pub struct Embedded {
     handle: Handle,
     subscribers: Subscribers,
@@ -78,7 +78,7 @@ impl Embedded {
             let news = engine.step();
             views.remember(&engine, &news, true);
         }
-        let (handle, _) = engine::run(engine, pace, Box::new(views))?;
+        let handle = engine::run(engine, pace, Box::new(views))?;
         Ok(Self { handle, subscribers })
     }
 }
@@ -86,25 +86,22 @@ impl Embedded {
 impl Backend for Embedded {
     fn subscribe(&self) -> Receiver<Update> {
         let (queue, updates) = mpsc::channel(QUEUE);
-        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
-        subscribers.push(Subscriber { queue, behind: true });
-        drop(subscribers);
-        self.handle.look();
+        everybody(&self.subscribers).push(Subscriber { queue, behind: true });
+        if !self.handle.look() {
+            // Nobody will ever send anything: the stream ends at once.
+            everybody(&self.subscribers).clear();
+        }
         updates
     }
 
     fn send(&self, order: Order) -> Pending<Result<Ack, OrderError>> {
         let answer = self.handle.order(order);
-        Box::pin(async move {
-            answer.await.unwrap_or_else(|_| Err(OrderError::NotSent("the engine has ended".to_owned())))
-        })
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(unanswered())) })
     }
 
     fn entries(&self, before: Option<Seq>, limit: usize) -> Pending<Result<Vec<Entry>, OrderError>> {
         let answer = self.handle.entries(before, limit);
-        Box::pin(async move {
-            answer.await.unwrap_or_else(|_| Err(OrderError::Unknown("the engine has ended".to_owned())))
-        })
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(unanswered())) })
     }
 
     fn set_pace(&self, pace: Pace) -> Result<(), String> {
@@ -114,6 +111,16 @@ impl Backend for Embedded {
         self.handle.set_pace(pace);
         Ok(())
     }
+}
+
+fn everybody(subscribers: &Mutex<Vec<Subscriber>>) -> MutexGuard<'_, Vec<Subscriber>> {
+    // A list of queues is whole also after a panic.
+    subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// It was taken, and its engine ended before it said what became of it.
+fn unanswered() -> OrderError {
+    OrderError::Unknown("the engine has ended".to_owned())
 }
 
 /// Turns the engine's state into what control rooms see, on the engine's thread.
@@ -128,24 +135,34 @@ struct Views {
 impl Observer for Views {
     fn happened(&mut self, engine: &Engine, pace: Pace, news: &[Entry], ticked: bool) {
         self.remember(engine, news, ticked);
-        let subscribers = Arc::clone(&self.subscribers);
-        let mut subscribers = subscribers.lock().unwrap_or_else(PoisonError::into_inner);
-        subscribers.retain(|subscriber| !subscriber.queue.is_closed());
-        if subscribers.is_empty() {
-            return;
-        }
         let mut change = None;
-        let mut snapshot = None;
-        for subscriber in subscribers.iter_mut() {
-            let update = if subscriber.behind {
-                let snapshot = snapshot.get_or_insert_with(|| Arc::new(self.snapshot(engine, pace)));
-                Update::Snapshot(Arc::clone(snapshot))
-            } else {
-                let change = change.get_or_insert_with(|| Arc::new(self.change(engine, pace, news, ticked)));
-                Update::Change(Arc::clone(change))
-            };
-            subscriber.behind = matches!(subscriber.queue.try_send(update), Err(TrySendError::Full(_)));
+        // Those that are behind get everything anew, this included, from `catch_up`.
+        for subscriber in everybody(&self.subscribers).iter_mut().filter(|subscriber| !subscriber.behind) {
+            let change = change.get_or_insert_with(|| Arc::new(self.change(engine, pace, news, ticked)));
+            let sent = subscriber.queue.try_send(Update::Change(Arc::clone(change)));
+            subscriber.behind = matches!(sent, Err(TrySendError::Full(_)));
         }
+    }
+
+    fn catch_up(&mut self, engine: &Engine, pace: Pace) -> bool {
+        let mut subscribers = everybody(&self.subscribers);
+        subscribers.retain(|subscriber| !subscriber.queue.is_closed());
+        let mut snapshot = None;
+        for subscriber in subscribers.iter_mut().filter(|subscriber| subscriber.behind) {
+            if let Ok(place) = subscriber.queue.try_reserve() {
+                let snapshot = snapshot.get_or_insert_with(|| Arc::new(self.snapshot(engine, pace)));
+                place.send(Update::Snapshot(Arc::clone(snapshot)));
+                subscriber.behind = false;
+            }
+        }
+        subscribers.iter().any(|subscriber| subscriber.behind)
+    }
+}
+
+impl Drop for Views {
+    fn drop(&mut self) {
+        // However the engine ended: every stream ends with it.
+        everybody(&self.subscribers).clear();
     }
 }
 

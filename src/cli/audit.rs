@@ -1,10 +1,6 @@
 //! `knightwatch audit`: shows, exports and verifies the journal of a session.
 
-use std::{
-    fs::File,
-    io::{BufReader, stdout},
-    path::PathBuf,
-};
+use std::{fs::File, io::BufReader, path::PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 
@@ -74,20 +70,20 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let path = args.session.clone().map_or_else(|| status::newest(config), Ok)?;
     match &args.what {
         What::Show { flag, actor, kind, last, json } => {
-            let journal = Journal::open_read_only(&path).map_err(Failure::refused)?;
+            let journal = Journal::open_read_only(&path).map_err(Failure::store)?;
             let filter =
                 Filter { flag: flag.clone(), actor: actor.as_deref().map(actor_named), kind: kind.clone() };
-            for entry in journal.search(&filter, .., *last).map_err(Failure::refused)? {
+            for entry in journal.search(&filter, .., *last).map_err(Failure::store)? {
                 if *json { print::json(&entry)? } else { print::line(&print::entry(&entry))? }
             }
         }
         What::Export { format } => {
-            let journal = Journal::open_read_only(&path).map_err(Failure::refused)?;
+            let journal = Journal::open_read_only(&path).map_err(Failure::store)?;
             let format = match format {
                 Format::Jsonl => ExportFormat::JsonLines,
                 Format::Csv => ExportFormat::Csv,
             };
-            store::export(&journal, format, &mut stdout().lock()).map_err(Failure::refused)?;
+            print::stream(|mut out| store::export(&journal, format, &mut out))?;
         }
         What::Verify { head, export } => {
             let report = match export {
@@ -98,7 +94,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
                 }
                 None => store::verify_with_head(&path, *head),
             };
-            let report = report.map_err(Failure::refused)?;
+            let report = report.map_err(Failure::store)?;
             print::line(&report.to_string())?;
             if !report.is_sound() {
                 return Ok(REFUSED);

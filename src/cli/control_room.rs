@@ -11,7 +11,6 @@ use clap::Args;
 
 use super::{Failure, Outcome, scene};
 use crate::{
-    agent::PolicyName,
     backend::{Backend, Embedded, EmbeddedOptions, Pace},
     config::{self, Config},
     control::Event,
@@ -62,10 +61,10 @@ pub(super) fn run(scene: &scene::SceneArgs, screen: &ScreenArgs, config: &Config
     // Whatever is wrong with the terminal is said before a session is begun.
     tui::check().map_err(Failure::input)?;
     let pace = Pace::times(screen.speed).map_err(Failure::input)?;
-    let engine = scene::engine(scene, config)?;
-    let policy = PolicyName::from(scene.policy);
-    let options =
-        EmbeddedOptions { pace, about: policy.about().to_owned(), simulated: true, ahead: Millis::ZERO };
+    let scene = scene::Scene::of(scene)?;
+    let about = scene.policy.about().to_owned();
+    let engine = scene.engine(config)?;
+    let options = EmbeddedOptions { pace, about, simulated: true, ahead: Millis::ZERO };
     show(engine, options, screen, config, true)
 }
 

@@ -10,6 +10,7 @@ use crate::{
     agent::PolicyName,
     backend::{Backend, Embedded, EmbeddedOptions, Pace},
     config::Config,
+    store,
     telemetry::Millis,
     tui::{self, Message, Model, Real, Settings},
 };
@@ -57,15 +58,15 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let session =
         std::env::temp_dir().join(format!("knightwatch-picture-{}.knightwatch", std::process::id()));
     let scene = scene::SceneArgs {
-        scenario: args.scenario.clone(),
-        seed: args.seed,
-        policy: args.policy,
+        scenario: Some(args.scenario.clone()),
+        seed: Some(args.seed),
+        policy: Some(args.policy),
         session: Some(session.clone()),
     };
     let drawn = draw(args, &scene, config);
-    for ending in ["knightwatch", "knightwatch-wal", "knightwatch-shm"] {
+    if let Err(error) = store::discard(&session) {
         // A file that is left in the folder for temporary files harms nobody.
-        let _ = fs::remove_file(session.with_extension(ending));
+        tracing::warn!("{error}");
     }
     fs::write(&args.out, drawn?)
         .map_err(|error| Failure::refused(format!("{}: {error}", args.out.display())))?;
@@ -73,7 +74,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
 }
 
 fn draw(args: &Args, scene: &scene::SceneArgs, config: &Config) -> Result<String, Failure> {
-    let engine = scene::engine(scene, config)?;
+    let engine = scene::Scene::of(scene)?.engine(config)?;
     let options = EmbeddedOptions {
         pace: Pace::Stopped,
         about: PolicyName::from(args.policy).about().to_owned(),

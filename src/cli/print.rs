@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Failure, Outcome};
-use crate::{control::Entry, telemetry::Millis};
+use crate::{control::Entry, store::StoreError, telemetry::Millis};
 
 /// Writes a line to standard output. A reader that has gone away is no fault of ours: the program ends quietly.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
@@ -25,12 +25,45 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     raw(&(text + "\n"))
 }
 
+/// Hands standard output to `write`, buffered. As with [`line`], a reader that has gone away ends the program quietly.
+pub(super) fn stream<T>(
+    write: impl FnOnce(&mut Watched<io::StdoutLock<'static>>) -> Result<T, StoreError>,
+) -> Result<T, Failure> {
+    let mut out = Watched { out: io::stdout().lock(), gone: false };
+    write(&mut out).map_err(|error| if out.gone { QUIET } else { Failure::store(error) })
+}
+
+/// Remembers whether the reader has gone: not every error on the way still says so.
+pub(super) struct Watched<W> {
+    out: W,
+    gone: bool,
+}
+
+impl<W: Write> Watched<W> {
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|error| self.gone |= error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.note(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out.flush();
+        self.note(flushed)
+    }
+}
+
+/// Ends the program without a word.
+const QUIET: Failure = Failure { status: 0, text: String::new() };
+
 fn written(result: io::Result<()>) -> Result<(), Failure> {
     match result {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            Err(Failure { status: 0, text: String::new() })
-        }
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(QUIET),
         Err(error) => Err(Failure::refused(format!("cannot write: {error}"))),
     }
 }

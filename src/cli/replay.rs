@@ -2,9 +2,8 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::{Read, Write, stderr},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use super::{Failure, Outcome, PolicyArg, control_room, print, scene};
@@ -21,9 +20,6 @@ use crate::{
 
 /// The first bytes of a session file.
 const SESSION: &[u8] = b"SQLite format 3\0";
-
-/// How long a policy may take to answer.
-const POLICY_DEADLINE: Duration = Duration::from_millis(250);
 
 /// Intervals a second that a recording is played at, where nothing else is asked for.
 const INTERVALS_A_SECOND: u64 = 3;
@@ -83,10 +79,10 @@ fn is_session(path: &Path) -> Result<bool, Failure> {
 
 /// What was decided then, with the telemetry it was decided on.
 fn session(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), Failure> {
-    let journal = Journal::open_read_only(&args.file).map_err(Failure::input)?;
+    let journal = Journal::open_read_only(&args.file).map_err(Failure::store)?;
     let meta = journal.meta().clone();
-    let entries = journal.load_all().collect::<Result<Vec<_>, _>>().map_err(Failure::input)?;
-    let ticks = journal.telemetry(..).collect::<Result<Vec<_>, _>>().map_err(Failure::input)?;
+    let entries = journal.load_all().collect::<Result<Vec<_>, _>>().map_err(Failure::store)?;
+    let ticks = journal.telemetry(..).collect::<Result<Vec<_>, _>>().map_err(Failure::store)?;
     if ticks.is_empty() {
         return Err(Failure::input(format!("{}: no telemetry was recorded in it", args.file.display())));
     }
@@ -109,7 +105,8 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
     options.requests = args.requests.unwrap_or(options.requests);
     let recording = Recording::load(&args.file, &options).map_err(Failure::input)?;
     for note in std::iter::once(&recording.origin).chain(&recording.notes) {
-        eprintln!("knightwatch: {}", crate::flag::clean(note));
+        // Only a note: where nobody listens it is not missed.
+        let _ = writeln!(stderr(), "knightwatch: {}", crate::flag::clean(note));
     }
     let policy = PolicyName::from(args.policy);
     let source_name = format!("recording {} (semi-real)", recording.title);
@@ -125,7 +122,7 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let path = scene::session_file(config, None, "replay")?;
-    let log = Journal::create(&path, &meta).map_err(Failure::refused)?;
+    let log = Journal::create(&path, &meta).map_err(Failure::store)?;
     let cues = recording.cues().into_iter().map(|(at, flag, operator)| Cue {
         at: recording.start + at,
         flag,
@@ -140,10 +137,12 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         specs: recording.specs(),
         cues: cues.collect(),
         log: Box::new(log),
-        policy: Box::new(Guarded::new(policy.build(args.seed), POLICY_DEADLINE).map_err(Failure::refused)?),
+        policy: Box::new(
+            Guarded::new(policy.build(args.seed), scene::POLICY_DEADLINE).map_err(Failure::refused)?,
+        ),
         source: Box::new(Playback::new(recording, args.seed)),
     };
-    let engine = Engine::begin(setup).map_err(Failure::refused)?;
+    let engine = scene::begin(setup, &path)?;
     Ok((
         engine,
         EmbeddedOptions { pace, about: policy.about().to_owned(), simulated: true, ahead: Millis::ZERO },

@@ -11,7 +11,7 @@ use clap::Args;
 use super::{Failure, Outcome, PolicyArg, print};
 use crate::{
     agent::PolicyName,
-    config::Config,
+    config::{self, Config},
     control::ControlConfig,
     engine::{Cue, Engine, Guarded, Setup},
     sim::{MAX_SCENARIO_BYTES, Scenario, World},
@@ -20,22 +20,28 @@ use crate::{
 };
 
 /// How long a policy may take to answer.
-const POLICY_DEADLINE: Duration = Duration::from_millis(250);
+pub(super) const POLICY_DEADLINE: Duration = Duration::from_millis(250);
+
+/// The scenario where none is named.
+const SCENARIO: &str = "default";
+
+/// The seed where none is given.
+const SEED: u64 = 7;
 
 /// Which scenario, how.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct SceneArgs {
-    /// A built-in scenario's name or a file
-    #[arg(long, value_name = "NAME|FILE", default_value = "default")]
-    pub(super) scenario: String,
+    /// A built-in scenario's name or a file [default: default]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(super) scenario: Option<String>,
 
-    /// Seed of everything that is drawn at random
-    #[arg(long, default_value_t = 7)]
-    pub(super) seed: u64,
+    /// Seed of everything that is drawn at random [default: 7]
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
 
-    /// Who steers
-    #[arg(long, value_enum, default_value = "rule")]
-    pub(super) policy: PolicyArg,
+    /// Who steers [default: rule, or who steered the session before]
+    #[arg(long, value_enum)]
+    pub(super) policy: Option<PolicyArg>,
 
     /// Keep the session in this file, or go on with the one that is there
     #[arg(long, value_name = "FILE")]
@@ -55,19 +61,7 @@ pub(super) fn text(name: &str) -> Result<String, Failure> {
             names.join(", ")
         )));
     }
-    let unreadable = |error: std::io::Error| Failure::input(format!("{name}: {error}"));
-    let size = fs::metadata(path).map_err(unreadable)?.len();
-    if size > MAX_SCENARIO_BYTES as u64 {
-        return Err(Failure::input(format!(
-            "{name}:1:1: {size} bytes; a scenario has at most {MAX_SCENARIO_BYTES}"
-        )));
-    }
-    let bytes = fs::read(path).map_err(unreadable)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.split(|byte| *byte == b'\n').count();
-        Failure::input(format!("{name}:{line}: not UTF-8 text; expected a TOML scenario"))
-    })
+    config::read_text(path, MAX_SCENARIO_BYTES as u64, "scenario").map_err(Failure::input)
 }
 
 /// The scenario by name or file.
@@ -95,76 +89,132 @@ pub(super) fn session_file(config: &Config, named: Option<&PathBuf>, name: &str)
     Ok(store::session_path(&folder, crate::engine::wall_clock(), name))
 }
 
-/// An engine on the embedded simulator, fresh or resumed.
-pub(super) fn engine(args: &SceneArgs, config: &Config) -> Result<Engine, Failure> {
-    let resumed = args.session.as_ref().filter(|path| path.exists());
-    if let Some(path) = resumed {
-        return resume(args, config, path);
-    }
-    let text = text(&args.scenario)?;
-    let scenario = Scenario::parse(&text, &args.scenario).map_err(Failure::input)?;
-    let policy = PolicyName::from(args.policy);
-    let source_name = format!("scenario {} (seed {})", scenario.name, args.seed);
-    let meta = SessionMeta {
-        environment: config.environment.clone(),
-        source: source_name.clone(),
-        policy: policy.to_string(),
-        seed: Some(args.seed),
-        interval: scenario.interval,
-        started_at: scenario.start,
-        simulated: true,
-        scenario: Some(text),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let path = session_file(config, args.session.as_ref(), &scenario.name)?;
-    let log = Journal::create(&path, &meta).map_err(Failure::refused)?;
-    if args.session.is_some() {
-        store::keep(&path).map_err(Failure::refused)?;
-    }
-    let setup = setup(&scenario, args.seed, policy, config, source_name, log)?;
-    Engine::begin(setup).map_err(Failure::refused)
-}
-
-/// Goes on with a session: its own scenario and seed, led through the same rollouts again.
-fn resume(args: &SceneArgs, config: &Config, path: &Path) -> Result<Engine, Failure> {
-    let log = Journal::open(path).map_err(Failure::refused)?;
-    let meta = log.meta().clone();
-    let (Some(text), Some(seed)) = (meta.scenario, meta.seed) else {
-        return Err(Failure::input(format!(
-            "{}: not a session of the simulator; play it back with `knightwatch replay`",
-            path.display()
-        )));
-    };
-    let scenario = Scenario::parse(&text, "the session's scenario").map_err(Failure::input)?;
-    let until = log.last_tick().unwrap_or(meta.started_at);
-    let policy = PolicyName::from(args.policy);
-    let setup = setup(&scenario, seed, policy, config, meta.source, log)?;
-    Engine::resume(setup, until).map_err(Failure::refused)
-}
-
-fn setup(
-    scenario: &Scenario,
+/// What is to be steered, checked before any file is made.
+pub(super) struct Scene {
+    pub(super) scenario: Scenario,
+    pub(super) policy: PolicyName,
     seed: u64,
-    policy: PolicyName,
-    config: &Config,
     source_name: String,
-    log: Journal,
-) -> Result<Setup, Failure> {
-    let cues = scenario.cues().iter().map(|cue| Cue {
-        at: scenario.start + cue.at,
-        flag: cue.flag,
-        operator: cue.operator.clone(),
-    });
-    Ok(Setup {
-        environment: config.environment.clone(),
-        source_name,
-        seed: Some(seed),
-        config: control(config, scenario.interval),
-        specs: scenario.specs(),
-        cues: cues.collect(),
-        source: Box::new(World::new(scenario, seed)),
-        log: Box::new(log),
-        policy: Box::new(Guarded::new(policy.build(seed), POLICY_DEADLINE).map_err(Failure::refused)?),
+    origin: Origin,
+}
+
+/// Where a scene begins.
+enum Origin {
+    /// At its beginning, with the scenario's own text; in the file that was named, or in the state folder.
+    Fresh { text: String, session: Option<PathBuf> },
+    /// Where a session was left.
+    Resumed(Box<Journal>),
+}
+
+impl Scene {
+    /// What the command line asks for: a fresh scene, or the session that is there already.
+    pub(super) fn of(args: &SceneArgs) -> Result<Self, Failure> {
+        if let Some(path) = args.session.as_ref().filter(|path| path.symlink_metadata().is_ok()) {
+            return Self::resumed(args, path);
+        }
+        let name = args.scenario.as_deref().unwrap_or(SCENARIO);
+        let text = text(name)?;
+        let scenario = Scenario::parse(&text, name).map_err(Failure::input)?;
+        let seed = args.seed.unwrap_or(SEED);
+        Ok(Self {
+            policy: args.policy.map(PolicyName::from).unwrap_or_default(),
+            seed,
+            source_name: format!("scenario {} (seed {seed})", scenario.name),
+            origin: Origin::Fresh { text, session: args.session.clone() },
+            scenario,
+        })
+    }
+
+    fn resumed(args: &SceneArgs, path: &Path) -> Result<Self, Failure> {
+        let log = Journal::open(path).map_err(Failure::store)?;
+        let meta = log.meta().clone();
+        let (Some(text), Some(seed)) = (meta.scenario, meta.seed) else {
+            return Err(Failure::input(format!(
+                "{}: not a session of the simulator; play it back with `knightwatch replay`",
+                path.display()
+            )));
+        };
+        let scenario = Scenario::parse(&text, "the session's scenario").map_err(Failure::input)?;
+        let other = |what, found: &str, asked: &str| {
+            Failure::input(format!(
+                "{}: the session that is there has {what} {found}, not {asked}; leave --{what} away to go on with it",
+                path.display()
+            ))
+        };
+        if let Some(asked) = args.seed.filter(|asked| *asked != seed) {
+            return Err(other("seed", &seed.to_string(), &asked.to_string()));
+        }
+        if let Some(asked) = &args.scenario
+            && self::text(asked)? != text
+        {
+            return Err(other("scenario", &scenario.name, asked));
+        }
+        let policy = match args.policy {
+            Some(policy) => policy.into(),
+            None => meta.policy.parse().map_err(Failure::input)?,
+        };
+        Ok(Self { scenario, policy, seed, source_name: meta.source, origin: Origin::Resumed(Box::new(log)) })
+    }
+
+    /// Whether it begins here, and not where a session was left.
+    pub(super) const fn is_fresh(&self) -> bool {
+        matches!(self.origin, Origin::Fresh { .. })
+    }
+
+    /// The engine that steers it.
+    pub(super) fn engine(self, config: &Config) -> Result<Engine, Failure> {
+        let Self { scenario, policy, seed, source_name, origin } = self;
+        let cues = scenario.cues().iter().map(|cue| Cue {
+            at: scenario.start + cue.at,
+            flag: cue.flag,
+            operator: cue.operator.clone(),
+        });
+        let guarded = Guarded::new(policy.build(seed), POLICY_DEADLINE).map_err(Failure::refused)?;
+        let setup = |source_name, log| Setup {
+            environment: config.environment.clone(),
+            source_name,
+            seed: Some(seed),
+            config: control(config, scenario.interval),
+            specs: scenario.specs(),
+            cues: cues.collect(),
+            source: Box::new(World::new(&scenario, seed)),
+            log,
+            policy: Box::new(guarded),
+        };
+        let (text, session) = match origin {
+            Origin::Resumed(log) => {
+                let until = log.last_tick().unwrap_or(log.meta().started_at);
+                return Engine::resume(setup(source_name, log), until).map_err(Failure::refused);
+            }
+            Origin::Fresh { text, session } => (text, session),
+        };
+        let meta = SessionMeta {
+            environment: config.environment.clone(),
+            source: source_name.clone(),
+            policy: policy.to_string(),
+            seed: Some(seed),
+            interval: scenario.interval,
+            started_at: scenario.start,
+            simulated: true,
+            scenario: Some(text),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let path = session_file(config, session.as_ref(), &scenario.name)?;
+        let log = Journal::create(&path, &meta).map_err(Failure::store)?;
+        if session.is_some() {
+            store::keep(&path).map_err(Failure::store)?;
+        }
+        begin(setup(source_name, Box::new(log)), &path)
+    }
+}
+
+/// A fresh engine on the session that was just made at `path`; nothing is left of that where it does not begin.
+pub(super) fn begin(setup: Setup, path: &Path) -> Result<Engine, Failure> {
+    Engine::begin(setup).map_err(|error| {
+        if let Err(left) = store::discard(path) {
+            tracing::warn!("{left}");
+        }
+        Failure::refused(error)
     })
 }
 

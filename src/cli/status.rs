@@ -62,10 +62,10 @@ pub(super) fn newest(config: &Config) -> Result<PathBuf, Failure> {
 
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let path = args.session.clone().map_or_else(|| newest(config), Ok)?;
-    let journal = Journal::open_read_only(&path).map_err(Failure::refused)?;
+    let journal = Journal::open_read_only(&path).map_err(Failure::store)?;
     let mut state = State::default();
     for entry in journal.load_all() {
-        state.apply(&entry.map_err(Failure::refused)?);
+        state.apply(&entry.map_err(Failure::store)?);
     }
     let meta = journal.meta();
     let report = Report {

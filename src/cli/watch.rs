@@ -1,14 +1,14 @@
 //! `knightwatch watch`: one line for each change, no alternate screen: for pipes, CI and screen readers.
 //!
 //! Exit status with `--until done`: 0 when every flag that was started reached 100 %, 1 when one was rolled back,
-//! killed, or did not get there.
+//! killed, or did not get there, or when none was started.
 
 use std::sync::{Arc, mpsc};
 
 use super::{Failure, Outcome, REFUSED, print, scene};
 use crate::{
     config::Config,
-    control::{Entry, Event, Phase, State},
+    control::{Entry, Event, FlagState, Phase, State},
     engine::{self, Engine, Observer, Pace},
     flag::FlagKey,
 };
@@ -40,11 +40,17 @@ enum Until {
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
-    let engine = scene::engine(&args.scene, config)?;
-    if let Some(key) = &args.flag
-        && engine.state().flag(key).is_none()
+    let scene = scene::Scene::of(&args.scene)?;
+    let unknown = |key| Failure::input(format!("there is no flag {key} in what is watched"));
+    if let Some(key) = args.flag.as_ref().filter(|_| scene.is_fresh())
+        && !scene.scenario.flags.iter().any(|flag| flag.spec.key == *key)
     {
-        return Err(Failure::input(format!("there is no flag {key} in scenario {}", args.scene.scenario)));
+        // Said before a session is begun.
+        return Err(unknown(key));
+    }
+    let engine = scene.engine(config)?;
+    if let Some(key) = args.flag.as_ref().filter(|key| engine.state().flag(key).is_none()) {
+        return Err(unknown(key));
     }
     let begun = engine.entries(None, usize::MAX).map_err(Failure::refused)?;
     for entry in begun.iter().filter(|entry| shown(args, entry)) {
@@ -85,7 +91,7 @@ impl Observer for Teller {
 fn paced(args: &Args, engine: Engine) -> Outcome {
     let pace = Pace::times(args.speed).map_err(Failure::input)?;
     let (tell, told) = mpsc::channel();
-    let (_handle, _thread) = engine::run(engine, pace, Box::new(Teller(tell))).map_err(Failure::refused)?;
+    let _handle = engine::run(engine, pace, Box::new(Teller(tell))).map_err(Failure::refused)?;
     let mut last = Arc::new(State::default());
     for news in told {
         for entry in news.entries.iter().filter(|entry| shown(args, entry)) {
@@ -118,14 +124,15 @@ fn show(args: &Args, entry: &Entry) -> Result<(), Failure> {
 fn settled(args: &Args, state: &State) -> bool {
     let mut watched =
         state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
-    let all_settled = watched.clone().all(|flag| flag.phase.is_settled() && flag.ramp > 0);
-    all_settled && watched.next().is_some()
+    let over = |flag: &FlagState| flag.phase == Phase::Killed || (flag.phase.is_settled() && flag.ramp > 0);
+    watched.clone().all(over) && watched.next().is_some()
 }
 
 /// The exit status.
 fn verdict(args: &Args, state: &State) -> u8 {
     let watched =
         state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
-    let good = watched.filter(|flag| flag.ramp > 0).all(|flag| flag.phase == Phase::Complete);
+    let mut started = watched.filter(|flag| flag.ramp > 0 || flag.phase == Phase::Killed).peekable();
+    let good = started.peek().is_some() && started.all(|flag| flag.phase == Phase::Complete);
     if good || args.until == Until::End { 0 } else { REFUSED }
 }

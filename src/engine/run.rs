@@ -62,24 +62,37 @@ impl Pace {
     }
 }
 
+/// How late a step may be and still be followed by the next at its own time.
+const BURST: Duration = Duration::from_millis(100);
+
+/// How long a control room that is behind waits at most before it is tried again.
+const CATCH_UP: Duration = Duration::from_millis(50);
+
 /// Is told what happened, on the engine's thread: it must not wait for anybody.
 pub trait Observer: Send {
-    /// After a step (`ticked`) or an order.
+    /// After a step (`ticked`), an order, or a change of pace.
     fn happened(&mut self, engine: &Engine, pace: Pace, news: &[Entry], ticked: bool);
+
+    /// Has another go at telling those who could not be told, or have just come. Whether there still are such.
+    fn catch_up(&mut self, _: &Engine, _: Pace) -> bool {
+        false
+    }
 }
 
 enum Request {
     Order(Box<Order>, oneshot::Sender<Result<Ack, OrderError>>),
     Entries(Option<Seq>, usize, oneshot::Sender<Result<Vec<Entry>, OrderError>>),
     Pace(Pace),
-    /// Something new to observe: tell the observer once more.
+    /// Somebody new is to be told.
     Look,
 }
 
-/// Speaks to a running engine. When the last handle is dropped the engine ends.
-#[derive(Clone, Debug)]
+/// Speaks to a running engine. Dropping it ends the engine, and waits for that: the journal is closed then.
+#[derive(Debug)]
 pub struct Handle {
-    requests: Sender<Request>,
+    /// Taken only when dropped.
+    requests: Option<Sender<Request>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Handle {
@@ -87,8 +100,9 @@ impl Handle {
     #[must_use]
     pub fn order(&self, order: Order) -> oneshot::Receiver<Result<Ack, OrderError>> {
         let (answer, answered) = oneshot::channel();
-        // When the engine is gone the sender is dropped with the message, and the receiver says so.
-        let _ = self.requests.send(Request::Order(Box::new(order), answer));
+        if let Err(Request::Order(_, answer)) = self.ask(Request::Order(Box::new(order), answer)) {
+            let _ = answer.send(Err(OrderError::NotSent(ENDED.to_owned())));
+        }
         answered
     }
 
@@ -100,46 +114,69 @@ impl Handle {
         limit: usize,
     ) -> oneshot::Receiver<Result<Vec<Entry>, OrderError>> {
         let (answer, answered) = oneshot::channel();
-        let _ = self.requests.send(Request::Entries(before, limit, answer));
+        if let Err(Request::Entries(_, _, answer)) = self.ask(Request::Entries(before, limit, answer)) {
+            let _ = answer.send(Err(OrderError::NotSent(ENDED.to_owned())));
+        }
         answered
     }
 
     /// Changes the pace.
     pub fn set_pace(&self, pace: Pace) {
-        let _ = self.requests.send(Request::Pace(pace));
+        // An engine that has ended has no pace.
+        let _ = self.ask(Request::Pace(pace));
     }
 
-    /// Has the observer called once more.
-    pub fn look(&self) {
-        let _ = self.requests.send(Request::Look);
+    /// Has those told who have just come. Whether the engine still runs.
+    pub fn look(&self) -> bool {
+        self.ask(Request::Look).is_ok()
+    }
+
+    /// Hands a request over, or gives it back when the engine has ended.
+    fn ask(&self, request: Request) -> Result<(), Request> {
+        match &self.requests {
+            Some(requests) => requests.send(request).map_err(|mpsc::SendError(request)| request),
+            None => Err(request),
+        }
     }
 }
 
-/// Starts the loop on a thread of its own. It ends when all handles are gone.
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the engine's thread has panicked");
+        }
+    }
+}
+
+/// What is said when there is no engine any more.
+const ENDED: &str = "the engine has ended";
+
+/// Starts the loop on a thread of its own. It ends when the handle is dropped.
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn run(
-    mut engine: Engine,
-    pace: Pace,
-    mut observer: Box<dyn Observer>,
-) -> std::io::Result<(Handle, thread::JoinHandle<()>)> {
+pub fn run(mut engine: Engine, pace: Pace, mut observer: Box<dyn Observer>) -> std::io::Result<Handle> {
     let (requests, inbox) = mpsc::channel();
     let thread = thread::Builder::new().name("engine".to_owned()).spawn(move || {
         observer.happened(&engine, pace, &[], false);
         turn(&mut engine, pace, observer.as_mut(), &inbox);
     })?;
-    Ok((Handle { requests }, thread))
+    Ok(Handle { requests: Some(requests), thread: Some(thread) })
 }
 
 fn turn(engine: &mut Engine, mut pace: Pace, observer: &mut dyn Observer, inbox: &Receiver<Request>) {
     let interval = engine.config().interval;
     let mut last = Instant::now();
     loop {
+        let again = observer.catch_up(engine, pace).then(|| Instant::now() + CATCH_UP);
         let due = pace.takes(interval).filter(|_| !engine.done()).map(|takes| last + takes);
+        let until = [due, again].into_iter().flatten().min();
         // An order that waits goes before a step that is due: kill-all does not queue behind time.
-        let request = match due {
-            Some(due) => match inbox.recv_timeout(due.saturating_duration_since(Instant::now())) {
+        let request = match until {
+            Some(until) => match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(request) => Some(request),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -149,16 +186,16 @@ fn turn(engine: &mut Engine, mut pace: Pace, observer: &mut dyn Observer, inbox:
                 Err(_) => return,
             },
         };
-        let Some(request) = request else {
-            let now = Instant::now();
-            // A step that took longer than its slot is not made up for by a burst.
-            last = due.filter(|due| now.duration_since(*due) < Duration::from_millis(100)).unwrap_or(now);
-            let news = engine.step();
-            observer.happened(engine, pace, &news, true);
-            continue;
-        };
         match request {
-            Request::Order(order, answer) => {
+            None => {
+                let now = Instant::now();
+                let Some(due) = due.filter(|due| *due <= now) else { continue };
+                // A step that took longer than its slot is not made up for by a burst.
+                last = if now.duration_since(due) < BURST { due } else { now };
+                let news = engine.step();
+                observer.happened(engine, pace, &news, true);
+            }
+            Some(Request::Order(order, answer)) => {
                 let result = engine.order(&order).map(|(ack, news)| {
                     observer.happened(engine, pace, &news, false);
                     ack
@@ -166,16 +203,16 @@ fn turn(engine: &mut Engine, mut pace: Pace, observer: &mut dyn Observer, inbox:
                 // Whoever asked may have gone; the order stands.
                 let _ = answer.send(result);
             }
-            Request::Entries(before, limit, answer) => {
+            Some(Request::Entries(before, limit, answer)) => {
                 let result = engine.entries(before, limit);
                 let _ = answer.send(result.map_err(|error| OrderError::Unknown(error.to_string())));
             }
-            Request::Pace(new) => {
+            Some(Request::Pace(new)) => {
                 pace = new;
                 last = Instant::now();
                 observer.happened(engine, pace, &[], false);
             }
-            Request::Look => observer.happened(engine, pace, &[], false),
+            Some(Request::Look) => {}
         }
     }
 }

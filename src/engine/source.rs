@@ -61,25 +61,35 @@ pub struct Cue {
     pub operator: String,
 }
 
-/// A recorded session: its telemetry, and what was decided then. Nothing is decided anew.
+/// A recorded session: its telemetry, and what was decided then. Nothing is decided anew. Readings that were rejected at
+/// the door are not recorded, so their counts stay at 0.
 #[derive(Debug, Default)]
 pub struct Recorded {
     now: Millis,
     ticks: VecDeque<(Millis, Vec<Sample>)>,
-    entries: VecDeque<Entry>,
+    entries: Vec<Entry>,
+    /// How many of the entries have been played.
+    played: usize,
 }
 
 impl Recorded {
     /// From the telemetry of each tick and the journal, both oldest first.
     #[must_use]
     pub fn new(start: Millis, ticks: Vec<(Millis, Vec<Sample>)>, entries: Vec<Entry>) -> Self {
-        Self { now: start, ticks: ticks.into(), entries: entries.into() }
+        Self { now: start, ticks: ticks.into(), entries, played: 0 }
     }
 
-    /// The entries up to and including `now`, in order.
+    /// The entries up to and including `now` that have not been played yet, in order.
     pub(super) fn due(&mut self, now: Millis) -> Vec<Entry> {
-        let due = self.entries.iter().take_while(|entry| entry.at <= now).count();
-        self.entries.drain(..due).collect()
+        let rest = &self.entries[self.played..];
+        let due: Vec<Entry> = rest.iter().take_while(|entry| entry.at <= now).cloned().collect();
+        self.played += due.len();
+        due
+    }
+
+    /// The entries played so far.
+    pub(super) fn played(&self) -> &[Entry] {
+        &self.entries[..self.played]
     }
 }
 

@@ -10,7 +10,6 @@ use std::{
 
 use super::{
     StoreError,
-    head_file::head_path,
     lock::{FileLock, beside},
 };
 use crate::telemetry::Millis;
@@ -85,25 +84,36 @@ pub fn prune(dir: &Path, spared: &[&Path]) -> Result<Vec<PathBuf>, StoreError> {
             Err(StoreError::Locked { .. }) => continue,
             Err(error) => return Err(error),
         };
-        // The session first: what is left beside it after a failure is no session.
-        for file in [
-            path.clone(),
-            beside(&path, "-wal"),
-            beside(&path, "-shm"),
-            head_path(&path),
-            beside(&path, ".lock"),
-        ] {
-            match fs::remove_file(&file) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(StoreError::io("delete", &file, error));
-                }
-                _ => {}
-            }
-        }
+        delete(&path)?;
         drop(lock);
         deleted.push(path);
     }
     Ok(deleted)
+}
+
+/// Deletes a session that was made a moment ago and came to nothing, with all that lies beside it.
+///
+/// # Errors
+/// [`StoreError::Locked`] while somebody writes it, and what the file system says.
+pub fn discard(path: &Path) -> Result<(), StoreError> {
+    let lock = FileLock::acquire(path)?;
+    delete(path)?;
+    drop(lock);
+    Ok(())
+}
+
+fn delete(path: &Path) -> Result<(), StoreError> {
+    let beside = ["-wal", "-shm", ".head", ".keep", ".lock"].map(|suffix| beside(path, suffix));
+    // The session first: what is left beside it after a failure is no session.
+    for file in std::iter::once(path.to_owned()).chain(beside) {
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(StoreError::io("delete", &file, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

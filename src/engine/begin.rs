@@ -1,0 +1,131 @@
+//! How an engine comes to be: fresh, resumed from a journal, or as the playback of a recorded session.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use thiserror::Error;
+
+use super::{
+    Cue, Log, Recorded, Source,
+    core::{Engine, Mode},
+};
+use crate::{
+    control::{Actor, ControlConfig, Entry, Event, Moment, Observatory, Policy, Refusal, State, tick},
+    flag::{FlagSpec, Rollout},
+    store::StoreError,
+    telemetry::{Feed, Millis},
+};
+
+/// Why an engine did not start.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The journal could not be written or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A flag could not be declared.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What an engine is made of.
+pub struct Setup {
+    /// The environment's name.
+    pub environment: String,
+    /// What is steered, for people.
+    pub source_name: String,
+    /// The seed, where there is one.
+    pub seed: Option<u64>,
+    /// Settings.
+    pub config: ControlConfig,
+    /// The flags.
+    pub specs: Vec<FlagSpec>,
+    /// People starting flags.
+    pub cues: Vec<Cue>,
+    /// Telemetry in, rollouts out.
+    pub source: Box<dyn Source>,
+    /// The journal.
+    pub log: Box<dyn Log>,
+    /// Who steers.
+    pub policy: Box<dyn Policy>,
+}
+
+impl Engine {
+    /// A fresh engine: declares the flags and journals that the session has begun.
+    ///
+    /// # Errors
+    /// When the journal cannot be written, or two flags have one key.
+    pub fn begin(setup: Setup) -> Result<Self, EngineError> {
+        let Setup { environment, source_name, seed, config, specs, cues, source, mut log, policy } = setup;
+        let at = source.now();
+        let started = Event::SessionStarted {
+            environment,
+            source: source_name.clone(),
+            policy: policy.name().to_owned(),
+            seed,
+        };
+        let mut happened = vec![(Actor::System, started)];
+        let mut keys = BTreeSet::new();
+        for spec in specs {
+            if !keys.insert(spec.key.clone()) {
+                return Err(Refusal::KeyUsed { flag: spec.key }.into());
+            }
+            happened.push((Actor::System, Event::Created { spec }));
+        }
+        let mut state = State::default();
+        let entries = state.entries(at, happened, "");
+        log.append(None, &entries)?;
+        for entry in &entries {
+            state.apply(entry);
+        }
+        let mut engine = Self::new(Mode::Steer(policy), state, config, source_name);
+        engine.source = Some(source);
+        engine.cues = cues.into();
+        engine.log = Some(log);
+        Ok(engine)
+    }
+
+    /// An engine that goes on where a journal ends, the kill latch included. The world and the policy live through the
+    /// same intervals again, up to the last tick at `until` or the last entry, whichever is later: of that come the
+    /// evidence, the policy's memory and the counts of holds. What was done then is what the journal says.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn resume(setup: Setup, until: Millis) -> Result<Self, EngineError> {
+        let Setup { source_name, config, cues, mut source, log, mut policy, .. } = setup;
+        let entries = log.all()?;
+        let until = entries.last().map_or(until, |last| last.at.max(until));
+        let mut due: VecDeque<Entry> = entries.into();
+        let (mut state, mut observatory, mut feed) = (State::default(), Observatory::new(), Feed::default());
+        loop {
+            let now = source.now();
+            let over = now >= until || source.done();
+            while let Some(entry) = due.pop_front_if(|entry| over || entry.at <= now) {
+                state.apply(&entry);
+            }
+            if over {
+                break;
+            }
+            let rollouts: Vec<Rollout> = state.flags.iter().map(|flag| flag.rollout).collect();
+            source.step(&rollouts, &mut feed);
+            let end = source.now();
+            tick(&state, &mut observatory, policy.as_mut(), &config, &feed, Moment { end, now: end });
+        }
+        let now = source.now();
+        let mut engine = Self::new(Mode::Steer(policy), state, config, source_name);
+        // A cue acts in the step that begins at its time or next after it; one that has acted already acts once.
+        engine.cues = cues.into_iter().filter(|cue| cue.at + engine.config.interval > now).collect();
+        engine.observatory = observatory;
+        engine.feed = feed;
+        engine.source = Some(source);
+        engine.log = Some(log);
+        Ok(engine)
+    }
+
+    /// An engine that plays back a recorded session. Nothing can be changed in it.
+    #[must_use]
+    pub fn playback(recorded: Recorded, config: ControlConfig, source_name: String) -> Self {
+        Self::new(Mode::Playback(Box::new(recorded)), State::default(), config, source_name)
+    }
+}

@@ -1,0 +1,168 @@
+//! Keeping what happens: journalled before it counts, owed while the disk fails, settled when it is back.
+//!
+//! While the journal cannot be written nothing raises anybody's exposure; rollbacks and kill-all act and are owed.
+
+use super::{Ack, core::Engine};
+use crate::{
+    control::{Actor, AlarmId, AlarmKind, Entry, Event, OrderId, Seq, State},
+    store::StoreError,
+    telemetry::Millis,
+};
+
+/// In force, but not on disk: written, in one transaction, as soon as that works again.
+pub(super) struct Owed {
+    /// The order that it came of, with the answer it gets once it is durable.
+    pub(super) order: Option<(OrderId, Ack)>,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Engine {
+    /// Journals a tick, then folds it in. When the disk fails (`trouble`, or now), only what makes things safer is done.
+    pub(super) fn keep_tick(
+        &mut self,
+        at: Millis,
+        happened: Vec<(Actor, Event)>,
+        trouble: Option<StoreError>,
+    ) -> Vec<Entry> {
+        let mut entries = self.state.entries(at, happened.clone(), "");
+        let written = match (&mut self.log, trouble) {
+            (_, Some(error)) => Err(error),
+            (None, None) => Ok(()),
+            (Some(log), None) => {
+                log.append_tick(&entries, at, &self.feed.samples).inspect_err(|_| self.broken = true)
+            }
+        };
+        let error = match written {
+            Ok(()) => {
+                self.fold(&entries);
+                self.durable = self.state.seq;
+                entries.extend(self.durability_alarm(at, None));
+                return entries;
+            }
+            Err(error) => error,
+        };
+        tracing::error!("the journal cannot be written: {error}");
+        let safer: Vec<_> = happened.into_iter().filter(|(_, event)| !event.is_raise()).collect();
+        let mut entries = self.state.entries(at, safer, "");
+        self.owe(&entries);
+        entries.extend(self.durability_alarm(at, Some(&error)));
+        entries
+    }
+
+    /// Raises or clears the alarm about the journal. Its raising is owed, as the disk does not take it.
+    fn durability_alarm(&mut self, at: Millis, error: Option<&StoreError>) -> Vec<Entry> {
+        let standing = self.state.alarm(&AlarmKind::NotDurable).map(|alarm| alarm.id);
+        let event = match (standing, error) {
+            (None, Some(error)) => Event::AlarmRaised {
+                id: AlarmId(self.state.alarm_count + 1),
+                kind: AlarmKind::NotDurable,
+                text: format!(
+                    "The journal cannot be written ({error}): nothing is raised; rollbacks and kill-all act, NOT durable."
+                ),
+            },
+            (Some(id), None) => Event::AlarmCleared { id },
+            _ => return Vec::new(),
+        };
+        let entries = self.state.entries(at, vec![(Actor::System, event)], "");
+        if error.is_none() && self.write(None, &entries).is_ok() {
+            self.fold(&entries);
+            self.durable = self.state.seq;
+        } else {
+            self.owe(&entries);
+        }
+        entries
+    }
+
+    /// Writes entries, with the answer to the order that made them.
+    pub(super) fn write(
+        &mut self,
+        order: Option<(&OrderId, &Ack)>,
+        entries: &[Entry],
+    ) -> Result<(), StoreError> {
+        let Some(log) = &mut self.log else { return Ok(()) };
+        let answer = order.map(|(id, ack)| (id, in_json(ack)));
+        let order = answer.as_ref().map(|(id, answer)| (*id, answer.as_str()));
+        log.append(order, entries).inspect_err(|_| self.broken = true)
+    }
+
+    /// After a failure: tries whether the disk is back and pays what is owed, in order, each thing once.
+    pub(super) fn recover(&mut self) -> Result<(), StoreError> {
+        let Some(log) = self.log.as_mut().filter(|_| self.broken) else { return Ok(()) };
+        let head = log.recover()?;
+        if head > self.durable {
+            let found = log.all()?;
+            self.reconcile(&found);
+        }
+        while let Some(owed) = self.owed.first() {
+            let order = owed.order.clone();
+            let entries = owed.entries.clone();
+            self.write(order.as_ref().map(|(id, ack)| (id, ack)), &entries)?;
+            self.owed.remove(0);
+            self.durable = entries.last().map_or(self.durable, |last| last.seq);
+            if let Some((id, ack)) = order {
+                self.answers.keep(id, ack);
+            }
+        }
+        self.broken = false;
+        Ok(())
+    }
+
+    /// A write that was reported as failed may have reached the disk after all: what is `found` there comes first, and
+    /// what was done since, and is not among it, goes on top of it.
+    fn reconcile(&mut self, found: &[Entry]) {
+        let mut state = State::default();
+        for entry in found {
+            state.apply(entry);
+        }
+        let mut unseen: Vec<Entry> = found.iter().filter(|entry| entry.seq > self.durable).cloned().collect();
+        self.durable = state.seq;
+        let mut owed = std::mem::take(&mut self.owed);
+        owed.retain_mut(|owed| {
+            owed.entries.retain(|entry| {
+                // The number may differ: raises that went before it in the same write were dropped here.
+                let same = |found: &Entry| {
+                    (found.at, &found.actor, &found.event) == (entry.at, &entry.actor, &entry.event)
+                };
+                let place = unseen.iter().position(same);
+                place.map(|place| unseen.remove(place)).is_none()
+            });
+            if owed.entries.is_empty()
+                && let Some((id, ack)) = owed.order.take()
+            {
+                self.answers.keep(id, ack);
+            }
+            !owed.entries.is_empty()
+        });
+        for owed in &mut owed {
+            for entry in &mut owed.entries {
+                entry.seq = Seq(state.seq.0 + 1);
+                state.apply(entry);
+            }
+            if let (Some((_, ack)), Some(last)) = (&mut owed.order, owed.entries.last()) {
+                ack.seq = last.seq;
+            }
+        }
+        self.owed = owed;
+        self.state = state;
+        self.surfaced.extend(unseen);
+    }
+
+    /// In force from here on, and on disk when that works again.
+    fn owe(&mut self, entries: &[Entry]) {
+        self.fold(entries);
+        if !entries.is_empty() {
+            self.owed.push(Owed { order: None, entries: entries.to_vec() });
+        }
+    }
+
+    pub(super) fn fold(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.state.apply(entry);
+        }
+    }
+}
+
+/// An answer as the journal keeps it. It holds text and whole numbers only, which always can be written.
+fn in_json(ack: &Ack) -> String {
+    serde_json::to_string(ack).unwrap_or_default()
+}
