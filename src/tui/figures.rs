@@ -15,6 +15,14 @@ pub(super) fn milliseconds(value: Option<f64>) -> String {
     value.filter(|value| value.is_finite()).map_or_else(|| NONE.to_owned(), two_digits)
 }
 
+/// The same in at most four columns: from ten seconds on in seconds, with their unit.
+pub(super) fn milliseconds_short(value: Option<f64>) -> String {
+    match value.filter(|value| value.is_finite()) {
+        Some(value) if value >= 9_950.0 => format!("{:.0} s", value / 1_000.0),
+        value => milliseconds(value),
+    }
+}
+
 /// A share from 0 to 1 as percent, two significant digits, without the sign.
 pub(super) fn percent(share: Option<f64>) -> String {
     match share.filter(|share| share.is_finite()) {
@@ -79,6 +87,17 @@ pub(super) fn coarse(span: Millis) -> String {
         1..60 => format!("{minutes} min"),
         60..1_440 => format!("{} h", minutes / 60),
         _ => format!("{} d", minutes / 1_440),
+    }
+}
+
+/// A span in one unit and at most three columns, where there is room for no more.
+pub(super) fn short(span: Millis) -> String {
+    let minutes = span.0 / 60_000;
+    match minutes {
+        0 => "<1m".to_owned(),
+        1..60 => format!("{minutes}m"),
+        60..1_440 => format!("{}h", minutes / 60),
+        _ => format!("{}d", minutes / 1_440),
     }
 }
 

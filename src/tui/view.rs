@@ -15,6 +15,7 @@ mod banner;
 mod bottom;
 mod briefing;
 mod chart;
+mod columns;
 mod dialogs;
 mod flag;
 mod fleet;
@@ -22,6 +23,7 @@ mod header;
 mod help;
 mod kill;
 mod log;
+mod standing;
 mod tiny;
 
 use ratatui::{Frame, buffer::Buffer, layout::Rect};
@@ -92,7 +94,7 @@ fn body(model: &Model) -> Rect {
 pub(super) fn page_rows(model: &Model) -> usize {
     let body = body(model);
     let rows = match model.screen() {
-        Screen::Fleet => fleet::rows(body),
+        Screen::Fleet => fleet::rows(model, body),
         Screen::Log => log::rows(body),
         Screen::Alarms => alarms::rows(body),
         Screen::Flag(_) => flag::history_rows(body),

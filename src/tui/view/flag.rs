@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 
 use ratatui::layout::Rect;
 
-use super::{chart, fleet, log};
+use super::{chart, log, standing};
 use crate::{
     backend::FlagView,
     flag::FlagKey,
@@ -99,8 +99,13 @@ pub(super) fn draw(model: &Model, key: &FlagKey, area: Rect, pen: &mut Pen<'_>) 
 fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let mut x = pen.text(area.x, area.y, area.width / 2, flag.spec.key.as_str(), theme.strong()) + 2;
-    let (phase, style) = fleet::phase(flag, world, pen);
-    x = pen.text(x, area.y, area.right().saturating_sub(x), &phase, style) + 2;
+    let unseen = world.unseen().contains(&flag.spec.key);
+    let (phase, style) = standing::phase(flag, unseen, pen);
+    x = pen.text(x, area.y, area.right().saturating_sub(x), phase, style) + 1;
+    if let Some((mark, style)) = standing::mark(flag, world, pen) {
+        x = pen.text(x, area.y, 1, mark, style);
+    }
+    x += 1;
     if area.width >= 70 {
         pen.gauge(x, area.y, 12, flag.rollout.share(), theme.plain());
         x += 13;
@@ -113,7 +118,7 @@ fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     }
     pen.cell(x, area.y, area.right().saturating_sub(x), Align::Right, &about, theme.dim());
     if area.height > 1 {
-        pen.text(area.x, area.y + 1, area.width, &fleet::why(flag), theme.plain());
+        pen.text(area.x, area.y + 1, area.width, &standing::why(flag, world), theme.plain());
     }
 }
 
@@ -124,7 +129,7 @@ const NUMBER: u16 = 6;
 fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let report = &flag.report;
-    let (verdict, style) = fleet::verdict(flag, pen);
+    let (verdict, style) = standing::verdict(flag, pen);
     let old = super::is_stale(model) || world.is_old(flag);
     let value = if old { theme.dim() } else { theme.plain() };
     let mut lines = (area.y..area.bottom()).map(|y| Rect { y, height: 1, ..area });
