@@ -148,11 +148,11 @@ fn under_a_stalled_policy_everything_holds_an_alarm_stands_and_the_shield_rolls_
     asked.recv_timeout(PATIENCE).unwrap();
     let alarm = engine.state().alarm(&AlarmKind::PolicyFault).expect("an alarm");
     assert!(alarm.text.contains("did not answer within 100 ms"), "{}", alarm.text);
-    let news = steps(&mut engine, 60);
+    let news = steps(&mut engine, 20);
     assert!(news.iter().all(|entry| !entry.event.is_raise()), "{news:?}");
     let rollout = engine.state().flags[0].rollout;
     assert_eq!(rollout, Ladder::default().first());
-    // A person has more at stake; the errors come in minute 12, while the policy still stalls.
+    // A person has more at stake; the errors come in minute 5, while the policy still stalls.
     engine.order(&super::disk::order("set", super::disk::set(&super::disk::checkout(), 50.0))).unwrap();
     let news = steps(&mut engine, 40);
     assert!(news.iter().any(|entry| entry.event.kind() == "rollback"), "{news:?}");

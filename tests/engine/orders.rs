@@ -257,8 +257,8 @@ fn while_the_journal_fails_the_agent_raises_nothing_and_an_alarm_stands() {
 fn while_the_journal_fails_the_shield_rolls_back() {
     let disk = Disk::default();
     let mut engine = begun(&scenario("error-spike"), 1, &disk);
-    // The errors come in minute 12.
-    steps(&mut engine, 70);
+    // The errors come in minute 5.
+    steps(&mut engine, 28);
     assert!(engine.state().exposed() > 0);
     disk.fail(true);
     let news = steps(&mut engine, 30);
