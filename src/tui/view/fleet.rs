@@ -146,7 +146,8 @@ impl Row<'_> {
                 Show::Last => match &flag.last {
                     Some(last) => {
                         // `rolled back from 10 %` says in little room what it is: the phase stands beside it.
-                        let short = last.what.strip_prefix("rolled ").filter(|_| pen.width_of(&last.what) > *width);
+                        let short =
+                            last.what.strip_prefix("rolled ").filter(|_| pen.width_of(&last.what) > *width);
                         pen.text(x, y, *width, short.unwrap_or(&last.what), theme.plain());
                     }
                     None => {
