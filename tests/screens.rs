@@ -22,10 +22,10 @@ mod room;
 mod scene;
 
 use knightwatch::{
-    backend::{Link, OrderError, Snapshot, Update},
+    backend::{ArmPoint, Link, OrderError, Snapshot, Update},
     control::{Actor, Latch, Phase, Seq},
     flag::Rollout,
-    telemetry::Millis,
+    telemetry::{ArmStats, Millis},
     tui::{self, Glyphs, Message, Palette, Settings},
 };
 use ratatui::style::Modifier;
@@ -51,6 +51,10 @@ fn latched(mut snapshot: Snapshot) -> Snapshot {
             what: "killed".to_owned(),
             seq: Seq(112),
         });
+        flag.report.treatment = ArmStats::default();
+    }
+    for point in snapshot.history.iter_mut().flatten().filter(|point| point.at.0 > NOW.0 - 95_000) {
+        (point.treatment, point.rollout) = (ArmPoint::default(), Rollout::ZERO);
     }
     snapshot
 }

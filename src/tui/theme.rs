@@ -14,6 +14,8 @@ const ORANGE: Color = Color::Indexed(208);
 const BLUE: Color = Color::Indexed(39);
 const RED: Color = Color::Indexed(160);
 const WHITE: Color = Color::Indexed(231);
+/// Bars of a chart: dark enough for a white line on them.
+const SLATE: Color = Color::Indexed(240);
 const BLACK: Color = Color::Indexed(16);
 
 /// Levels of a sparkline's bar.
@@ -101,6 +103,35 @@ impl Theme {
         const ASCII: [&str; LEVELS] = ["_", ".", ",", "-", "=", "+", "*", "#"];
         let index = level.clamp(1, LEVELS) - 1;
         if self.glyphs == Glyphs::Ascii { ASCII[index] } else { BLOCKS[index] }
+    }
+
+    /// A bar of a chart.
+    pub(super) fn bar(self, worse: bool) -> Style {
+        let colour = if worse { ORANGE } else { SLATE };
+        let weight = if worse { Modifier::BOLD } else { Modifier::DIM };
+        self.pick(Style::new().fg(colour), Style::new().add_modifier(weight))
+    }
+
+    /// A line beside the bars of a chart, whatever was drawn there before.
+    #[expect(clippy::unused_self, reason = "asked like the others")]
+    pub(super) fn line(self) -> Style {
+        Style::reset().add_modifier(Modifier::BOLD)
+    }
+
+    /// A line across a bar of a chart.
+    pub(super) fn across(self, worse: bool) -> Style {
+        let (line, bar) = if worse { (BLACK, ORANGE) } else { (WHITE, SLATE) };
+        self.pick(Style::new().fg(line).bg(bar), self.bar(worse).add_modifier(Modifier::REVERSED))
+    }
+
+    /// Control's line in a chart, live and recorded.
+    pub(super) const fn control_line(self, recorded: bool) -> &'static str {
+        match (self.glyphs, recorded) {
+            (Glyphs::Ascii, false) => "o",
+            (Glyphs::Ascii, true) => ":",
+            (_, false) => "━",
+            (_, true) => "─",
+        }
     }
 
     /// Full, half and empty piece of a gauge.

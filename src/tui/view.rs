@@ -21,6 +21,7 @@ mod flag;
 mod fleet;
 mod header;
 mod help;
+mod history;
 mod kill;
 mod log;
 mod standing;
@@ -97,7 +98,7 @@ pub(super) fn page_rows(model: &Model) -> usize {
         Screen::Fleet => fleet::rows(model, body),
         Screen::Log => log::rows(body),
         Screen::Alarms => alarms::rows(body),
-        Screen::Flag(_) => flag::history_rows(body),
+        Screen::Flag(key) => flag::history_rows(model, key, body),
         Screen::Help | Screen::Briefing => body.height,
     };
     usize::from(rows.max(1))

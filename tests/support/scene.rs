@@ -57,14 +57,14 @@ const NOTHING: (Outcome, &str, u32) = (Outcome::Allowed, "nothing to do in this 
 
 #[rustfmt::skip]
 const CAST: [Cast; 12] = [
-    Cast { name: "new-checkout-ui", service: "checkout", jobs: false, about: "the new checkout page", phase: Phase::Ramping, rollout: 25.0, verdict: Verdict::Healthy, worse: (1.02, 0.0), by: "agent", what: "raised to 25 %", minutes: 4, shield: (Outcome::Vetoed, "40 s of 1 min needed at 25 %", 3) },
-    Cast { name: "use-new-postgres-index", service: "reports", jobs: true, about: "reports read the new index", phase: Phase::Ramping, rollout: 5.0, verdict: Verdict::Insufficient, worse: (0.9, 0.0), by: "agent", what: "raised to 5 %", minutes: 12, shield: (Outcome::Vetoed, "only healthy may be raised, the evidence is insufficient after 82 treatment jobs", 12) },
+    Cast { name: "new-checkout-ui", service: "checkout", jobs: false, about: "the new checkout page", phase: Phase::Ramping, rollout: 25.0, verdict: Verdict::Healthy, worse: (1.02, 0.0), by: "agent", what: "raised to 25 %", minutes: 4, shield: (Outcome::Vetoed, "4 min of 5 min needed at 25 %", 3) },
+    Cast { name: "use-new-postgres-index", service: "reports", jobs: true, about: "reports read the new index", phase: Phase::Ramping, rollout: 5.0, verdict: Verdict::Insufficient, worse: (0.9, 0.0), by: "agent", what: "raised to 5 %", minutes: 12, shield: (Outcome::Vetoed, "only healthy may be raised, the evidence is insufficient after 782 treatment jobs", 12) },
     Cast { name: "power-peg", service: "orders", jobs: false, about: "the new order router", phase: Phase::RolledBack, rollout: 0.0, verdict: Verdict::Insufficient, worse: (3.4, 0.12), by: "shield", what: "rolled back from 10 %", minutes: 2, shield: NOTHING },
     Cast { name: "cart-badge", service: "checkout", jobs: false, about: "the number on the cart", phase: Phase::Complete, rollout: 100.0, verdict: Verdict::Healthy, worse: (1.0, 0.0), by: "agent", what: "raised to 100 %", minutes: 190, shield: NOTHING },
     Cast { name: "fraud-score-v3", service: "payments", jobs: false, about: "the third fraud model", phase: Phase::Paused, rollout: 10.0, verdict: Verdict::Insufficient, worse: (1.3, 0.0), by: "maria", what: "paused", minutes: 7, shield: (Outcome::Vetoed, "maria holds the flag, 8 min left", 42) },
     Cast { name: "search-typo-fix", service: "search", jobs: false, about: "corrects what people mistype", phase: Phase::Ramping, rollout: 50.0, verdict: Verdict::Lost, worse: (1.0, 0.0), by: "agent", what: "raised to 50 %", minutes: 31, shield: (Outcome::Vetoed, "telemetry is 6 min old, limit 30 s", 33) },
     Cast { name: "one-click-refund", service: "payments", jobs: false, about: "refunds without a form", phase: Phase::Ramping, rollout: 12.5, verdict: Verdict::Healthy, worse: (1.0, 0.0), by: "maria", what: "set to 12.5 %", minutes: 9, shield: (Outcome::Vetoed, "maria holds the flag, 21 min left", 54) },
-    Cast { name: "eu-vat-rounding", service: "billing", jobs: false, about: "rounds VAT per line", phase: Phase::Ramping, rollout: 10.0, verdict: Verdict::Regressed, worse: (1.1, 0.034), by: "agent", what: "raised to 10 %", minutes: 3, shield: (Outcome::Obliged, "errors of treatment are shown worse than control: evidence 9.3 of 6.9 nats needed, 1 240 requests", 1) },
+    Cast { name: "eu-vat-rounding", service: "billing", jobs: false, about: "rounds VAT per line", phase: Phase::Ramping, rollout: 10.0, verdict: Verdict::Regressed, worse: (1.1, 0.034), by: "agent", what: "raised to 10 %", minutes: 3, shield: (Outcome::Obliged, "errors of treatment are shown worse than control: evidence 9.3 of 6.9 nats needed, 2 210 requests", 1) },
     Cast { name: "quiet-hours", service: "notify", jobs: false, about: "no pushes at night", phase: Phase::Idle, rollout: 0.0, verdict: Verdict::Insufficient, worse: (1.0, 0.0), by: "", what: "", minutes: 300, shield: NOTHING },
     Cast { name: "image-cdn-switch", service: "media", jobs: false, about: "images from the new CDN", phase: Phase::Ramping, rollout: 75.0, verdict: Verdict::Healthy, worse: (0.7, 0.0), by: "agent", what: "raised to 75 %", minutes: 1, shield: ALLOWED },
     Cast { name: "recommendations-v2", service: "search", jobs: false, about: "the second ranking", phase: Phase::Complete, rollout: 100.0, verdict: Verdict::Healthy, worse: (1.05, 0.0), by: "joao", what: "promoted to 100 %", minutes: 1_500, shield: NOTHING },
@@ -94,8 +94,9 @@ fn point(place: u64, number: u64, newest: u64) -> Point {
     let traffic = 900.0 + 450.0 * (place % 5) as f64;
     let since = cast.minutes * 6;
     let changed = newest.saturating_sub(since);
-    let before = if cast.rollout > 1.0 { cast.rollout / 2.0 } else { 0.0 };
     let rolled_back = cast.phase == Phase::RolledBack;
+    // A rung lower before it was raised; 10 % before it was rolled back.
+    let before = if rolled_back { 10.0 } else { Ladder::default().below(percent(cast.rollout)).percent() };
     let share = match (rolled_back, number > changed) {
         (true, true) => 0.0,
         (true, false) => 10.0,
@@ -106,7 +107,11 @@ fn point(place: u64, number: u64, newest: u64) -> Point {
     if cast.verdict == Verdict::Lost && number + 36 > newest {
         return point;
     }
-    let bad = !rolled_back || number + 6 > changed;
+    let bad = match cast.verdict {
+        _ if rolled_back => number + 6 > changed,
+        Verdict::Regressed => number > changed,
+        _ => true,
+    };
     let (ratio, extra) = if bad { cast.worse } else { (1.0, 0.0) };
     if share < 100.0 {
         point.control = arm(base, 0.004, traffic * (1.0 - share / 100.0), place, number, 1);
@@ -142,7 +147,7 @@ fn evidence(treatment: f64, control: f64, n: u64, verdict: Verdict) -> MetricEvi
         control,
         low: difference - half,
         high: difference + half,
-        harm: if treatment > control { harm } else { 0.1 },
+        harm: if treatment > 1.5 * control { harm } else { 0.1 },
         harm_needed: 6.9,
         health,
         health_needed: 3.0,
@@ -152,7 +157,14 @@ fn evidence(treatment: f64, control: f64, n: u64, verdict: Verdict) -> MetricEvi
 
 fn report(cast: &Cast, points: &[Point]) -> WindowReport {
     let treatment = stats(points, |point| point.treatment);
-    let control = stats(points, |point| point.control);
+    let full = cast.rollout >= 100.0;
+    // At 100 % it is the record: 0.4 % of many requests, and the P99 that treatment is a multiple of.
+    let control = if full {
+        let p99 = treatment.p99_ms.map(|p99| p99 / cast.worse.0);
+        ArmStats { requests: 20_000, errors: 80, p50_ms: p99.map(|p99| p99 / 4.0), p99_ms: p99 }
+    } else {
+        stats(points, |point| point.control)
+    };
     let n = treatment.requests * 2;
     let rate = |stats: &ArmStats| stats.error_rate().unwrap_or(0.0);
     let lost = cast.verdict == Verdict::Lost;
@@ -163,7 +175,7 @@ fn report(cast: &Cast, points: &[Point]) -> WindowReport {
         slow_ms: control.p99_ms.map(|p99| p99 * 1.05),
         treatment_n: n,
         control_n: control.requests * 2,
-        control_recorded: cast.rollout >= 100.0,
+        control_recorded: full,
         intervals: 24,
         warming_up: cast.minutes == 0,
         age: Some(if lost { Millis::from_secs(372) } else { Millis::from_secs(4) }),
@@ -223,7 +235,12 @@ fn flag_view(place: u64, points: &[Point], now: Millis) -> FlagView {
         point: points.last().copied().unwrap_or_default(),
         assumed: cast.name == "image-cdn-switch",
         proposal: Some(ProposalView {
-            action: if cast.phase == Phase::Ramping { Action::RaiseTo(percent(50.0)) } else { Action::Hold },
+            action: match cast.shield.0 {
+                Outcome::Vetoed if cast.phase == Phase::Ramping => {
+                    Action::RaiseTo(Ladder::default().above(percent(cast.rollout), 1))
+                }
+                _ => Action::Hold,
+            },
             probabilities: place.is_multiple_of(2).then_some([0.01, 0.02, 0.31, 0.52, 0.11, 0.03]),
             value: place.is_multiple_of(2).then_some(-12.4),
         }),
@@ -273,7 +290,7 @@ fn entries() -> Vec<Entry> {
         entry(108, 180, "agent", Some(7), decided(7, Outcome::Allowed, Action::RaiseTo(percent(10.0)), 5.0, 10.0), "eu-vat-rounding raised from 5 % to 10 %: the evidence is healthy."),
         entry(109, 120, "shield", Some(2), decided(2, Outcome::Obliged, Action::RollBack, 10.0, 0.0), "power-peg rolled back from 10 % to 0 %: errors: 12.1 % more bad requests in treatment than in control, limit 5.0 %, 1 240 requests (errors 12.5 % against 0.4 %)."),
         entry(110, 120, "system", Some(2), Event::AlarmRaised { id: AlarmId(2), kind: AlarmKind::RolledBack(key("power-peg")), text: "the shield rolled power-peg back from 10 %: errors 12.1 % above control".to_owned() }, "Alarm: the shield rolled power-peg back from 10 %: errors 12.1 % above control"),
-        entry(111, 40, "agent", Some(0), decided(0, Outcome::Vetoed, Action::Hold, 25.0, 25.0), "new-checkout-ui stays at 25 %: vetoed raise to 50 %: 40 s of 1 min needed at 25 %."),
+        entry(111, 40, "agent", Some(0), decided(0, Outcome::Vetoed, Action::Hold, 25.0, 25.0), "new-checkout-ui stays at 25 %: vetoed raise to 50 %: 3 min 20 s of 5 min needed at 25 %."),
     ]
 }
 

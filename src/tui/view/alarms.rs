@@ -9,7 +9,7 @@
 use ratatui::layout::Rect;
 
 use crate::{
-    control::Alarm,
+    control::{Alarm, AlarmKind},
     tui::{Model, figures, pen::Pen},
 };
 
@@ -62,8 +62,13 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         if chosen {
             pen.text(area.x, y, 1, theme.marker(), theme.strong());
         }
-        let seen = alarm.acknowledged_by.is_some() || alarm.cleared_at.is_some();
-        let style = if seen { theme.dim() } else { theme.priority(alarm.priority()) };
+        // A rollback is over the moment it is done, and is news all the same.
+        let news = alarm.cleared_at.is_none() || matches!(alarm.kind, AlarmKind::RolledBack(_));
+        let style = match (&alarm.acknowledged_by, news) {
+            (Some(_), _) => theme.dim(),
+            (None, false) => theme.plain(),
+            (None, true) => theme.priority(alarm.priority()),
+        };
         let mut x = area.x + 2;
         pen.text(x, y, PRIORITY, alarm.priority().as_str(), style);
         x += PRIORITY + 2;
@@ -79,17 +84,19 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     {
         let below = Rect { y: area.bottom() - DETAIL, height: DETAIL, ..area };
         pen.fill(below.x, below.y, below.width, theme.rule(), theme.dim());
-        let over = alarm.cleared_at.map_or_else(
-            || "it lasts".to_owned(),
-            |at| format!("its cause is over since {} UTC", figures::clock(at)),
-        );
+        let over = match alarm.cleared_at {
+            None => ", it lasts".to_owned(),
+            Some(at) if at == alarm.raised_at => String::new(),
+            Some(at) => format!(", its cause is over since {} UTC", figures::clock(at)),
+        };
+        let seen = alarm.acknowledged_by.as_ref();
+        let seen = seen.map_or_else(|| "not seen by anybody".to_owned(), |by| format!("seen by {by}"));
         let text = format!(
-            "{} alarm {}, since {} UTC ({} ago), {over}, {}: {}",
+            "{} alarm {}, raised {} UTC ({} ago){over}, {seen}: {}",
             alarm.priority(),
             alarm.id.0,
             figures::day_and_clock(alarm.raised_at),
             figures::ago(world.now, alarm.raised_at),
-            state(alarm),
             alarm.text
         );
         pen.paragraph(Rect { y: below.y + 1, height: DETAIL - 1, ..below }, &text, theme.plain());

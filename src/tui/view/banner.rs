@@ -26,7 +26,7 @@ fn alarms(model: &Model) -> Vec<&crate::control::Alarm> {
 
 /// What the latch banner says: how many flags are at 0 % by the backend's own account, and how many were read back
 /// where the acknowledgement said so.
-pub(super) fn latch_text(model: &Model) -> Option<String> {
+fn latch_text(model: &Model, width: u16) -> Option<String> {
     let world = model.world.as_ref()?;
     let latch = world.latch.as_ref()?;
     let all = world.flags.len();
@@ -36,18 +36,22 @@ pub(super) fn latch_text(model: &Model) -> Option<String> {
         Some((_, read, targets)) => format!("{read} of {targets} read back off"),
         None => format!("{off} of {all} flags at 0 %"),
     };
-    Some(format!(
-        "KILL-ALL in force: set by {} at {} UTC ({} ago); {targets}; the agent is locked out; F12 re-arms",
-        latch.by,
-        figures::clock(latch.at),
-        figures::ago(world.now, latch.at),
-    ))
+    let set = format!("KILL-ALL in force: set by {} at {} UTC", latch.by, figures::clock(latch.at));
+    let ago = figures::ago(world.now, latch.at);
+    // What can be seen elsewhere goes first where there is little room.
+    let forms = [
+        format!("{set} ({ago} ago); {targets}; the agent is locked out; F12 re-arms"),
+        format!("{set} ({ago} ago); {targets}; F12 re-arms"),
+        format!("{set}; {targets}; F12 re-arms"),
+    ];
+    let fits = |form: &&String| form.chars().count() <= usize::from(width);
+    forms.iter().find(fits).or(forms.last()).cloned()
 }
 
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let mut y = area.y;
-    if let Some(text) = latch_text(model)
+    if let Some(text) = latch_text(model, area.width.saturating_sub(2))
         && y < area.bottom()
     {
         pen.fill(area.x, y, area.width, " ", theme.critical());

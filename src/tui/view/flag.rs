@@ -15,9 +15,10 @@ use std::fmt::Write as _;
 
 use ratatui::layout::Rect;
 
-use super::{chart, log, standing};
+use super::{chart, history, standing};
 use crate::{
     backend::FlagView,
+    control::Phase,
     flag::FlagKey,
     telemetry::{MetricEvidence, Verdict},
     tui::{
@@ -27,18 +28,23 @@ use crate::{
     },
 };
 
-/// Lines of the head: what it is, and what the shield did.
+/// Lines of the head: what it is, and why it is where it is, which may take two.
 const HEAD: u16 = 2;
+const LONG_HEAD: u16 = 3;
 /// Lines of the evidence.
 const EVIDENCE: u16 = 9;
 /// Columns of the evidence.
 const EVIDENCE_WIDTH: u16 = 48;
-/// Lines of the proposal.
+/// Lines of the proposal and of the rungs.
 const PROPOSAL: u16 = 10;
 /// From so many columns on, the numbers stand to the right of the charts.
 const WIDE: u16 = 110;
 /// Fewest lines of history before the charts give way.
 const HISTORY: u16 = 3;
+/// Below so many lines the charts get the last line of the evidence: the age of the telemetry.
+const ROOMY: u16 = 20;
+/// From so many lines on the head may take one more.
+const TALL: u16 = 24;
 
 /// Where the parts are.
 struct Parts {
@@ -49,21 +55,24 @@ struct Parts {
     history: Rect,
 }
 
-fn parts(body: Rect) -> Parts {
-    let head = Rect { height: HEAD.min(body.height), ..body };
+/// `said`: lines that the reason takes.
+fn parts(body: Rect, said: usize) -> Parts {
+    let head = if said > 1 && body.height >= TALL { LONG_HEAD } else { HEAD };
+    let head = Rect { height: head.min(body.height), ..body };
     let left = body.height - head.height;
     if body.width >= WIDE && left >= EVIDENCE + PROPOSAL + HISTORY {
-        let height = EVIDENCE + PROPOSAL + 1;
+        // Two thirds for charts and numbers, one for the history.
+        let height = (left * 2 / 3).max(EVIDENCE + PROPOSAL);
         let width = body.width - EVIDENCE_WIDTH - 3;
         let x = body.x + width + 3;
-        let charts = Rect::new(body.x, head.bottom(), width, height.min(left - HISTORY));
+        let charts = Rect::new(body.x, head.bottom(), width, height);
         let evidence = Rect::new(x, head.bottom(), EVIDENCE_WIDTH, EVIDENCE);
         let proposal =
             Rect::new(x, evidence.bottom() + 1, EVIDENCE_WIDTH, charts.height.saturating_sub(EVIDENCE + 1));
         let history = Rect { y: charts.bottom(), height: body.bottom() - charts.bottom(), ..body };
         return Parts { head, charts, evidence, proposal, history };
     }
-    let numbers = EVIDENCE.min(left);
+    let numbers = if left < ROOMY { EVIDENCE - 1 } else { EVIDENCE }.min(left);
     let spare = left.saturating_sub(numbers + HISTORY);
     let charts = if spare >= chart::LEAST { spare.min(16) } else { 0 };
     let charts = Rect { y: head.bottom(), height: charts, ..body };
@@ -74,9 +83,16 @@ fn parts(body: Rect) -> Parts {
     Parts { head, charts, evidence, proposal, history }
 }
 
-/// Rows for the flag's history.
-pub(super) fn history_rows(body: Rect) -> u16 {
-    parts(body).history.height.saturating_sub(1).max(1)
+/// Lines that the reason why the flag is where it is takes.
+fn said(world: &World, flag: &FlagView, width: u16) -> usize {
+    wrap(&standing::why(flag, world), usize::from(width)).len()
+}
+
+/// Entries of the flag's history that fit.
+pub(super) fn history_rows(model: &Model, key: &FlagKey, body: Rect) -> u16 {
+    let world = model.world.as_ref();
+    let said = world.and_then(|world| Some(said(world, world.flag(key)?, body.width))).unwrap_or(1);
+    history::rows(parts(body, said).history.height)
 }
 
 pub(super) fn draw(model: &Model, key: &FlagKey, area: Rect, pen: &mut Pen<'_>) {
@@ -86,14 +102,14 @@ pub(super) fn draw(model: &Model, key: &FlagKey, area: Rect, pen: &mut Pen<'_>) 
         pen.text(area.x, area.y, area.width, "the backend does not know this flag", theme.dim());
         return;
     };
-    let parts = parts(area);
+    let parts = parts(area, said(world, flag, area.width));
     draw_head(world, flag, parts.head, pen);
     if parts.charts.height >= chart::LEAST {
         chart::draw(model, world, flag, parts.charts, pen);
     }
     draw_evidence(model, world, flag, parts.evidence, pen);
     draw_proposal(world, flag, parts.proposal, pen);
-    draw_history(model, key, parts.history, pen);
+    history::draw(model, key, parts.history, pen);
 }
 
 fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
@@ -118,7 +134,12 @@ fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     }
     pen.cell(x, area.y, area.right().saturating_sub(x), Align::Right, &about, theme.dim());
     if area.height > 1 {
-        pen.text(area.x, area.y + 1, area.width, &standing::why(flag, world), theme.plain());
+        let lines = wrap(&standing::why(flag, world), usize::from(area.width));
+        for (row, y) in (area.y + 1..area.bottom()).enumerate().take(lines.len()) {
+            let last = y + 1 == area.bottom();
+            let line = if last { lines[row..].join(" ") } else { lines[row].clone() };
+            pen.text(area.x, y, area.width, &line, theme.plain());
+        }
     }
 }
 
@@ -137,8 +158,14 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
     if let Some(line) = lines.next() {
         let x = pen.text(line.x, line.y, line.width, "EVIDENCE", theme.strong()) + 1;
         let x = pen.text(x, line.y, line.right().saturating_sub(x), &verdict, style) + 1;
-        let warm = if report.warming_up { ", warming up" } else { "" };
-        let text = format!("{} intervals since the change{warm}", report.intervals);
+        let text = if flag.rollout.is_zero() {
+            "no treatment traffic, nothing to judge".to_owned()
+        } else if flag.phase == Phase::Complete && report.control_recorded {
+            "against its recorded control".to_owned()
+        } else {
+            let warm = if report.warming_up { ", warming up" } else { "" };
+            format!("{} intervals{warm}", report.intervals)
+        };
         pen.text(x, line.y, line.right().saturating_sub(x), &text, theme.dim());
     }
     if let Some(line) = lines.next() {
@@ -270,7 +297,8 @@ fn draw_proposal(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) 
     let Some(line) = lines.next() else { return };
     let x = pen.text(line.x, line.y, line.width, "PROPOSAL", theme.strong()) + 1;
     let Some(proposal) = &flag.proposal else {
-        pen.text(x, line.y, line.right().saturating_sub(x), "none yet", theme.dim());
+        let none = if flag.phase.needs_start() { "none: only a person starts it" } else { "none yet" };
+        pen.text(x, line.y, line.right().saturating_sub(x), none, theme.dim());
         return;
     };
     pen.text(x, line.y, line.right().saturating_sub(x), &proposal.action.to_string(), theme.plain());
@@ -285,7 +313,7 @@ fn draw_proposal(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) 
             pen.cell(line.x + 10 + room, line.y, 6, Align::Right, &text, theme.plain());
         }
     } else {
-        let text = format!("no probabilities: {} is a {}", world.policy.name, world.policy.about);
+        let text = format!("{} has no probabilities: {}", world.policy.name, world.policy.about);
         for part in wrap(&text, usize::from(area.width)) {
             let Some(line) = lines.next() else { return };
             pen.text(line.x, line.y, line.width, &part, theme.dim());
@@ -309,22 +337,20 @@ fn draw_proposal(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) 
         let text = format!("guard OFF, {} left", until.since(world.now));
         pen.text(line.x, line.y, line.width, &text, theme.abnormal());
     }
+    let _ = lines.next();
+    if let Some(line) = lines.next() {
+        draw_rungs(flag, line, pen);
+    }
 }
 
-fn draw_history(model: &Model, key: &FlagKey, area: Rect, pen: &mut Pen<'_>) {
-    if area.height == 0 {
-        return;
-    }
+/// The rungs it climbs, the one it is on marked.
+fn draw_rungs(flag: &FlagView, line: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    pen.fill(area.x, area.y, area.width, theme.rule(), theme.dim());
-    pen.text(area.x + 2, area.y, area.width, " history ", theme.dim());
-    let rows = usize::from(area.height - 1);
-    let all = model.entries_of(Some(key)).count();
-    if all == 0 {
-        pen.text(area.x + 2, area.y + 1, area.width, "nothing has happened to it yet", theme.dim());
+    let mut x = pen.text(line.x, line.y, line.width, "RUNGS", theme.strong()) + 1;
+    for rung in flag.spec.ladder.rungs() {
+        let text = rung.to_string();
+        let style = if *rung == flag.rollout { theme.cursor() } else { theme.dim() };
+        x = pen.text(x, line.y, line.right().saturating_sub(x), text.trim_end_matches(" %"), style) + 1;
     }
-    let scroll = model.scroll.min(all.saturating_sub(rows));
-    for (y, entry) in (area.y + 1..area.bottom()).zip(model.entries_of(Some(key)).skip(scroll)) {
-        log::draw_entry(entry, false, Rect { y, height: 1, ..area }, pen);
-    }
+    pen.text(x, line.y, line.right().saturating_sub(x), "%", theme.dim());
 }

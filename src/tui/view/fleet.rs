@@ -15,11 +15,11 @@ use ratatui::{layout::Rect, style::Style};
 
 use super::{
     columns::{BY, Column, GAUGED, MARGIN, PAIR_ERRORS, PAIR_P99, Show, columns, gap},
-    standing,
+    history, log, standing,
 };
 use crate::{
     backend::FlagView,
-    control::Actor,
+    control::{Actor, Event},
     flag::{FlagKey, Rollout},
     telemetry::Verdict,
     tui::{
@@ -88,10 +88,40 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         row.draw(&columns, Rect { y: line, height: 1, ..area }, pen);
     }
     let detail_rows = detail_rows(model, area);
+    latest(model, world, Rect { height: area.height - detail_rows, ..area }, pen);
     if detail_rows > 0
         && let Some(flag) = model.selected.as_ref().and_then(|key| world.flag(key))
     {
         detail(world, flag, Rect { y: area.bottom() - detail_rows, height: detail_rows, ..area }, pen);
+    }
+}
+
+/// Fewest and most lines for what was done last, with their title, where no flag needs the room.
+const LATEST: std::ops::RangeInclusive<u16> = 5..=11;
+
+/// What was done last in the whole fleet, below the rows. Alarms have their banner, and vetoes change nothing.
+fn latest(model: &Model, world: &World, area: Rect, pen: &mut Pen<'_>) {
+    let flags = u16::try_from(world.flags.len()).unwrap_or(u16::MAX);
+    let free = area.height.saturating_sub(1).saturating_sub(flags).saturating_sub(1);
+    if free < *LATEST.start() {
+        return;
+    }
+    let height = free.min(*LATEST.end());
+    let top = area.bottom() - height;
+    pen.fill(area.x, top, area.width, pen.theme.rule(), pen.theme.dim());
+    pen.text(area.x + 2, top, area.width, " latest ", pen.theme.dim());
+    let entries = model.entries_of(None).filter(|entry| {
+        !matches!(
+            &entry.event,
+            Event::AlarmRaised { .. } | Event::AlarmCleared { .. } | Event::Created { .. }
+        ) && entry.event.kind() != "veto"
+    });
+    for (y, entry) in (top + 1..area.bottom()).zip(entries) {
+        if let Some(kind) = history::Kind::of(&entry.event, &entry.actor) {
+            let (symbol, style) = kind.symbol(pen);
+            pen.put(area.x, y, symbol, style);
+        }
+        log::draw_entry(entry, false, Rect { y, height: 1, ..area }, pen);
     }
 }
 

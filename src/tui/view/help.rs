@@ -20,9 +20,12 @@ pub(super) struct Line {
 /// What the marks on the screens mean.
 const LEGEND: &[(&str, &str)] = &[
     ("on, off", "treatment (requests with the flag on) and control (with it off)"),
-    ("P99 on:off", "a bar in the middle: the same as control; full: three times control or more"),
-    ("errors on", "bars at 0.1, 0.2, 0.5, 1, 2, 5 and 10 % of failed requests"),
+    ("P99 line", "treatment's P99 against control's: half height is the same, full is three times or more"),
+    ("errors line", "treatment's failed requests: higher from 0.1, 0.2, 0.5, 1, 2, 5 and 10 % on"),
+    ("orange bar", "treatment is worse than control in that interval, by more than noise explains"),
     ("sweep", "lines are written from left to right and over again, with a gap after the newest interval"),
+    ("insuff.", "the evidence is insufficient: too few requests to tell"),
+    ("watched", "at 100 %, held against the control that was recorded on the way up"),
     ("◆", "a person holds the flag: the agent keeps off"),
     ("!", "a person switched the shield's hard limits off for a time"),
     ("~", "request counts are assumed, the source has none"),

@@ -88,10 +88,18 @@ fn titles(pen: &mut Pen<'_>, mut x: u16, y: u16) -> u16 {
 /// One entry in one line.
 pub(super) fn draw_entry(entry: &Entry, chosen: bool, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let y = area.y;
     if chosen {
-        pen.text(area.x, y, 1, theme.marker(), theme.strong());
+        pen.text(area.x, area.y, 1, theme.marker(), theme.strong());
     }
+    let x = draw_head(entry, area, pen);
+    let style = if chosen { theme.strong() } else { theme.plain() };
+    pen.text(x, area.y, area.right().saturating_sub(x), &entry.sentence, style);
+}
+
+/// Time and actor; returns the column after them.
+pub(super) fn draw_head(entry: &Entry, area: Rect, pen: &mut Pen<'_>) -> u16 {
+    let theme = pen.theme;
+    let y = area.y;
     let mut x = area.x + 2;
     pen.text(x, y, TIME, &figures::clock(entry.at), theme.dim());
     x += TIME + 2;
@@ -102,7 +110,5 @@ pub(super) fn draw_entry(entry: &Entry, chosen: bool, area: Rect, pen: &mut Pen<
         Actor::System => theme.dim(),
     };
     pen.cell(x, y, ACTOR, Align::Left, &entry.actor.to_string(), style);
-    x += ACTOR + 1;
-    let style = if chosen { theme.strong() } else { theme.plain() };
-    pen.text(x, y, area.right().saturating_sub(x), &entry.sentence, style);
+    x + ACTOR + 1
 }
