@@ -1,5 +1,10 @@
 //! The real program as a child process, in a home of its own, with a deadline on everything that is waited for.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "shared by several tests, each of which uses part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "shared by several tests, each of which uses part of it"
+)]
 
 use std::{
     fs,
@@ -30,7 +35,10 @@ pub(crate) struct Ended {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+        // In memory where that can be had: nothing here pulls the plug, and a disk makes everybody wait.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        Self { folder: folder.unwrap() }
     }
 
     /// A path in it.
