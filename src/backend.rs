@@ -33,6 +33,9 @@ pub trait Backend: Send + Sync {
     /// Entries of the journal before `before` (the newest where `None`), newest last, at most `limit`.
     fn entries(&self, before: Option<Seq>, limit: usize) -> Pending<Result<Vec<Entry>, OrderError>>;
 
-    /// Asks for a pace; a backend in real time refuses with a sentence.
+    /// Asks for a pace.
+    ///
+    /// # Errors
+    /// A sentence, where the pace is out of range or time is not the backend's to set.
     fn set_pace(&self, pace: Pace) -> Result<(), String>;
 }

@@ -245,7 +245,7 @@ pub(crate) fn read_text(file: &Path, most: u64, what: &'static str) -> Result<St
     }
     String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         ConfigError::NotText { file: file.to_owned(), line, what }
     })
 }

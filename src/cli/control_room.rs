@@ -22,6 +22,7 @@ use crate::{
 
 /// How the control room looks and what it may do.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch on the command line")]
 pub(super) struct ScreenArgs {
     /// Times faster than real time, 1 to 3600
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -135,11 +136,10 @@ fn settings(screen: &ScreenArgs, config: &Config, briefing: bool) -> Settings {
 
 fn glyphs(wanted: config::Glyphs) -> Glyphs {
     match wanted {
-        config::Glyphs::Unicode => Glyphs::Unicode,
         config::Glyphs::Blocks => Glyphs::Blocks,
+        config::Glyphs::Auto if !locale_is_utf8() => Glyphs::Ascii,
+        config::Glyphs::Auto | config::Glyphs::Unicode => Glyphs::Unicode,
         config::Glyphs::Ascii => Glyphs::Ascii,
-        config::Glyphs::Auto if locale_is_utf8() => Glyphs::Unicode,
-        config::Glyphs::Auto => Glyphs::Ascii,
     }
 }
 
@@ -147,9 +147,9 @@ fn palette(wanted: config::Palette) -> Palette {
     // https://no-color.org: any value that is not empty.
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     match wanted {
-        config::Palette::Colour => Palette::Colour,
-        config::Palette::Auto if !no_color => Palette::Colour,
-        config::Palette::Auto | config::Palette::Monochrome => Palette::Monochrome,
+        config::Palette::Monochrome => Palette::Monochrome,
+        config::Palette::Auto if no_color => Palette::Monochrome,
+        config::Palette::Auto | config::Palette::Colour => Palette::Colour,
     }
 }
 

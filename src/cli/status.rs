@@ -93,9 +93,9 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
             .collect(),
     };
     if args.json {
-        print::json(&report)?
+        print::json(&report)?;
     } else {
-        show(&report)?
+        show(&report)?;
     }
     print::DONE
 }

@@ -68,7 +68,7 @@ fn flat_out(args: &Args, mut engine: Engine) -> Outcome {
             break;
         }
     }
-    verdict(args, engine.state())
+    Ok(verdict(args, engine.state()))
 }
 
 /// What the engine's thread tells this one.
@@ -102,7 +102,7 @@ fn paced(args: &Args, engine: Engine) -> Outcome {
             break;
         }
     }
-    verdict(args, &last)
+    Ok(verdict(args, &last))
 }
 
 fn shown(args: &Args, entry: &Entry) -> bool {
@@ -128,10 +128,10 @@ fn settled(args: &Args, state: &State) -> bool {
     watched.clone().all(over) && watched.next().is_some()
 }
 
-fn verdict(args: &Args, state: &State) -> Outcome {
+fn verdict(args: &Args, state: &State) -> u8 {
     let watched =
         state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
     let mut started = watched.filter(|flag| flag.ramp > 0 || flag.phase == Phase::Killed).peekable();
     let good = started.peek().is_some() && started.all(|flag| flag.phase == Phase::Complete);
-    Ok(if good || args.until == Until::End { 0 } else { REFUSED })
+    if good || args.until == Until::End { 0 } else { REFUSED }
 }

@@ -97,6 +97,7 @@ pub struct Handle {
 
 impl Handle {
     /// Sends an order; the answer comes when it is in force and on disk.
+    #[must_use]
     pub fn order(&self, order: Order) -> oneshot::Receiver<Result<Ack, OrderError>> {
         let (answer, answered) = oneshot::channel();
         if let Err(Request::Order(_, answer)) = self.ask(Request::Order(Box::new(order), answer)) {
@@ -106,6 +107,7 @@ impl Handle {
     }
 
     /// Asks for journal entries.
+    #[must_use]
     pub fn entries(
         &self,
         before: Option<Seq>,
@@ -125,6 +127,7 @@ impl Handle {
     }
 
     /// Has those told who have just come. Whether the engine still runs.
+    #[must_use]
     pub fn look(&self) -> bool {
         self.ask(Request::Look).is_ok()
     }

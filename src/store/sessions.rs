@@ -159,7 +159,7 @@ mod tests {
         assert!(new.iter().all(|path| path.exists()));
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
         assert!(
-            !left.iter().any(|path| path.starts_with(&old[0]) || path == &head_path(&old[4])),
+            !left.iter().any(|path| path.starts_with(&old[0]) || path == &beside(&old[4], ".head")),
             "{left:?}"
         );
         drop(writing);
