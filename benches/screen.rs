@@ -5,6 +5,7 @@
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     missing_docs,
+    unreachable_pub,
     reason = "a benchmark"
 )]
 

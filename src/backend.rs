@@ -36,6 +36,6 @@ pub trait Backend: Send + Sync {
     /// Asks for a pace.
     ///
     /// # Errors
-    /// A sentence, where the pace is out of range or time is not the backend's to set.
+    /// A sentence, where the pace is out of range or time cannot be hurried.
     fn set_pace(&self, pace: Pace) -> Result<(), String>;
 }

@@ -38,7 +38,7 @@ struct Cli {
     #[command(flatten)]
     screen: control_room::ScreenArgs,
 
-    /// Configuration file [default: $XDG_CONFIG_HOME/knightwatch/config.toml where there is one]
+    /// Configuration file [default: $`XDG_CONFIG_HOME/knightwatch/config.toml` where there is one]
     #[arg(long, global = true, value_name = "FILE", env = "KNIGHTWATCH_CONFIG")]
     config: Option<PathBuf>,
 }

@@ -46,6 +46,10 @@ fn every_shipped_scenario_parses_and_is_built_in_under_its_own_name() {
         }
     }
     assert_eq!(shipped.len(), Scenario::builtins().len());
+    let readme = include_str!("../config/scenarios/README.md");
+    for name in shipped {
+        assert!(readme.contains(&format!("| `{name}` |")), "{name} is not in the README's table");
+    }
 }
 
 #[test]

@@ -21,8 +21,8 @@ use crate::{
 };
 
 /// How the control room looks and what it may do.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 #[derive(Clone, Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch on the command line")]
 pub(super) struct ScreenArgs {
     /// Times faster than real time, 1 to 3600
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -137,9 +137,9 @@ fn settings(screen: &ScreenArgs, config: &Config, briefing: bool) -> Settings {
 fn glyphs(wanted: config::Glyphs) -> Glyphs {
     match wanted {
         config::Glyphs::Blocks => Glyphs::Blocks,
-        config::Glyphs::Auto if !locale_is_utf8() => Glyphs::Ascii,
-        config::Glyphs::Auto | config::Glyphs::Unicode => Glyphs::Unicode,
-        config::Glyphs::Ascii => Glyphs::Ascii,
+        config::Glyphs::Unicode => Glyphs::Unicode,
+        config::Glyphs::Auto if locale_is_utf8() => Glyphs::Unicode,
+        config::Glyphs::Ascii | config::Glyphs::Auto => Glyphs::Ascii,
     }
 }
 

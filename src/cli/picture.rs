@@ -9,10 +9,10 @@ use super::{Failure, Outcome, PolicyArg, print, scene};
 use crate::{
     agent::PolicyName,
     backend::{Backend, Embedded, EmbeddedOptions, Pace},
-    config::Config,
+    config::{self, Config},
     store,
     telemetry::Millis,
-    tui::{self, Message, Model, Real, Settings},
+    tui::{self, Glyphs, Message, Model, Palette, Real, Settings},
 };
 
 #[derive(Debug, clap::Args)]
@@ -32,9 +32,16 @@ pub(super) struct Args {
     /// Simulated seconds
     #[arg(long, default_value_t = 600)]
     after: u64,
-    /// Keys pressed then, one character each; `>` is Enter
+    /// Keys pressed then: one character each, or a name in angle brackets such as `<Enter>`, `<Esc>`, `<Tab>`,
+    /// `<F5>`, `<C-k>`; `>` alone is Enter
     #[arg(long, default_value = "")]
     keys: String,
+    /// Which characters to draw with
+    #[arg(long, value_enum, default_value = "unicode")]
+    glyphs: config::Glyphs,
+    /// Without colours
+    #[arg(long)]
+    monochrome: bool,
     /// Where to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -51,8 +58,52 @@ fn size(text: &str) -> Result<(u16, u16), String> {
     }
 }
 
-/// Keys that are not a character of their own.
-const ENTER: char = '>';
+/// The keys of `text`, in order.
+fn keys(text: &str) -> Result<Vec<KeyEvent>, Failure> {
+    let mut keys = Vec::new();
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        rest = &rest[letter.len_utf8()..];
+        let (code, modifiers) = match letter {
+            '>' => (KeyCode::Enter, KeyModifiers::NONE),
+            '<' => {
+                let (name, after) = rest.split_once('>').ok_or_else(|| unknown(rest))?;
+                rest = after;
+                named(name).ok_or_else(|| unknown(name))?
+            }
+            letter => (KeyCode::Char(letter), KeyModifiers::NONE),
+        };
+        keys.push(KeyEvent::new(code, modifiers));
+    }
+    Ok(keys)
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure::refused(format!(
+        "--keys: expected <Enter>, <Esc>, <Tab>, <Up>, <Down>, <PgUp>, <PgDn>, <F1> to <F12> or <C-letter>, found <{name}"
+    ))
+}
+
+/// A key by its name.
+fn named(name: &str) -> Option<(KeyCode, KeyModifiers)> {
+    let code = match name {
+        "Enter" => KeyCode::Enter,
+        "Esc" => KeyCode::Esc,
+        "Tab" => KeyCode::Tab,
+        "Up" => KeyCode::Up,
+        "Down" => KeyCode::Down,
+        "PgUp" => KeyCode::PageUp,
+        "PgDn" => KeyCode::PageDown,
+        _ => {
+            if let Some(letter) = name.strip_prefix("C-").and_then(|letter| letter.parse().ok()) {
+                return Some((KeyCode::Char(letter), KeyModifiers::CONTROL));
+            }
+            let number: u8 = name.strip_prefix('F')?.parse().ok()?;
+            KeyCode::F((1..=12).contains(&number).then_some(number)?)
+        }
+    };
+    Some((code, KeyModifiers::NONE))
+}
 
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let session =
@@ -84,13 +135,20 @@ fn draw(args: &Args, scene: &scene::SceneArgs, config: &Config) -> Result<String
     let backend = Embedded::start(engine, options).map_err(Failure::refused)?;
     let mut updates = backend.subscribe();
     let first = updates.blocking_recv().ok_or_else(|| Failure::refused("the engine has ended"))?;
-    let mut model = Model::new(Settings { operator: "ada".to_owned(), ..Settings::default() });
+    let mut model = Model::new(Settings {
+        operator: "ada".to_owned(),
+        glyphs: match args.glyphs {
+            config::Glyphs::Ascii => Glyphs::Ascii,
+            config::Glyphs::Blocks => Glyphs::Blocks,
+            config::Glyphs::Unicode | config::Glyphs::Auto => Glyphs::Unicode,
+        },
+        palette: if args.monochrome { Palette::Monochrome } else { Palette::Colour },
+        ..Settings::default()
+    });
     let (columns, rows) = args.size;
     tui::update(&mut model, Real(0), Message::Resize(columns, rows));
     tui::update(&mut model, Real(0), Message::Update(first));
-    for (at, key) in (1_000..).step_by(1_000).zip(args.keys.chars()) {
-        let code = if key == ENTER { KeyCode::Enter } else { KeyCode::Char(key) };
-        let key = KeyEvent::new(code, KeyModifiers::NONE);
+    for (at, key) in (1_000..).step_by(1_000).zip(keys(&args.keys)?) {
         tui::update(&mut model, Real(at), Message::Key(key));
     }
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).map_err(Failure::refused)?;

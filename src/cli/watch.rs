@@ -128,6 +128,7 @@ fn settled(args: &Args, state: &State) -> bool {
     watched.clone().all(over) && watched.next().is_some()
 }
 
+/// The exit status.
 fn verdict(args: &Args, state: &State) -> u8 {
     let watched =
         state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));

@@ -43,7 +43,8 @@ impl State {
                 };
                 let mut sentence = super::sentence::sentence(&event, flag.as_ref(), self);
                 if !note.is_empty() {
-                    sentence.push_str(&format!(" Reason given: {note}"));
+                    sentence.push_str(" Reason given: ");
+                    sentence.push_str(&note);
                 }
                 Entry { seq: Seq(seq), at, actor, flag, event, sentence }
             })

@@ -5,7 +5,7 @@ use super::{
     State,
 };
 use crate::{
-    flag::{FlagKey, Rollout, ServiceName},
+    flag::{FlagKey, Rollout},
     telemetry::Millis,
 };
 
@@ -32,119 +32,141 @@ pub fn decide(
 ) -> Result<Granted, Refusal> {
     let now = now.max(state.at);
     let shield = Shield::new(&config.shield, config.interval, state, now);
-    let by = |event| Granted { happened: vec![(order.actor.clone(), event)], warnings: Vec::new() };
+    let desk = Desk { state, observatory, config, now, order, shield };
     match &order.command {
-        Command::Create { spec } => {
-            if state.by_key.contains_key(&spec.key) {
-                return Err(Refusal::KeyUsed { flag: spec.key.clone() });
-            }
-            Ok(by(Event::Created { spec: spec.clone() }))
+        Command::Create { spec } if state.by_key.contains_key(&spec.key) => {
+            Err(Refusal::KeyUsed { flag: spec.key.clone() })
         }
-        Command::Start { flag } => {
-            let flag = unlatched(state, flag)?;
-            if !flag.phase.needs_start() {
-                return Err(wrong_phase(flag, "only an idle, rolled back or killed flag is started"));
+        Command::Create { spec } => Ok(desk.granted(Event::Created { spec: spec.clone() })),
+        Command::Start { flag } => desk.start(unlatched(state, flag)?),
+        Command::Pause { flag } => match unlatched(state, flag)? {
+            flag if flag.phase == Phase::Ramping => {
+                Ok(desk.granted(Event::Paused { flag: flag.id, reason: None }))
             }
-            let to = flag.spec.ladder.first();
-            bound(&shield, &flag.spec.service, flag.rollout, to)?;
-            let mut granted = by(Event::Started { flag: flag.id, to });
-            granted.warn(&shield.overrides(flag, None, to));
-            Ok(granted)
-        }
-        Command::Pause { flag } => {
-            let flag = unlatched(state, flag)?;
-            match flag.phase {
-                Phase::Ramping => Ok(by(Event::Paused { flag: flag.id, reason: None })),
-                _ => Err(wrong_phase(flag, "only a ramping flag is paused")),
+            flag => Err(wrong_phase(flag, "only a ramping flag is paused")),
+        },
+        Command::Resume { flag } => match unlatched(state, flag)? {
+            flag if flag.phase == Phase::Paused => Ok(desk.granted(Event::Resumed { flag: flag.id })),
+            flag => Err(wrong_phase(flag, "only a paused flag is resumed")),
+        },
+        // Down is always allowed, also under the latch, where there is nothing left to take down.
+        Command::Rollback { flag } => match known(state, flag)? {
+            flag if flag.rollout.is_zero() => {
+                Err(Refusal::Nothing(format!("{} is at 0 % already", flag.spec.key)))
             }
-        }
-        Command::Resume { flag } => {
-            let flag = unlatched(state, flag)?;
-            match flag.phase {
-                Phase::Paused => Ok(by(Event::Resumed { flag: flag.id })),
-                _ => Err(wrong_phase(flag, "only a paused flag is resumed")),
-            }
-        }
-        Command::Rollback { flag } => {
-            let flag = known(state, flag)?;
-            if flag.rollout.is_zero() {
-                return Err(Refusal::Nothing(format!("{} is at 0 % already", flag.spec.key)));
-            }
-            Ok(by(Event::RolledBack { flag: flag.id, from: flag.rollout }))
-        }
+            flag => Ok(desk.granted(Event::RolledBack { flag: flag.id, from: flag.rollout })),
+        },
         Command::Set { flag, rollout, expires_in, guard_off } => {
-            let flag = unlatched(state, flag)?;
-            let (from, to) = (flag.rollout, *rollout);
-            bound(&shield, &flag.spec.service, from, to)?;
-            let overrode = shield.overrides(flag, observatory.report(flag.id), to);
-            let until = now + expires_in.unwrap_or(config.shield.human_hold);
-            let event = Event::Set {
-                flag: flag.id,
-                from,
-                to,
-                until,
-                guard_off: *guard_off,
-                overrode: overrode.clone(),
-            };
-            let mut granted = by(event);
-            granted.warn(&overrode);
-            if *guard_off {
-                granted.warnings.push("hard limits are off until the hold expires".to_owned());
-            }
-            Ok(granted)
+            desk.set(unlatched(state, flag)?, *rollout, *expires_in, *guard_off)
         }
-        Command::Promote { flag } => {
-            let flag = unlatched(state, flag)?;
-            if flag.phase == Phase::Complete {
-                return Err(wrong_phase(flag, "it is at 100 % already"));
-            }
-            bound(&shield, &flag.spec.service, flag.rollout, Rollout::FULL)?;
-            let overrode = shield.overrides(flag, observatory.report(flag.id), Rollout::FULL);
-            let mut granted =
-                by(Event::Promoted { flag: flag.id, from: flag.rollout, overrode: overrode.clone() });
-            granted.warn(&overrode);
-            Ok(granted)
-        }
-        Command::Release { flag } => {
-            let flag = unlatched(state, flag)?;
-            if flag.phase.needs_start() {
-                return Err(wrong_phase(flag, "start it instead"));
-            }
-            if flag.held(now).is_none() && flag.phase != Phase::Paused {
-                return Err(Refusal::Nothing(format!("nobody holds {}", flag.spec.key)));
-            }
-            Ok(by(Event::Released { flag: flag.id }))
-        }
+        Command::Promote { flag } => desk.promote(unlatched(state, flag)?),
+        Command::Release { flag } => desk.release(unlatched(state, flag)?),
         Command::KillAll => {
-            Ok(by(Event::KilledAll { exposed: u32::try_from(state.exposed()).unwrap_or(u32::MAX) }))
+            let exposed = u32::try_from(state.exposed()).unwrap_or(u32::MAX);
+            Ok(desk.granted(Event::KilledAll { exposed }))
         }
-        Command::Rearm { environment } => {
-            if state.latch.is_none() {
-                return Err(Refusal::NotLatched);
-            }
-            if environment.trim() != state.environment {
-                let (found, expected) = (crate::flag::clean_line(environment), state.environment.clone());
-                return Err(Refusal::WrongEnvironment { found, expected });
-            }
-            if order.reason.trim().is_empty() {
-                return Err(Refusal::NeedsReason { what: "re-arming".to_owned() });
-            }
-            Ok(by(Event::Rearmed))
-        }
+        Command::Rearm { environment } => desk.rearm(environment),
         Command::Acknowledge { alarm } => {
             let open = |a: &&super::Alarm| a.id == *alarm && a.acknowledged_by.is_none();
-            match state.alarms.iter().find(open) {
-                Some(alarm) => Ok(by(Event::AlarmAcknowledged { id: alarm.id })),
-                None => Err(Refusal::UnknownAlarm(*alarm)),
-            }
+            let found = state.alarms.iter().find(open).ok_or(Refusal::UnknownAlarm(*alarm))?;
+            Ok(desk.granted(Event::AlarmAcknowledged { id: found.id }))
         }
-        Command::AcknowledgeBriefing => Ok(by(Event::BriefingAcknowledged)),
+        Command::AcknowledgeBriefing => Ok(desk.granted(Event::BriefingAcknowledged)),
+    }
+}
+
+/// An order on the desk, with all that has to be looked at.
+struct Desk<'a> {
+    state: &'a State,
+    observatory: &'a Observatory,
+    config: &'a ControlConfig,
+    now: Millis,
+    order: &'a Order,
+    shield: Shield<'a>,
+}
+
+impl Desk<'_> {
+    fn granted(&self, event: Event) -> Granted {
+        Granted { happened: vec![(self.order.actor.clone(), event)], warnings: Vec::new() }
+    }
+
+    /// The exposure caps bind people too.
+    fn bound(&self, flag: &FlagState, to: Rollout) -> Result<(), Refusal> {
+        let allowed = self.shield.exposure_allows(&flag.spec.service, flag.rollout, to);
+        allowed.map_err(|reason| Refusal::Limit(reason.to_string()))
+    }
+
+    fn overrides(&self, flag: &FlagState, to: Rollout) -> Vec<Reason> {
+        self.shield.overrides(flag, self.observatory.report(flag.id), to)
+    }
+
+    fn start(&self, flag: &FlagState) -> Result<Granted, Refusal> {
+        if !flag.phase.needs_start() {
+            return Err(wrong_phase(flag, "only an idle, rolled back or killed flag is started"));
+        }
+        let to = flag.spec.ladder.first();
+        self.bound(flag, to)?;
+        Ok(self.granted(Event::Started { flag: flag.id, to }).warned(&self.overrides(flag, to)))
+    }
+
+    fn set(
+        &self,
+        flag: &FlagState,
+        to: Rollout,
+        expires_in: Option<Millis>,
+        guard_off: bool,
+    ) -> Result<Granted, Refusal> {
+        self.bound(flag, to)?;
+        let overrode = self.overrides(flag, to);
+        let until = self.now + expires_in.unwrap_or(self.config.shield.human_hold);
+        let (id, from) = (flag.id, flag.rollout);
+        let event = Event::Set { flag: id, from, to, until, guard_off, overrode: overrode.clone() };
+        let mut granted = self.granted(event).warned(&overrode);
+        if guard_off {
+            granted.warnings.push("hard limits are off until the hold expires".to_owned());
+        }
+        Ok(granted)
+    }
+
+    fn promote(&self, flag: &FlagState) -> Result<Granted, Refusal> {
+        if flag.phase == Phase::Complete {
+            return Err(wrong_phase(flag, "it is at 100 % already"));
+        }
+        self.bound(flag, Rollout::FULL)?;
+        let overrode = self.overrides(flag, Rollout::FULL);
+        let event = Event::Promoted { flag: flag.id, from: flag.rollout, overrode: overrode.clone() };
+        Ok(self.granted(event).warned(&overrode))
+    }
+
+    fn release(&self, flag: &FlagState) -> Result<Granted, Refusal> {
+        if flag.phase.needs_start() {
+            return Err(wrong_phase(flag, "start it instead"));
+        }
+        if flag.held(self.now).is_none() && flag.phase != Phase::Paused {
+            return Err(Refusal::Nothing(format!("nobody holds {}", flag.spec.key)));
+        }
+        Ok(self.granted(Event::Released { flag: flag.id }))
+    }
+
+    fn rearm(&self, environment: &str) -> Result<Granted, Refusal> {
+        if self.state.latch.is_none() {
+            return Err(Refusal::NotLatched);
+        }
+        if environment.trim() != self.state.environment {
+            let (found, expected) = (crate::flag::clean_line(environment), self.state.environment.clone());
+            return Err(Refusal::WrongEnvironment { found, expected });
+        }
+        if self.order.reason.trim().is_empty() {
+            return Err(Refusal::NeedsReason { what: "re-arming".to_owned() });
+        }
+        Ok(self.granted(Event::Rearmed))
     }
 }
 
 impl Granted {
-    fn warn(&mut self, reasons: &[Reason]) {
+    fn warned(mut self, reasons: &[Reason]) -> Self {
         self.warnings.extend(reasons.iter().map(|reason| format!("went over: {reason}")));
+        self
     }
 }
 
@@ -163,8 +185,4 @@ fn unlatched<'a>(state: &'a State, key: &FlagKey) -> Result<&'a FlagState, Refus
 
 fn wrong_phase(flag: &FlagState, expected: &str) -> Refusal {
     Refusal::WrongPhase { flag: flag.spec.key.clone(), phase: flag.phase, expected: expected.to_owned() }
-}
-
-fn bound(shield: &Shield<'_>, service: &ServiceName, from: Rollout, to: Rollout) -> Result<(), Refusal> {
-    shield.exposure_allows(service, from, to).map_err(|reason| Refusal::Limit(reason.to_string()))
 }

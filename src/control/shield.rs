@@ -148,9 +148,10 @@ impl<'a> Shield<'a> {
         };
         match proposed {
             Action::Hold => allow(Action::Hold, flag.rollout),
-            Action::RollBack | Action::StepDown => match self.lowering(flag, report) {
-                Err(reason) => veto(reason),
-                Ok(()) => {
+            Action::RollBack | Action::StepDown => {
+                if let Err(reason) = self.lowering(flag, report) {
+                    veto(reason)
+                } else {
                     let to = flag.spec.ladder.below(flag.rollout);
                     // A step down from the first rung is a rollback, and is called one.
                     if proposed == Action::RollBack || to.is_zero() {
@@ -159,7 +160,7 @@ impl<'a> Shield<'a> {
                         allow(Action::StepDown, to)
                     }
                 }
-            },
+            }
             Action::RaiseTo(target) if target <= flag.rollout => {
                 veto(Reason::Nonsense { found: format!("a raise to {target} at {}", flag.rollout) })
             }

@@ -57,7 +57,7 @@ pub struct Observatory {
     outlooks: Vec<Outlook>,
     /// Samples of intervals not yet closed.
     pending: Vec<Sample>,
-    /// For each flag, where its control and treatment samples are in `pending`.
+    /// For each flag, the numbers of its control and treatment samples ([`one_of`]).
     slots: Vec<[Option<u32>; 2]>,
     proposals: Vec<Proposal>,
     /// Samples for no flag that is known.
@@ -66,6 +66,9 @@ pub struct Observatory {
 
 /// Intervals without a rejected sample after which a source counts as sound again.
 const SOUND_AFTER: u32 = 6;
+
+/// Complete flags of one service that break a limit in the same interval before it is not any one flag's doing.
+const TOGETHER: u32 = 2;
 
 /// Part of a hard limit at which a complete flag raises an alarm.
 const EARLY_WARNING: f64 = 0.5;
@@ -105,34 +108,37 @@ impl Observatory {
         for (flag, why) in &feed.rejected {
             self.reject(*flag, *why);
         }
-        self.pending.extend_from_slice(&feed.samples);
-        self.sort_out(config, moment);
+        self.sort_out(config, feed, moment);
         for flag in &state.flags {
             let context = context(config, flag, moment);
-            let [control, treatment] =
-                self.slots[flag.id.index()].map(|slot| slot.and_then(|slot| self.pending.get(slot as usize)));
+            let [control, treatment] = self.slots[flag.id.index()]
+                .map(|slot| slot.and_then(|slot| one_of(&self.pending, feed, slot)));
             let window = &mut self.windows[flag.id.index()];
             window.close(&context, control, treatment);
             self.outlooks[flag.id.index()].report = window.report(&context);
         }
-        self.pending.retain(|sample| sample.end() > moment.end);
+        // What lies in the future is not kept: the source's clock is wrong, and its next sample may be right.
+        let open = |sample: &Sample| sample.end() > moment.end && sample.start <= moment.now;
+        self.pending.retain(open);
+        self.pending.extend(feed.samples.iter().filter(|sample| open(sample)));
     }
 
     /// Finds for each flag and arm the sample of the interval to be closed; counts what cannot be used. The order of
     /// arrival makes no difference: of two that contradict each other the one with more requests counts.
-    fn sort_out(&mut self, config: &ControlConfig, moment: Moment) {
-        for index in 0..self.pending.len() {
-            let sample = self.pending[index];
+    fn sort_out(&mut self, config: &ControlConfig, feed: &Feed, moment: Moment) {
+        for here in 0_u32.. {
+            let Some(sample) = one_of(&self.pending, feed, here) else { break };
             if sample.end() > moment.end && sample.start <= moment.now {
                 // Of an interval still open; its turn comes.
                 continue;
             }
-            let Some(slots) = self.slots.get_mut(sample.flag.index()) else {
+            let flag = sample.flag;
+            let Some(slots) = self.slots.get_mut(flag.index()) else {
                 self.strays = self.strays.saturating_add(1);
                 continue;
             };
-            let off_grid = moment.end.0.abs_diff(sample.end().0) % config.interval.0.max(1) != 0;
-            let why = if sample.span != config.interval || off_grid {
+            let on_grid = moment.end.0.abs_diff(sample.end().0).is_multiple_of(config.interval.0.max(1));
+            let why = if sample.span != config.interval || !on_grid {
                 Rejection::Misaligned
             } else if sample.start > moment.now {
                 Rejection::Skewed
@@ -140,44 +146,40 @@ impl Observatory {
                 Rejection::Late
             } else {
                 let slot = &mut slots[sample.arm as usize];
-                let here = u32::try_from(index).unwrap_or(u32::MAX);
-                match *slot {
-                    None => {
-                        *slot = Some(here);
-                        continue;
-                    }
-                    Some(other) => {
-                        let rank = |s: &Sample| (s.requests, s.errors, *s.latency.counts());
-                        if rank(&sample) > rank(&self.pending[other as usize]) {
-                            *slot = Some(here);
-                        }
-                        Rejection::Duplicate
-                    }
+                let Some(other) = slot.and_then(|slot| one_of(&self.pending, feed, slot)) else {
+                    *slot = Some(here);
+                    continue;
+                };
+                let rank = |s: &Sample| (s.requests, s.errors, *s.latency.counts());
+                if rank(sample) > rank(other) {
+                    *slot = Some(here);
                 }
+                Rejection::Duplicate
             };
-            self.reject(sample.flag, why);
+            self.reject(flag, why);
         }
-        // What lies in the future is not kept: the source's clock is wrong, and its next sample may be right.
-        self.drop_skewed(moment);
     }
 
-    fn drop_skewed(&mut self, moment: Moment) {
-        if self.pending.iter().any(|sample| sample.start > moment.now) {
-            let kept: Vec<Option<Sample>> =
-                self.pending.iter().map(|s| (s.start <= moment.now).then_some(*s)).collect();
-            let mut moved = vec![0_u32; kept.len()];
-            let mut next = 0;
-            for (index, sample) in kept.iter().enumerate() {
-                moved[index] = next;
-                next += u32::from(sample.is_some());
+    /// Services whose trouble is not one flag's doing, with how many flags show it: control itself is bad, or several
+    /// complete flags are worse than their records in the same interval.
+    fn troubled(&self, state: &State, config: &ControlConfig) -> BTreeMap<ServiceName, u32> {
+        let mut bad_control: BTreeMap<ServiceName, u32> = BTreeMap::new();
+        let mut breaking: BTreeMap<ServiceName, u32> = BTreeMap::new();
+        for flag in &state.flags {
+            let (window, outlook) = (&self.windows[flag.id.index()], &self.outlooks[flag.id.index()]);
+            if outlook.report.dependency {
+                *bad_control.entry(flag.spec.service.clone()).or_default() += 1;
             }
-            for slots in &mut self.slots {
-                for slot in slots.iter_mut().flatten() {
-                    *slot = moved[*slot as usize];
-                }
+            let breaks = || window.breach(&config.shield.hard, false, EARLY_WARNING).is_some();
+            if flag.rollout.is_full() && breaks() {
+                *breaking.entry(flag.spec.service.clone()).or_default() += 1;
             }
-            self.pending = kept.into_iter().flatten().collect();
         }
+        breaking.retain(|_, flags| *flags >= TOGETHER);
+        for (service, flags) in breaking {
+            *bad_control.entry(service).or_default() += flags;
+        }
+        bad_control
     }
 
     fn reject(&mut self, flag: FlagId, why: Rejection) {
@@ -192,6 +194,12 @@ impl Observatory {
     pub const fn strays(&self) -> u32 {
         self.strays
     }
+}
+
+/// The sample with this number: those still pending come first, then those of the feed.
+fn one_of<'a>(pending: &'a [Sample], feed: &'a Feed, number: u32) -> Option<&'a Sample> {
+    let number = number as usize;
+    pending.get(number).or_else(|| feed.samples.get(number - pending.len()))
 }
 
 fn context<'a>(config: &'a ControlConfig, flag: &FlagState, moment: Moment) -> Context<'a> {
@@ -226,11 +234,14 @@ pub fn tick(
     }
     let mut shield = Shield::new(&config.shield, config.interval, state, moment.now);
     let mut alarms = Alarms { next: state.alarm_count + 1, state, happened: Vec::new() };
+    let troubled = observatory.troubled(state, config);
     let mut asked = Vec::new();
     for flag in &state.flags {
         let Observatory { windows, outlooks, .. } = &mut *observatory;
         let (window, outlook) = (&windows[flag.id.index()], &mut outlooks[flag.id.index()]);
-        let obliged = shield.obliged(flag, window, &outlook.report);
+        // At 100 % there is no live control to tell a dependency from the flag; the service's other flags can.
+        let excused = flag.rollout.is_full() && troubled.contains_key(&flag.spec.service);
+        let obliged = shield.obliged(flag, window, &outlook.report).filter(|_| !excused);
         match obliged {
             Some(reason) => {
                 let ruling =
@@ -256,7 +267,7 @@ pub fn tick(
         settle(flag, outlook, proposal.action, ruling, &mut alarms, &mut happened);
     }
     alarms.policy(fault.as_ref());
-    alarms.telemetry(observatory, config);
+    alarms.telemetry(observatory, config, troubled);
     happened.append(&mut alarms.happened);
     happened
 }
@@ -450,16 +461,17 @@ impl Alarms<'_> {
         });
     }
 
-    fn telemetry(&mut self, observatory: &mut Observatory, config: &ControlConfig) {
+    fn telemetry(
+        &mut self,
+        observatory: &mut Observatory,
+        config: &ControlConfig,
+        troubled: BTreeMap<ServiceName, u32>,
+    ) {
         let state = self.state;
-        let mut troubled: BTreeMap<&ServiceName, u32> = BTreeMap::new();
         for flag in &state.flags {
             let Observatory { windows, outlooks, .. } = &mut *observatory;
             let (window, outlook) = (&windows[flag.id.index()], &mut outlooks[flag.id.index()]);
             let key = &flag.spec.key;
-            if outlook.report.dependency {
-                *troubled.entry(&flag.spec.service).or_default() += 1;
-            }
             let lost = outlook.report.verdict == Verdict::Lost && !flag.rollout.is_zero();
             if lost || state.alarms.iter().any(|alarm| alarm.kind.flag() == Some(key)) {
                 self.stand(AlarmKind::TelemetryLost(key.clone()), lost, || {
@@ -489,7 +501,7 @@ impl Alarms<'_> {
                 outlook.rejected_before = broken;
                 outlook.clean_intervals = 0;
                 self.stand(AlarmKind::BadTelemetry(key.clone()), true, || {
-                    format!("The source of {key} reports what cannot be: {} samples rejected so far.", broken)
+                    format!("The source of {key} reports what cannot be: {broken} samples rejected so far.")
                 });
             } else if outlook.clean_intervals < SOUND_AFTER {
                 outlook.clean_intervals += 1;
@@ -506,7 +518,7 @@ impl Alarms<'_> {
                 _ => None,
             })
             .collect();
-        for service in standing.iter().filter(|service| !troubled.contains_key(service)) {
+        for service in standing.iter().filter(|service| !troubled.contains_key(*service)) {
             self.stand(AlarmKind::Dependency(service.clone()), false, String::new);
         }
         for (service, flags) in troubled {

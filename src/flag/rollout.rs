@@ -205,6 +205,8 @@ impl Ladder {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "whole percentages are exact")]
+
     use super::*;
 
     #[test]

@@ -85,7 +85,7 @@ mod tests {
         #[test]
         fn cleaning_twice_changes_nothing_and_no_control_is_left(text in "\\PC*|.*") {
             let once = clean(&text).into_owned();
-            prop_assert!(!once.chars().any(|c| c.is_control()));
+            prop_assert!(!once.chars().any(char::is_control));
             prop_assert!(once.chars().count() <= MAX_TEXT + 1);
         }
     }

@@ -238,6 +238,8 @@ pub struct WireModel {
     pub garbage: f64,
     /// Share of treatment requests that never reach telemetry: a sample-ratio mismatch.
     pub lost_treatment: f64,
+    /// Share of failed treatment requests that never reach telemetry: what breaks cannot report.
+    pub lost_failures: f64,
     /// From then on the last sample is repeated with new times: frozen telemetry.
     pub frozen_from: Option<Millis>,
 }
@@ -246,7 +248,15 @@ impl WireModel {
     /// Whether samples simply arrive.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        let Self { lost_treatment: _, gap_length: _, late_by: _, skew_ms: _, silent_until: _, .. } = self;
+        let Self {
+            lost_treatment: _,
+            lost_failures: _,
+            gap_length: _,
+            late_by: _,
+            skew_ms: _,
+            silent_until: _,
+            ..
+        } = self;
         self.gaps == 0.0
             && self.silent_from.is_none()
             && self.late == 0.0

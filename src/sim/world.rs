@@ -60,7 +60,7 @@ struct Flag {
     is_wire_clean: bool,
 }
 
-/// One arm in one interval: what is so before anything is drawn.
+/// One arm in one interval, as telemetry would see it before anything is drawn.
 struct ArmTruth {
     requests: f64,
     errors: f64,
@@ -247,9 +247,14 @@ impl Flag {
         let errors = 1.0 - (1.0 - condition.errors) * (1.0 - added);
         truth.error_rate_treatment = errors;
         truth.p99_treatment_ms = shape.p99_ms(parts);
-        let arrived = 1.0 - self.model.wire.lost_treatment;
-        let treatment =
-            ArmTruth { requests: requests * now.share * arrived, errors, survival: shape.survival(parts) };
+        let wire = &self.model.wire;
+        // Of the failed requests a share is lost, and of all requests another.
+        let seen = 1.0 - wire.lost_failures * errors;
+        let treatment = ArmTruth {
+            requests: requests * now.share * (1.0 - wire.lost_treatment) * seen,
+            errors: if seen > 0.0 { errors * (1.0 - wire.lost_failures) / seen } else { 0.0 },
+            survival: shape.survival(parts),
+        };
         [control, Some(treatment)]
     }
 

@@ -130,19 +130,24 @@ impl Accumulated {
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     pub(super) fn report(
         &self,
-        recent: f64,
+        recent: &HarmTest,
         (needed, recent_needed): (f64, f64),
         health_needed: f64,
         margin: f64,
     ) -> MetricEvidence {
         let share = |bad: u64, n: u64| if n == 0 { 0.0 } else { bad as f64 / n as f64 };
         let (low, high) = difference_interval(self.counts, 0.05);
+        let behind = recent_needed - needed;
+        let mut harm = self.harm.evidence();
+        if recent.bound() - behind > harm {
+            harm = harm.max(recent.evidence() - behind);
+        }
         MetricEvidence {
             treatment: share(self.counts.treatment_bad, self.counts.treatment),
             control: share(self.counts.control_bad, self.counts.control),
             low,
             high,
-            harm: self.harm.evidence().max(recent - (recent_needed - needed)),
+            harm,
             harm_needed: needed,
             health: self.health.evidence(),
             health_needed,

@@ -44,6 +44,8 @@ pub(super) struct Slow {
 impl Reference {
     /// Takes in a control sample; `memory` is what is kept of the past.
     pub(super) fn learn(&mut self, sample: &Sample, memory: f64) {
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        let total = sample.latency.total() as f64;
         #[expect(clippy::cast_possible_truncation, reason = "a factor near one; f32 is fine enough")]
         let keep = memory as f32;
         for (mine, new) in self.counts.iter_mut().zip(sample.latency.counts()) {
@@ -51,7 +53,7 @@ impl Reference {
             let new = *new as f32;
             *mine = *mine * keep + new;
         }
-        self.latencies = self.counts.iter().map(|count| f64::from(*count)).sum();
+        self.latencies = self.latencies * memory + total;
         self.requests = self.requests * memory + f64::from(sample.requests);
         self.errors = self.errors * memory + f64::from(sample.errors);
     }
@@ -117,7 +119,6 @@ impl Reference {
         ArmStats {
             requests: libm::round(self.requests) as u64,
             errors: libm::round(self.errors) as u64,
-            p50_ms: histogram.quantile_ms(0.5),
             p99_ms: histogram.quantile_ms(0.99),
         }
     }

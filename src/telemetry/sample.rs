@@ -77,7 +77,7 @@ pub enum Rejection {
     /// Below zero.
     #[error("negative")]
     Negative,
-    /// More than a billion requests in one interval.
+    /// More than half a billion requests in one interval.
     #[error("absurdly large")]
     Absurd,
     /// More errors than requests, or a histogram that does not add up.
@@ -115,8 +115,8 @@ impl Rejection {
     ];
 }
 
-/// Most requests believed of one arm in one interval.
-const MAX_REQUESTS: f64 = 1e9;
+/// Most requests believed of one arm in one interval: eight such samples can be added up in 32 bits.
+const MAX_REQUESTS: f64 = 5e8;
 
 impl TryFrom<&Reading> for Sample {
     type Error = Rejection;
@@ -160,7 +160,7 @@ fn count(number: f64) -> Result<u32, Rejection> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "within 0 to a billion, checked above"
+        reason = "within 0 to half a billion, checked above"
     )]
     let count = libm::round(number) as u32;
     Ok(count)

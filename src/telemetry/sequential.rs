@@ -77,10 +77,16 @@ impl HarmTest {
         }
     }
 
+    /// No less than [`Self::evidence`], at a tenth of its cost.
+    #[must_use]
+    pub fn bound(&self) -> f64 {
+        self.log_ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+
     /// The evidence in nats: the log of the mixture.
     #[must_use]
     pub fn evidence(&self) -> f64 {
-        let top = self.log_ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let top = self.bound();
         let mut sum = 0.0;
         for log_ratio in self.log_ratios {
             // Terms this far below the top change nothing that a decision could see.
@@ -137,7 +143,7 @@ impl HealthTest {
     #[must_use]
     pub fn evidence(&self) -> f64 {
         let (top, other) = (self.split.max(self.level), self.split.min(self.level));
-        top + libm::log((1.0 + libm::exp(other - top)) / 2.0)
+        top + libm::log(f64::midpoint(1.0, libm::exp(other - top)))
     }
 }
 
@@ -174,6 +180,8 @@ pub fn difference_interval(counts: Counts, alpha: f64) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::cast_precision_loss, reason = "small counts")]
+
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64;
 

@@ -104,7 +104,7 @@ impl fmt::Display for Millis {
         let text = match seconds {
             0 if self.0 > 0 => format!("{} ms", self.0),
             0..60 => format!("{seconds} s"),
-            60..3_600 if seconds % 60 == 0 || seconds >= 600 => format!("{} min", seconds / 60),
+            60..3_600 if seconds.is_multiple_of(60) || seconds >= 600 => format!("{} min", seconds / 60),
             60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
             3_600..86_400 if seconds % 3_600 < 60 => format!("{} h", seconds / 3_600),
             3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),

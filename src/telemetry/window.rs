@@ -40,8 +40,6 @@ pub struct ArmStats {
     pub requests: u64,
     /// How many of them failed.
     pub errors: u64,
-    /// P50 in milliseconds; `None` without latencies.
-    pub p50_ms: Option<f64>,
     /// P99 in milliseconds; `None` without latencies.
     pub p99_ms: Option<f64>,
 }
@@ -167,6 +165,8 @@ pub struct Context<'a> {
 struct Slice {
     requests: u64,
     errors: u64,
+    /// The total of `latency`: 0 where latencies were not measured.
+    measured: u64,
     latency: Histogram,
 }
 
@@ -175,6 +175,7 @@ impl Slice {
         sample.map_or_else(Self::default, |sample| Self {
             requests: u64::from(sample.requests),
             errors: u64::from(sample.errors),
+            measured: sample.latency.total(),
             latency: sample.latency,
         })
     }
@@ -182,22 +183,20 @@ impl Slice {
     fn add(&mut self, other: &Self) {
         self.requests += other.requests;
         self.errors += other.errors;
+        self.measured += other.measured;
         self.latency.merge(&other.latency);
     }
 
     fn take(&mut self, other: &Self) {
         self.requests -= other.requests;
         self.errors -= other.errors;
+        self.measured -= other.measured;
         self.latency.subtract(&other.latency);
     }
 
     fn stats(&self) -> ArmStats {
-        ArmStats {
-            requests: self.requests,
-            errors: self.errors,
-            p50_ms: self.latency.quantile_ms(0.5),
-            p99_ms: self.latency.quantile_ms(0.99),
-        }
+        let p99_ms = self.latency.quantile_of(self.measured, 0.99);
+        ArmStats { requests: self.requests, errors: self.errors, p99_ms }
     }
 }
 
@@ -206,8 +205,13 @@ impl Slice {
 struct Interval {
     treatment: Slice,
     control: Slice,
-    errors_harm: HarmTest,
-    slow_harm: HarmTest,
+}
+
+/// The evidence of one interval, apart from its samples: all six are read at each tick, the samples seldom are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Harm {
+    errors: HarmTest,
+    slow: HarmTest,
 }
 
 /// What was gathered since the last change of rollout, warm-up left out.
@@ -228,6 +232,7 @@ pub struct Window {
     /// Intervals of this ramp with treatment traffic.
     ramp_intervals: u32,
     ring: [Interval; RECENT],
+    harms: [Harm; RECENT],
     next_slot: usize,
     treatment: Slice,
     control: Slice,
@@ -289,9 +294,12 @@ impl Window {
         if interval.treatment.requests > 0 {
             self.ramp_intervals = self.ramp_intervals.saturating_add(1);
         }
-        if comparable && !self.warming_up {
-            self.compare(context, &mut interval, trouble);
-        }
+        let harm = if comparable && !self.warming_up {
+            self.compare(context, &interval, trouble)
+        } else {
+            Harm::default()
+        };
+        self.harms[self.next_slot] = harm;
         let old = std::mem::replace(&mut self.ring[self.next_slot], interval);
         self.next_slot = (self.next_slot + 1) % RECENT;
         self.treatment.take(&old.treatment);
@@ -313,7 +321,7 @@ impl Window {
             let reference = std::mem::take(&mut self.reference);
             let (control, rejected, assumed) = (self.seen[0], self.rejected, self.assumed);
             let (trouble, since_trouble) = (self.trouble, self.since_trouble);
-            *self = Self { reference, rejected, assumed, trouble, since_trouble, ..Self::default() };
+            *self = Self { reference, assumed, trouble, since_trouble, rejected, ..Self::default() };
             self.seen[0] = control;
             self.ramp = context.ramp;
             self.changed_at = context.changed_at;
@@ -339,7 +347,7 @@ impl Window {
             return true;
         }
         self.slow.is_some_and(|slow| {
-            let n = control.latency.total() as f64;
+            let n = control.measured as f64;
             beyond(control.latency.at_or_above(slow.edge) as f64, n, slow.share, DEPENDENCY_SLOW)
         })
     }
@@ -358,7 +366,8 @@ impl Window {
 
     /// Adds one interval of both arms to the evidence. Health is not gathered while control itself is bad: such an
     /// interval would say that treatment is bad too, which is true and not the question.
-    fn compare(&mut self, context: &Context<'_>, interval: &mut Interval, trouble: bool) {
+    fn compare(&mut self, context: &Context<'_>, interval: &Interval, trouble: bool) -> Harm {
+        let mut harm = Harm::default();
         let config = context.config;
         let next_share = context.next.share();
         let counts = Counts {
@@ -367,9 +376,9 @@ impl Window {
             control: interval.control.requests,
             control_bad: interval.control.errors,
         };
-        interval.errors_harm = HarmTest::of(counts, config.tolerated_errors);
+        harm.errors = HarmTest::of(counts, config.tolerated_errors);
         self.since.errors.add_counts(counts);
-        self.since.errors.harm.add(&interval.errors_harm);
+        self.since.errors.harm.add(&harm.errors);
         let usual = self.reference.error_rate();
         if !trouble {
             let margin = config.margin(config.error_budget, config.least_error_margin, usual, next_share);
@@ -377,14 +386,14 @@ impl Window {
         }
         if let Some(slow) = self.slow {
             let counts = Counts {
-                treatment: interval.treatment.latency.total(),
+                treatment: interval.treatment.measured,
                 treatment_bad: interval.treatment.latency.at_or_above(slow.edge),
-                control: interval.control.latency.total(),
+                control: interval.control.measured,
                 control_bad: interval.control.latency.at_or_above(slow.edge),
             };
-            interval.slow_harm = HarmTest::of(counts, config.tolerated_slow);
+            harm.slow = HarmTest::of(counts, config.tolerated_slow);
             self.since.slow.add_counts(counts);
-            self.since.slow.harm.add(&interval.slow_harm);
+            self.since.slow.harm.add(&harm.slow);
             if !trouble {
                 let margin =
                     config.margin(config.slow_budget, config.least_slow_margin, slow.share, next_share);
@@ -392,6 +401,7 @@ impl Window {
             }
         }
         self.since.intervals = self.since.intervals.saturating_add(1);
+        harm
     }
 
     /// Age of the telemetry of the arms that have traffic at this rollout: the older of the two.
@@ -417,18 +427,18 @@ impl Window {
         let needed = (config.harm_needed(self.visits), config.harm_needed(self.ramp_intervals));
         let health_needed = -libm::log(config.health_alpha);
         let (mut errors_recent, mut slow_recent) = (HarmTest::default(), HarmTest::default());
-        for interval in &self.ring {
-            errors_recent.add(&interval.errors_harm);
-            slow_recent.add(&interval.slow_harm);
+        for harm in &self.harms {
+            errors_recent.add(&harm.errors);
+            slow_recent.add(&harm.slow);
         }
         let next_share = context.next.share();
         let usual = self.reference.error_rate();
         let margin = config.margin(config.error_budget, config.least_error_margin, usual, next_share);
-        let errors = self.since.errors.report(errors_recent.evidence(), needed, health_needed, margin);
+        let errors = self.since.errors.report(&errors_recent, needed, health_needed, margin);
         let slow_margin = self.slow.map_or(0.0, |slow| {
             config.margin(config.slow_budget, config.least_slow_margin, slow.share, next_share)
         });
-        let p99 = self.since.slow.report(slow_recent.evidence(), needed, health_needed, slow_margin);
+        let p99 = self.since.slow.report(&slow_recent, needed, health_needed, slow_margin);
         let age = self.age(context);
         let live = !context.rollout.is_full();
         let verdict = match age {
@@ -462,8 +472,30 @@ impl Window {
     #[must_use]
     pub fn breach(&self, limits: &HardLimits, live: bool, part: f64) -> Option<Breach> {
         let last = (self.next_slot + RECENT - 1) % RECENT;
-        self.breach_of(&self.ring[last..=last], limits, live, part)
-            .or_else(|| self.breach_of(&self.ring, limits, live, part))
+        self.breach_of(&self.ring[last..=last], limits, live, part).or_else(|| {
+            // The six are stratified only where their plain sums are at least half as bad as the limit: few are.
+            self.suspicious(limits, live, part)
+                .then(|| self.breach_of(&self.ring, limits, live, part))
+                .flatten()
+        })
+    }
+
+    /// Whether the sums of the last six intervals are at least half as bad as a limit.
+    fn suspicious(&self, limits: &HardLimits, live: bool, part: f64) -> bool {
+        let worse = |(bad_t, n_t): Tally, (bad_c, n_c): Tally, limit: f64| {
+            n_t > 0.0 && n_c > 0.0 && bad_t / n_t - bad_c / n_c > limit / 2.0
+        };
+        let recorded = (self.reference.errors(), self.reference.requests());
+        let control = if live { self.control.errors() } else { recorded };
+        if worse(self.treatment.errors(), control, limits.errors * part / 100.0) {
+            return true;
+        }
+        self.slow.is_some_and(|slow| {
+            let edge = hard_edge(slow, limits, part);
+            let recorded = || (self.reference.at_or_above(edge), self.reference.latencies());
+            let control = if live { self.control.beyond(edge) } else { recorded() };
+            worse(self.treatment.beyond(edge), control, HARD_SLOW)
+        })
     }
 
     fn breach_of(
@@ -486,9 +518,7 @@ impl Window {
         if self.warming_up {
             return None;
         }
-        // P99 beyond `ratio` times the threshold is the same as more than 1 % of the requests beyond that.
-        let slow = self.slow?;
-        let edge = super::bucket_of(slow.ms * (1.0 + (limits.p99_ratio - 1.0) * part)) + 1;
+        let edge = hard_edge(self.slow?, limits, part);
         let slower = Excess::over(intervals.iter().map(|interval| {
             let recorded = || (recorded.at_or_above(edge), recorded.latencies());
             let control = if live { interval.control.beyond(edge) } else { recorded() };
@@ -497,6 +527,12 @@ impl Window {
         let excess = slower.beyond(HARD_SLOW, limits.min_samples)?;
         Some(Breach { metric: Metric::P99, excess, limit: HARD_SLOW, n: slower.n() })
     }
+}
+
+/// The first bucket beyond `ratio` times the P99 threshold: a P99 beyond that is the same as more than 1 % of the
+/// requests in it and above.
+fn hard_edge(slow: Slow, limits: &HardLimits, part: f64) -> usize {
+    super::bucket_of(slow.ms * (1.0 + (limits.p99_ratio - 1.0) * part)) + 1
 }
 
 /// Bad requests and all requests of an arm.
@@ -510,7 +546,7 @@ impl Slice {
 
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     fn beyond(&self, edge: usize) -> Tally {
-        (self.latency.at_or_above(edge) as f64, self.latency.total() as f64)
+        (self.latency.at_or_above(edge) as f64, self.measured as f64)
     }
 }
 

@@ -15,12 +15,29 @@ pub(super) fn milliseconds(value: Option<f64>) -> String {
     value.filter(|value| value.is_finite()).map_or_else(|| NONE.to_owned(), two_digits)
 }
 
+/// The same in at most four columns: from ten seconds on in seconds, with their unit.
+pub(super) fn milliseconds_short(value: Option<f64>) -> String {
+    match value.filter(|value| value.is_finite()) {
+        Some(value) if value >= 9_950.0 => format!("{:.0} s", value / 1_000.0),
+        value => milliseconds(value),
+    }
+}
+
 /// A share from 0 to 1 as percent, two significant digits, without the sign.
 pub(super) fn percent(share: Option<f64>) -> String {
     match share.filter(|share| share.is_finite()) {
         None => NONE.to_owned(),
         Some(share) if share > 0.0 && share < 0.000_05 => "<.01".to_owned(),
         Some(share) => two_digits(share * 100.0),
+    }
+}
+
+/// A share from 0 to 1 as percent for a row of the fleet: one decimal is what a few thousand requests can tell, two
+/// only below 0.1 %.
+pub(super) fn percent_short(share: Option<f64>) -> String {
+    match share.filter(|share| share.is_finite()) {
+        Some(share) if (0.000_95..0.099_5).contains(&share) => format!("{:.1}", share * 100.0),
+        share => percent(share),
     }
 }
 
@@ -49,7 +66,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(' ');
         }
         out.push(digit);
@@ -57,14 +74,30 @@ pub(super) fn grouped(number: u64) -> String {
     out
 }
 
-/// How long ago, in one unit: it changes seldom, and the exact time is on the flag's screen.
+/// How long ago, in one unit.
 pub(super) fn ago(now: Millis, at: Millis) -> String {
-    let minutes = now.since(at).0 / 60_000;
+    coarse(now.since(at))
+}
+
+/// A span in one unit: it changes seldom, and the exact time is on the flag's screen.
+pub(super) fn coarse(span: Millis) -> String {
+    let minutes = span.0 / 60_000;
     match minutes {
         0 => "<1 min".to_owned(),
         1..60 => format!("{minutes} min"),
         60..1_440 => format!("{} h", minutes / 60),
         _ => format!("{} d", minutes / 1_440),
+    }
+}
+
+/// A span in one unit and at most three columns, where there is room for no more.
+pub(super) fn short(span: Millis) -> String {
+    let minutes = span.0 / 60_000;
+    match minutes {
+        0 => "<1m".to_owned(),
+        1..60 => format!("{minutes}m"),
+        60..1_440 => format!("{}h", minutes / 60),
+        _ => format!("{}d", minutes / 1_440),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     world::{World, attention},
 };
 use crate::{
-    backend::Link,
+    backend::{FlagView, Link},
     control::{Alarm, AlarmId, Command, Entry, OrderId, Seq},
     flag::FlagKey,
 };
@@ -118,6 +118,7 @@ pub(super) struct Waiting {
 
 /// Everything the screens show, and where the person is.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, every combination of which can be")]
 pub struct Model {
     pub(super) settings: Settings,
     /// `None` until the first snapshot.
@@ -129,6 +130,8 @@ pub struct Model {
     pub(super) screens: Vec<Screen>,
     pub(super) dialog: Option<Dialog>,
     pub(super) kill: Kill,
+    /// What the last acknowledged kill-all read back: its number in the journal, and n of m targets.
+    pub(super) read_back: Option<(Seq, u32, u32)>,
     pub(super) notice: Option<Notice>,
     /// Until when Ctrl-C again quits.
     pub(super) quit_until: Option<Real>,
@@ -167,6 +170,7 @@ impl Model {
             screens: vec![Screen::Fleet],
             dialog: None,
             kill: Kill::Idle,
+            read_back: None,
             notice: None,
             quit_until: None,
             waiting: BTreeMap::new(),
@@ -213,6 +217,11 @@ impl Model {
         self.screens.last().unwrap_or(&Screen::Fleet)
     }
 
+    /// The screen that commands and help are about: help lies over it.
+    pub(super) fn ground(&self) -> &Screen {
+        self.screens.iter().rev().find(|screen| **screen != Screen::Help).unwrap_or(&Screen::Fleet)
+    }
+
     pub(super) fn say(&mut self, tone: Tone, text: impl Into<String>) {
         let stays = if tone == Tone::Bad { BAD_NOTICE_MS } else { NOTICE_MS };
         self.notice = Some(Notice { text: text.into(), tone, until: self.now.plus(stays) });
@@ -220,9 +229,11 @@ impl Model {
 
     /// The flag that keys act on: the one whose screen is open, or the one under the cursor.
     pub(super) fn flag_at_hand(&self) -> Option<&FlagKey> {
-        match self.screen() {
+        match self.ground() {
             Screen::Flag(key) => Some(key),
-            _ => self.selected.as_ref(),
+            Screen::Fleet => self.selected.as_ref(),
+            // A flag that is not in sight is not acted on.
+            Screen::Log | Screen::Alarms | Screen::Help | Screen::Briefing => None,
         }
     }
 
@@ -267,10 +278,13 @@ impl Model {
         let by_key = |place: &u32| &flags[*place as usize].spec.key;
         // Stable, from the order before: sorting what is nearly sorted costs a pass.
         match self.sort {
-            Sort::Attention => self.order.sort_by(|a, b| {
-                let rank = |place: &u32| attention(&flags[*place as usize], world.now);
-                rank(a).cmp(&rank(b)).then_with(|| by_key(a).cmp(by_key(b)))
-            }),
+            Sort::Attention => {
+                let unseen = world.unseen();
+                let rank = |flag: &FlagView| attention(flag, world.now, unseen.contains(&flag.spec.key));
+                let ranks: Vec<u8> = flags.iter().map(rank).collect();
+                let rank = |place: &u32| ranks[*place as usize];
+                self.order.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| by_key(a).cmp(by_key(b))));
+            }
             Sort::Name => self.order.sort_by(|a, b| by_key(a).cmp(by_key(b))),
             Sort::Rollout => self.order.sort_by(|a, b| {
                 let share = |place: &u32| flags[*place as usize].rollout;

@@ -72,6 +72,18 @@ fn draw_cell(out: &mut String, cell: &Cell, column: u32, row: u32, wide: u32) {
     if cell.symbol().trim().is_empty() {
         return;
     }
+    if let Some((left, top, width, height)) = block(cell.symbol()) {
+        // As a rectangle: a font's block would leave a seam between lines.
+        let _ = writeln!(
+            out,
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{ink}\"/>",
+            f64::from(x) + left * f64::from(CELL.0),
+            f64::from(y) + top * f64::from(CELL.1),
+            width * f64::from(CELL.0),
+            height * f64::from(CELL.1)
+        );
+        return;
+    }
     let mut style = String::new();
     if cell.modifier.contains(Modifier::BOLD) {
         style.push_str(" font-weight=\"bold\"");
@@ -88,6 +100,22 @@ fn draw_cell(out: &mut String, cell: &Cell, column: u32, row: u32, wide: u32) {
         y + BASELINE,
         escape(cell.symbol())
     );
+}
+
+/// Left, top, width and height of a block element or a straight line, as parts of a cell.
+fn block(symbol: &str) -> Option<(f64, f64, f64, f64)> {
+    const LOWER: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+    match symbol {
+        "▌" => return Some((0.0, 0.0, 0.5, 1.0)),
+        "│" => return Some((0.45, 0.0, 0.1, 1.0)),
+        "─" => return Some((0.0, 0.5, 1.0, 0.05)),
+        "━" => return Some((0.0, 0.45, 1.0, 0.15)),
+        "╸" => return Some((0.0, 0.45, 0.5, 0.15)),
+        _ => {}
+    }
+    let eighths = LOWER.iter().position(|lower| *lower == symbol)? + 1;
+    let height = f64::from(u32::try_from(eighths).ok()?) / 8.0;
+    Some((0.0, 1.0 - height, 1.0, height))
 }
 
 fn colour(colour: Color, own: &str) -> String {

@@ -6,6 +6,7 @@
 
 mod exit;
 mod pacing;
+mod suspension;
 
 use std::{
     future::{Future, pending},
@@ -43,9 +44,6 @@ const UPDATE_SLICE: Duration = Duration::from_millis(5);
 
 /// How long answers to orders are waited for when the control room ends.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
-
-/// How long SIGCONT is waited for after the job was started again.
-const CONTINUE_GRACE: Duration = Duration::from_secs(1);
 
 /// How the loop runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -386,13 +384,6 @@ impl Room {
         }
     }
 
-    /// Asks the terminal itself: the event may be old, and of another terminal than standard output.
-    fn resized(&mut self, at: Instant) -> Option<Cause> {
-        let Ok(size) = terminal::size() else { return None };
-        self.painter.resize(size);
-        self.urgent(at, Message::Resize(size.width, size.height))
-    }
-
     async fn hear(&mut self, event: Event, turn: Instant) -> Option<Cause> {
         match event {
             Event::End(ending) => Some(Cause::Ended(ending)),
@@ -406,40 +397,6 @@ impl Room {
             // Somebody stopped the program without asking, and started it again: nothing is known of the terminal.
             Event::Continue => self.resume(),
         }
-    }
-
-    /// Gives the terminal back to the shell until the job is continued.
-    async fn suspend(&mut self) -> Option<Cause> {
-        if !signals::can_stop() {
-            self.ring();
-            return None;
-        }
-        terminal::leave();
-        if let Err(error) = signals::stop() {
-            tracing::warn!("the job cannot be stopped: {error}");
-        } else {
-            // The signal may take effect a moment after it was sent; the terminal must not be taken before.
-            loop {
-                match time::timeout(CONTINUE_GRACE, self.events.recv()).await {
-                    Ok(Some(Event::End(ending))) => return Some(Cause::Ended(ending)),
-                    Ok(Some(Event::Interrupt | Event::Suspend)) => {}
-                    Ok(Some(Event::Continue) | None) | Err(_) => break,
-                }
-            }
-        }
-        self.resume()
-    }
-
-    fn resume(&mut self) -> Option<Cause> {
-        if let Err(error) = self.terminal.enter_again() {
-            tracing::warn!("the terminal cannot be taken again: {error}");
-            return Some(Cause::Ended(Ending::LinkLost));
-        }
-        self.writing += 1;
-        self.painter.forget();
-        self.pacing.demand();
-        let now = Instant::now();
-        self.resized(now).or_else(|| self.urgent(now, Message::Wake))
     }
 
     fn can_draw(&self) -> bool {

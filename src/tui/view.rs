@@ -15,6 +15,7 @@ mod banner;
 mod bottom;
 mod briefing;
 mod chart;
+mod columns;
 mod dialogs;
 mod flag;
 mod fleet;
@@ -22,6 +23,7 @@ mod header;
 mod help;
 mod kill;
 mod log;
+mod standing;
 mod tiny;
 
 use ratatui::{Frame, buffer::Buffer, layout::Rect};
@@ -88,11 +90,11 @@ fn body(model: &Model) -> Rect {
     if is_tiny(area) { area } else { parts(model, area).body }
 }
 
-/// Rows of a page on the screen shown: what PgUp and PgDn move by.
+/// Rows of a page on the screen shown: what `PgUp` and `PgDn` move by.
 pub(super) fn page_rows(model: &Model) -> usize {
     let body = body(model);
     let rows = match model.screen() {
-        Screen::Fleet => fleet::rows(body),
+        Screen::Fleet => fleet::rows(model, body),
         Screen::Log => log::rows(body),
         Screen::Alarms => alarms::rows(body),
         Screen::Flag(_) => flag::history_rows(body),

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::{
     backend::{Change, FlagView, Pace, Point, PolicyView, Snapshot},
-    control::{Alarm, AlarmId, Entry, Latch, Phase, Priority, Seq},
+    control::{Alarm, AlarmId, AlarmKind, Entry, Latch, Phase, Priority, Seq},
     flag::{FlagKey, FlagKind},
     telemetry::{Millis, Verdict},
 };
@@ -149,20 +149,34 @@ impl World {
         self.flags.iter().filter(|flag| flag.phase == phase).count()
     }
 
-    /// Alarms nobody has acknowledged, the most urgent and then the oldest first.
+    /// Alarms nobody has acknowledged: the highest priority first, what lasts before what is over, then the newest.
     pub(super) fn unacknowledged(&self) -> Vec<&Alarm> {
         let mut alarms: Vec<_> = self.alarms.iter().filter(|alarm| alarm.acknowledged_by.is_none()).collect();
-        alarms.sort_by_key(|alarm| (std::cmp::Reverse(alarm.priority()), alarm.raised_at, alarm.id));
+        alarms.sort_by_key(|alarm| urgency(alarm));
         alarms
     }
 
-    /// All alarms in the order of the list: unacknowledged before acknowledged, urgent before others, old before new.
+    /// All alarms in the order of the list: unacknowledged before acknowledged, then as on the banner.
     pub(super) fn alarms_in_order(&self) -> Vec<&Alarm> {
         let mut alarms: Vec<_> = self.alarms.iter().collect();
-        alarms.sort_by_key(|alarm| {
-            (alarm.acknowledged_by.is_some(), std::cmp::Reverse(alarm.priority()), alarm.raised_at, alarm.id)
-        });
+        alarms.sort_by_key(|alarm| (alarm.acknowledged_by.is_some(), urgency(alarm)));
         alarms
+    }
+
+    /// Flags that were rolled back, or are worse than their record, and nobody has said to have seen it.
+    pub(super) fn unseen(&self) -> HashSet<&FlagKey> {
+        let alarms = self.alarms.iter().filter(|alarm| alarm.acknowledged_by.is_none());
+        alarms
+            .filter_map(|alarm| match &alarm.kind {
+                AlarmKind::RolledBack(key) | AlarmKind::Breach(key) => Some(key),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The journal entry with this number, where it is still here.
+    pub(super) fn entry(&self, seq: Seq) -> Option<&Entry> {
+        self.entries.binary_search_by_key(&seq, |entry| entry.seq).ok().map(|place| &self.entries[place])
     }
 
     /// Numbers of the critical alarms that nobody has acknowledged.
@@ -185,19 +199,35 @@ impl World {
     }
 }
 
-/// How much a flag asks to be looked at: the lower, the more.
-pub(super) fn attention(flag: &FlagView, now: Millis) -> u8 {
+/// What is to be looked at first: the higher priority, what a flag did to people before what cannot be known of it,
+/// what still lasts, the newest.
+fn urgency(alarm: &Alarm) -> impl Ord + use<> {
+    use std::cmp::Reverse;
+    let kind = match alarm.kind {
+        AlarmKind::KillLatch | AlarmKind::PolicyFault | AlarmKind::NotDurable => 0,
+        AlarmKind::Breach(_) | AlarmKind::RolledBack(_) => 1,
+        AlarmKind::Dependency(_) => 2,
+        AlarmKind::TelemetryLost(_) | AlarmKind::BadTelemetry(_) => 3,
+    };
+    let over = alarm.cleared_at.is_some();
+    (Reverse(alarm.priority()), kind, over, Reverse(alarm.raised_at), Reverse(alarm.id))
+}
+
+/// How much a flag asks to be looked at: the lower, the more. `unseen`: it was rolled back and nobody has said to have
+/// seen it.
+pub(super) fn attention(flag: &FlagView, now: Millis, unseen: bool) -> u8 {
     let guard_off = flag.guard_off_until.is_some_and(|until| until > now);
     match (flag.phase, flag.verdict) {
         (Phase::Ramping | Phase::Paused | Phase::Complete, Verdict::Regressed) => 0,
         _ if guard_off => 1,
         (Phase::Ramping | Phase::Paused | Phase::Complete, Verdict::Lost) => 2,
-        (Phase::RolledBack, _) => 3,
+        (Phase::RolledBack, _) if unseen => 3,
         (Phase::Paused, _) => 4,
         (Phase::Ramping, _) => 5,
-        (Phase::Killed, _) => 6,
-        (Phase::Complete, _) => 7,
-        (Phase::Idle, _) => 8,
+        (Phase::RolledBack, _) => 6,
+        (Phase::Killed, _) => 7,
+        (Phase::Complete, _) => 8,
+        (Phase::Idle, _) => 9,
     }
 }
 

@@ -225,7 +225,7 @@ fn read_only_answers_every_changing_key_with_the_reason() {
         room.press("Esc").press(keys);
         assert!(room.text(120, 40).contains("read-only: nothing can be changed from here"), "{keys}");
     }
-    room.wait(400).press("K y Enter");
+    room.wait(400).press("K Enter");
     assert!(room.effects.is_empty(), "nothing left the read-only room: {:?}", room.effects);
 }
 
@@ -345,7 +345,8 @@ fn the_log_fetches_what_is_older() {
 fn y_copies_the_key_or_the_sentence() {
     let mut room = at("new-checkout-ui");
     room.press("y l j y");
-    assert_eq!(room.effects[..1], [Effect::Copy("new-checkout-ui".to_owned())]);
+    room.effects.retain(|effect| matches!(effect, Effect::Copy(_)));
+    assert_eq!(room.effects[0], Effect::Copy("new-checkout-ui".to_owned()));
     let Effect::Copy(text) = &room.effects[1] else { panic!("{:?}", room.effects) };
     assert!(text.starts_with("Alarm: the shield rolled power-peg back"));
 }

@@ -145,7 +145,9 @@ proptest! {
             prop_assert!(!after.contains("ACKNOWLEDGED"), "nothing was acknowledged:\n{after}");
             if !latched_now {
                 prop_assert!(!after.contains("KILL-ALL in force"), "nothing is latched:\n{after}");
-                prop_assert!(!after.contains(" killed"), "nothing is killed:\n{after}");
+                // The re-arm form may still be open and say that flags stay killed.
+                let killed = after.lines().any(|line| line.contains(" killed") && !line.contains("kill latch"));
+                prop_assert!(!killed, "nothing is killed:\n{after}");
             }
         }
     }

@@ -2,11 +2,7 @@
 //!
 //! The test binary starts itself again with [`PART`] set, and then is this program.
 
-use std::{
-    env, process,
-    sync::Arc,
-    thread,
-};
+use std::{env, process, sync::Arc, thread};
 
 use knightwatch::{
     backend::{Ack, Backend, FlagView, Link, OrderError, Pace, Pending, Point, PolicyView, Snapshot, Update},
@@ -26,14 +22,15 @@ use tokio::{runtime, sync::mpsc};
 const PART: &str = "KNIGHTWATCH_TEST_PART";
 
 /// A flag key to look for on the screen.
-pub const FLAG: &str = "new-checkout-ui";
+pub(crate) const FLAG: &str = "new-checkout-ui";
 
 /// What a hostile system says its names are.
-pub const HOSTILE: &str = "prod\u{1b}]0;owned\u{7}\u{1b}]52;c;b3duZWQ=\u{7}\u{1b}[2J\u{9b}31m\u{202e}evil\u{200b}";
+pub(crate) const HOSTILE: &str =
+    "prod\u{1b}]0;owned\u{7}\u{1b}]52;c;b3duZWQ=\u{7}\u{1b}[2J\u{9b}31m\u{202e}evil\u{200b}";
 
 /// How the backend behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     /// As it should.
     Calm,
     /// Sending an order panics on the task that draws.
@@ -64,7 +61,7 @@ const PARTS: [Part; 8] = [
 ];
 
 /// A command that starts this test binary as the program; `test` is the name of the test that calls [`act`] first.
-pub fn command(part: Part, test: &str) -> CommandBuilder {
+pub(crate) fn command(part: Part, test: &str) -> CommandBuilder {
     let mut command = CommandBuilder::new(env::current_exe().expect("this binary"));
     command.args([test, "--exact", "--nocapture", "--quiet"]);
     prepare(&mut command, part);
@@ -72,7 +69,7 @@ pub fn command(part: Part, test: &str) -> CommandBuilder {
 }
 
 /// The same through a shell script that gets the program as `"$@"`.
-pub fn script(part: Part, test: &str, script: &str) -> CommandBuilder {
+pub(crate) fn script(part: Part, test: &str, script: &str) -> CommandBuilder {
     let mut command = CommandBuilder::new("sh");
     command.args(["-c", script, "sh"]);
     command.arg(env::current_exe().expect("this binary"));
@@ -91,7 +88,7 @@ fn prepare(command: &mut CommandBuilder, part: Part) {
 }
 
 /// Is the program, and never returns, where the environment says so.
-pub fn act() {
+pub(crate) fn act() {
     let Ok(name) = env::var(PART) else { return };
     let part = PARTS.into_iter().find(|part| format!("{part:?}") == name).expect("a part");
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -132,10 +129,8 @@ impl Backend for Fake {
         updates.try_send(Update::Link(Link::Embedded)).expect("room");
         let flood = self.part == Part::Flood;
         thread::spawn(move || {
-            let mut turn = 0;
-            while flood {
-                turn += 1;
-                let snapshot = snapshot("flooded", f64::from(turn % 100));
+            for turn in (0..100).cycle().take_while(|_| flood) {
+                let snapshot = snapshot("flooded", f64::from(turn));
                 if updates.blocking_send(Update::Snapshot(Arc::new(snapshot))).is_err() {
                     return;
                 }
@@ -250,7 +245,12 @@ fn flag(key: &str, id: u32, text: &str, rollout: Rollout, now: Millis) -> FlagVi
         changed_at: now,
         hold: None,
         guard_off_until: None,
-        last: Some(LastAction { at: now, by: Actor::Person(text.to_owned()), what: text.to_owned(), seq: Seq(1) }),
+        last: Some(LastAction {
+            at: now,
+            by: Actor::Person(text.to_owned()),
+            what: text.to_owned(),
+            seq: Seq(1),
+        }),
         verdict: Verdict::Insufficient,
         report: WindowReport::default(),
         point: Point { at: now, rollout, ..Point::default() },

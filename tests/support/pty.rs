@@ -21,20 +21,20 @@ use rustix::{
 };
 
 /// How long anything may take. Long, because test machines are slow; nothing waits that long when all is well.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What the emulator was told besides text.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
-    pub titles: Vec<String>,
-    pub copied: Vec<String>,
-    pub bells: u32,
+pub(crate) struct Told {
+    pub(crate) titles: Vec<String>,
+    pub(crate) copied: Vec<String>,
+    pub(crate) bells: u32,
     /// Frames: synchronised updates begun.
-    pub frames: u32,
+    pub(crate) frames: u32,
     /// Whether a synchronised update is open.
-    pub synchronised: bool,
+    pub(crate) synchronised: bool,
     /// Sequences that the emulator does not know.
-    pub strange: Vec<String>,
+    pub(crate) strange: Vec<String>,
 }
 
 impl vt100::Callbacks for Told {
@@ -54,11 +54,19 @@ impl vt100::Callbacks for Told {
         self.copied.push(String::from_utf8_lossy(data).into_owned());
     }
 
-    fn unhandled_csi(&mut self, _: &mut vt100::Screen, i1: Option<u8>, _: Option<u8>, params: &[&[u16]], c: char) {
+    fn unhandled_csi(
+        &mut self,
+        _: &mut vt100::Screen,
+        i1: Option<u8>,
+        _: Option<u8>,
+        params: &[&[u16]],
+        c: char,
+    ) {
         if i1 == Some(b'?') && params == [[2026]] {
             self.synchronised = c == 'h';
             self.frames += u32::from(c == 'h');
-        } else {
+        } else if c != 'm' {
+            // Styles that the emulator does not know do no harm.
             self.strange.push(format!("CSI {i1:?} {params:?} {c}"));
         }
     }
@@ -69,21 +77,21 @@ impl vt100::Callbacks for Told {
 }
 
 /// The emulator and all bytes it was given.
-pub struct Emulator {
+pub(crate) struct Emulator {
     parser: vt100::Parser<Told>,
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Emulator {
-    pub fn screen(&self) -> &vt100::Screen {
+    pub(crate) fn screen(&self) -> &vt100::Screen {
         self.parser.screen()
     }
 
-    pub fn told(&self) -> &Told {
+    pub(crate) fn told(&self) -> &Told {
         self.parser.callbacks()
     }
 
-    pub fn shows(&self, text: &str) -> bool {
+    pub(crate) fn shows(&self, text: &str) -> bool {
         self.screen().contents().contains(text)
     }
 }
@@ -95,19 +103,19 @@ struct Flags {
 
 /// How the program ended.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// Exit status, or 1 and a signal.
-    pub status: portable_pty::ExitStatus,
+    pub(crate) status: portable_pty::ExitStatus,
     /// Processor time it used, with the children it waited for.
-    pub cpu: Duration,
+    pub(crate) cpu: Duration,
 }
 
 /// A running program.
-pub struct Pty {
+pub(crate) struct Pty {
     emulator: Arc<(Mutex<Emulator>, Condvar)>,
     flags: Arc<Flags>,
     ended: mpsc::Receiver<Ended>,
-    pub pid: Pid,
+    pub(crate) pid: Pid,
     master: Option<Box<dyn MasterPty + Send>>,
     writer: Option<Box<dyn Write + Send>>,
     reader: Option<thread::JoinHandle<()>>,
@@ -116,17 +124,23 @@ pub struct Pty {
     before: String,
 }
 
-pub const ROWS: u16 = 24;
-pub const COLUMNS: u16 = 80;
+pub(crate) const ROWS: u16 = 24;
+pub(crate) const COLUMNS: u16 = 80;
 
 impl Pty {
     /// Starts `command` in a terminal of 80×24.
-    pub fn start(command: CommandBuilder) -> Self {
-        let size = PtySize { rows: ROWS, cols: COLUMNS, ..PtySize::default() };
+    pub(crate) fn start(command: CommandBuilder) -> Self {
+        Self::start_sized(command, COLUMNS, ROWS)
+    }
+
+    /// Starts `command` in a terminal that says it is this large; the emulator is 80×24.
+    pub(crate) fn start_sized(command: CommandBuilder, columns: u16, rows: u16) -> Self {
+        let size = PtySize { rows, cols: columns, ..PtySize::default() };
         let pair = UnixPtySystem::default().openpty(size).expect("a pty");
         let before = modes(&*pair.master);
         let mut child = pair.slave.spawn_command(command).expect("the program starts");
-        let pid = Pid::from_raw(i32::try_from(child.process_id().expect("a pid")).expect("a pid")).expect("a pid");
+        let pid =
+            Pid::from_raw(i32::try_from(child.process_id().expect("a pid")).expect("a pid")).expect("a pid");
         let parser = vt100::Parser::new_with_callbacks(
             ROWS.try_into().expect("rows"),
             COLUMNS.try_into().expect("columns"),
@@ -171,17 +185,21 @@ impl Pty {
         }
     }
 
-    pub fn emulator(&self) -> MutexGuard<'_, Emulator> {
+    pub(crate) fn emulator(&self) -> MutexGuard<'_, Emulator> {
         self.emulator.0.lock().expect("the emulator")
     }
 
     /// Waits until the terminal is as `condition` says; `what` is for the message.
-    pub fn until(&self, what: &str, mut condition: impl FnMut(&Emulator) -> bool) {
-        assert!(self.within(DEADLINE, &mut condition), "never: {what}\n{}", self.emulator().screen().contents());
+    pub(crate) fn until(&self, what: &str, mut condition: impl FnMut(&Emulator) -> bool) {
+        assert!(
+            self.within(DEADLINE, &mut condition),
+            "never: {what}\n{}",
+            self.emulator().screen().contents()
+        );
     }
 
     /// Whether the terminal was as `condition` says within `time`.
-    pub fn within(&self, time: Duration, mut condition: impl FnMut(&Emulator) -> bool) -> bool {
+    pub(crate) fn within(&self, time: Duration, mut condition: impl FnMut(&Emulator) -> bool) -> bool {
         let deadline = Instant::now() + time;
         let mut inner = self.emulator();
         while !condition(&inner) {
@@ -194,32 +212,37 @@ impl Pty {
         true
     }
 
-    pub fn until_shown(&self, text: &str) {
+    pub(crate) fn until_shown(&self, text: &str) {
         self.until(text, |emulator| emulator.shows(text));
     }
 
-    pub fn type_in(&mut self, keys: &str) {
+    /// Waits until `text` was written, wherever it may stand.
+    pub(crate) fn until_read(&self, text: &str) {
+        self.until(text, |emulator| count(&emulator.bytes, text.as_bytes()) > 0);
+    }
+
+    pub(crate) fn type_in(&mut self, keys: &str) {
         let writer = self.writer.as_mut().expect("an open terminal");
         writer.write_all(keys.as_bytes()).expect("keys");
         writer.flush().expect("keys");
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).expect("a signal");
     }
 
-    pub fn resize(&self, columns: u16, rows: u16) {
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
         let size = PtySize { rows, cols: columns, ..PtySize::default() };
         self.master.as_ref().expect("an open terminal").resize(size).expect("a size");
     }
 
     /// Stops reading: from now on the terminal takes nothing.
-    pub fn stall(&self) -> MutexGuard<'_, Emulator> {
+    pub(crate) fn stall(&self) -> MutexGuard<'_, Emulator> {
         self.emulator()
     }
 
     /// Closes the terminal, as a lost connection does.
-    pub fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         self.flags.closing.store(true, Ordering::SeqCst);
         let master = self.master.take().expect("an open terminal");
         // The reader only sees the flag when it has read something.
@@ -232,19 +255,19 @@ impl Pty {
     }
 
     /// Waits for the end.
-    pub fn end(&self) -> Ended {
+    pub(crate) fn end(&self) -> Ended {
         self.ended.recv_timeout(DEADLINE).unwrap_or_else(|_| {
             panic!("the program has not ended\n{}", self.emulator().screen().contents());
         })
     }
 
     /// How it ended, if it has within `time`.
-    pub fn end_within(&self, time: Duration) -> Option<Ended> {
+    pub(crate) fn end_within(&self, time: Duration) -> Option<Ended> {
         self.ended.recv_timeout(time).ok()
     }
 
     /// Asserts that the terminal is as it was before the program.
-    pub fn assert_restored(&self) {
+    pub(crate) fn assert_restored(&self) {
         self.until("the terminal is as it was", |emulator| {
             let screen = emulator.screen();
             !screen.alternate_screen()
@@ -262,15 +285,14 @@ impl Pty {
         assert_eq!(entered, count(&emulator.bytes, b"\x1b[?1049l"), "left as often as entered");
     }
 
-    pub fn assert_raw(&self) {
+    pub(crate) fn assert_raw(&self) {
         assert_ne!(self.modes(), self.before, "line settings");
     }
 
     /// The line settings now.
-    pub fn modes(&self) -> String {
+    pub(crate) fn modes(&self) -> String {
         modes(&**self.master.as_ref().expect("an open terminal"))
     }
-
 }
 
 fn modes(master: &dyn MasterPty) -> String {
@@ -278,7 +300,7 @@ fn modes(master: &dyn MasterPty) -> String {
 }
 
 /// How often `needle` is in `bytes`.
-pub fn count(bytes: &[u8], needle: &[u8]) -> usize {
+pub(crate) fn count(bytes: &[u8], needle: &[u8]) -> usize {
     bytes.windows(needle.len()).filter(|window| *window == needle).count()
 }
 
@@ -286,7 +308,7 @@ pub fn count(bytes: &[u8], needle: &[u8]) -> usize {
 const TICKS_PER_SECOND: u64 = 100;
 
 /// Processor time of a process and of the children it waited for, from `/proc/PID/stat` (proc(5), fields 14 to 17).
-pub fn cpu(pid: Pid) -> Duration {
+pub(crate) fn cpu(pid: Pid) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).expect("/proc");
     let fields = stat.rsplit_once(") ").expect("a name").1.split(' ').skip(11).take(4);
     let ticks: u64 = fields.map(|field| field.parse::<u64>().expect("ticks")).sum();

@@ -126,7 +126,7 @@ fn stats(points: &[Point], arm: impl Fn(&Point) -> ArmPoint) -> ArmStats {
         .sum::<f64>();
     let p99: Vec<f64> = recent.iter().filter_map(|point| arm(point).p99_ms).map(f64::from).collect();
     let mean = (!p99.is_empty()).then(|| p99.iter().sum::<f64>() / p99.len() as f64);
-    ArmStats { requests, errors: errors.round() as u64, p50_ms: mean.map(|p99| p99 / 4.0), p99_ms: mean }
+    ArmStats { requests, errors: errors.round() as u64, p99_ms: mean }
 }
 
 fn evidence(treatment: f64, control: f64, n: u64, verdict: Verdict) -> MetricEvidence {
@@ -224,8 +224,8 @@ fn flag_view(place: u64, points: &[Point], now: Millis) -> FlagView {
         assumed: cast.name == "image-cdn-switch",
         proposal: Some(ProposalView {
             action: if cast.phase == Phase::Ramping { Action::RaiseTo(percent(50.0)) } else { Action::Hold },
-            probabilities: (place % 2 == 0).then_some([0.01, 0.02, 0.31, 0.52, 0.11, 0.03]),
-            value: (place % 2 == 0).then_some(-12.4),
+            probabilities: place.is_multiple_of(2).then_some([0.01, 0.02, 0.31, 0.52, 0.11, 0.03]),
+            value: place.is_multiple_of(2).then_some(-12.4),
         }),
         ruling: Some(RulingView {
             outcome: cast.shield.0,

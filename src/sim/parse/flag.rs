@@ -198,6 +198,7 @@ fn wire(p: P<'_, '_>, mut section: Section<'_, '_>) -> WireModel {
         skew_ms: s.signed_span(p, "skew", WEEK),
         garbage: s.percent(p, "garbage_percent", 0.0, 100.0),
         lost_treatment: s.percent(p, "lost_treatment_percent", 0.0, 100.0),
+        lost_failures: s.percent(p, "lost_failures_percent", 0.0, 100.0),
         frozen_from: s.span(p, "frozen_from", Millis::ZERO..=WEEK),
     };
     if model.silent_until.is_some_and(|until| model.silent_from.is_none_or(|from| until <= from)) {

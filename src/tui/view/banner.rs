@@ -24,12 +24,20 @@ fn alarms(model: &Model) -> Vec<&crate::control::Alarm> {
         .collect()
 }
 
-/// What the latch banner says.
+/// What the latch banner says: how many flags are at 0 % by the backend's own account, and how many were read back
+/// where the acknowledgement said so.
 pub(super) fn latch_text(model: &Model) -> Option<String> {
     let world = model.world.as_ref()?;
     let latch = world.latch.as_ref()?;
+    let all = world.flags.len();
+    let off = all - world.exposed();
+    let known = model.read_back.filter(|(seq, _, _)| *seq >= latch.seq);
+    let targets = match known {
+        Some((_, read, targets)) => format!("{read} of {targets} read back off"),
+        None => format!("{off} of {all} flags at 0 %"),
+    };
     Some(format!(
-        "KILL-ALL in force: set by {} at {} UTC ({} ago); every flag is off, the agent is locked out; F12 re-arms",
+        "KILL-ALL in force: set by {} at {} UTC ({} ago); {targets}; the agent is locked out; F12 re-arms",
         latch.by,
         figures::clock(latch.at),
         figures::ago(world.now, latch.at),

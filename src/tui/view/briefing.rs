@@ -101,4 +101,9 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     for (y, line) in (area.y..area.bottom()).zip(lines.iter().skip(scroll)) {
         pen.text(area.x + 2, y, area.width.saturating_sub(4), &line.text, line.style(pen.theme));
     }
+    if most > scroll {
+        let more = "more below: PgDn";
+        let width = pen.width_of(more);
+        pen.text(area.right().saturating_sub(width), area.bottom() - 1, width, more, pen.theme.person());
+    }
 }

@@ -28,40 +28,77 @@ const LABEL: u16 = 9;
 /// Fewest lines for two charts, the events and the time axis.
 pub(super) const LEAST: u16 = 6;
 
-/// Both charts, the events between them, the time below.
+/// Below so many lines the charts stand side by side, where there are columns for it.
+const LOW: u16 = 12;
+/// Fewest columns for two charts side by side.
+const BROAD: u16 = 70;
+
+/// Both charts over each other with the events between them, or side by side where the screen is low.
 pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let Some(place) = world.place(&flag.spec.key) else { return };
-    let lines = area.height.saturating_sub(2);
-    let upper = lines - lines / 2;
-    let columns = usize::from(area.width.saturating_sub(LABEL));
-    let mut slots: Vec<Option<&Point>> = vec![None; columns];
-    let newest = world.interval_number(world.history[place].back().map_or(world.now, |point| point.at));
-    let slot = |at: Millis| {
-        let back = usize::try_from(newest.checked_sub(world.interval_number(at))?).ok()?;
-        columns.checked_sub(back + 1)
-    };
-    for point in world.history[place].iter().rev() {
-        let Some(slot) = slot(point.at) else { break };
-        slots[slot] = Some(point);
+    if area.height < LOW && area.width >= BROAD {
+        let half = area.width / 2;
+        let rows = area.height - 2;
+        for (metric, part) in [
+            (Metric::P99, Rect { width: half - 1, ..area }),
+            (Metric::Errors, Rect { x: area.x + half, width: area.width - half, ..area }),
+        ] {
+            let time = Axis::new(world, place, part.width);
+            chart(&time.slots, metric, regressed(flag, metric), Rect { height: rows, ..part }, pen);
+            events(model, world, flag, &time, Rect { y: part.y + rows, height: 1, ..part }, pen);
+            draw_axis(world, &time, Rect { y: part.y + rows + 1, height: 1, ..part }, pen);
+        }
+        return;
     }
-    let p99 = Rect { height: upper, ..area };
-    chart(&slots, Metric::P99, regressed(flag, Metric::P99), p99, pen);
-    let events = Rect { y: p99.bottom(), height: 1, ..area };
-    pen.text(events.x, events.y, LABEL, "events", pen.theme.dim());
-    // Oldest first: what people did, drawn last, covers what the agent did in the same interval.
+    let time = Axis::new(world, place, area.width);
+    let lines = area.height.saturating_sub(2);
+    let p99 = Rect { height: lines - lines / 2, ..area };
+    chart(&time.slots, Metric::P99, regressed(flag, Metric::P99), p99, pen);
+    events(model, world, flag, &time, Rect { y: p99.bottom(), height: 1, ..area }, pen);
+    let errors = Rect { y: p99.bottom() + 1, height: lines / 2, ..area };
+    chart(&time.slots, Metric::Errors, regressed(flag, Metric::Errors), errors, pen);
+    draw_axis(world, &time, Rect { y: errors.bottom(), height: 1, ..area }, pen);
+}
+
+/// The time axis: one column an interval, the newest at the right.
+struct Axis<'a> {
+    slots: Vec<Option<&'a Point>>,
+    newest: u64,
+}
+
+impl<'a> Axis<'a> {
+    fn new(world: &'a World, place: usize, width: u16) -> Self {
+        let columns = usize::from(width.saturating_sub(LABEL));
+        let history = &world.history[place];
+        let newest = world.interval_number(history.back().map_or(world.now, |point| point.at));
+        let mut axis = Self { slots: vec![None; columns], newest };
+        for point in history.iter().rev() {
+            let Some(slot) = axis.slot(world, point.at) else { break };
+            axis.slots[slot] = Some(point);
+        }
+        axis
+    }
+
+    /// The column of a moment; `None` where it is before the first. What came after the last point, with the interval
+    /// still open, counts to it.
+    fn slot(&self, world: &World, at: Millis) -> Option<usize> {
+        let back = usize::try_from(self.newest.saturating_sub(world.interval_number(at))).ok()?;
+        self.slots.len().checked_sub(back + 1)
+    }
+}
+
+fn events(model: &Model, world: &World, flag: &FlagView, time: &Axis<'_>, area: Rect, pen: &mut Pen<'_>) {
+    pen.cell(area.x, area.y, LABEL - 1, Align::Right, "events", pen.theme.dim());
+    // What people did is drawn last and covers what the agent did in the same interval.
     let mut marks: Vec<_> = model
         .entries_of(Some(&flag.spec.key))
-        .filter_map(|entry| Some((slot(entry.at)?, rank(&entry.event, &entry.actor)?)))
+        .filter_map(|entry| Some((rank(&entry.event, &entry.actor)?, time.slot(world, entry.at)?)))
         .collect();
     marks.sort_unstable();
-    for (slot, rank) in marks {
+    for (rank, slot) in marks {
         let (symbol, style) = symbol(rank, pen);
-        let x = events.x + LABEL + u16::try_from(slot).unwrap_or(0);
-        pen.put(x, events.y, symbol, style);
+        pen.put(area.x + LABEL + u16::try_from(slot).unwrap_or(0), area.y, symbol, style);
     }
-    let errors = Rect { y: events.bottom(), height: lines / 2, ..area };
-    chart(&slots, Metric::Errors, regressed(flag, Metric::Errors), errors, pen);
-    axis(world, columns, Rect { y: errors.bottom(), height: 1, ..area }, pen);
 }
 
 fn regressed(flag: &FlagView, metric: Metric) -> bool {
@@ -174,12 +211,12 @@ fn symbol(rank: u8, pen: &Pen<'_>) -> (&'static str, ratatui::style::Style) {
     }
 }
 
-fn axis(world: &World, columns: usize, area: Rect, pen: &mut Pen<'_>) {
+fn draw_axis(world: &World, time: &Axis<'_>, area: Rect, pen: &mut Pen<'_>) {
     let dim = pen.theme.dim();
     let x = area.x + LABEL;
     let room = area.right().saturating_sub(x);
-    let span = Millis(world.interval.0.saturating_mul(u64::try_from(columns).unwrap_or(0)));
-    let start = pen.text(x, area.y, room, &format!("-{span}"), dim);
+    let span = Millis(world.interval.0.saturating_mul(u64::try_from(time.slots.len()).unwrap_or(0)));
+    let start = pen.text(x, area.y, room, &format!("-{}", figures::coarse(span)), dim);
     let (up, down, person, veto) =
         (pen.theme.up(), pen.theme.down(), pen.theme.by_person(), pen.theme.veto());
     let legend = format!("bars on, line off; {up} raise {down} lower {veto} veto {person} person");

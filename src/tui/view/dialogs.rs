@@ -23,10 +23,16 @@ use crate::{
 
 /// Widest dialog.
 const WIDE: u16 = 76;
+/// Widest palette: a line of help has to fit.
+const WIDE_PALETTE: u16 = 104;
 
 /// A box of `height` lines inside, in the middle of `area`.
 fn place(area: Rect, height: u16) -> Rect {
-    let width = WIDE.min(area.width.saturating_sub(2)).max(4);
+    place_wide(area, height, WIDE)
+}
+
+fn place_wide(area: Rect, height: u16, widest: u16) -> Rect {
+    let width = widest.min(area.width.saturating_sub(2)).max(4);
     let height = (height + 2).min(area.height);
     Rect::new(area.x + (area.width - width) / 2, area.y + (area.height - height) / 3, width, height)
 }
@@ -74,7 +80,7 @@ fn draw_palette(model: &Model, palette: &PaletteDialog, area: Rect, pen: &mut Pe
     let theme = pen.theme;
     let rows =
         u16::try_from(command::COMMANDS.iter().filter(|spec| !spec.name.is_empty()).count()).unwrap_or(20);
-    let inside = pen.frame(place(area, rows + 2), "commands", theme.strong());
+    let inside = pen.frame(place_wide(area, rows + 2, WIDE_PALETTE), "commands", theme.strong());
     pen.text(inside.x, inside.y, 1, ":", theme.dim());
     draw_input(&palette.input, true, (inside.x + 2, inside.y, inside.width.saturating_sub(2)), pen);
     let rows = usize::from(inside.height.saturating_sub(2)).max(1);
@@ -158,7 +164,7 @@ fn draw_override(model: &Model, form: &OverrideForm, area: Rect, pen: &mut Pen<'
                 let hint = if field == Field::Percent {
                     "percent, 0 to 100"
                 } else {
-                    "minutes; empty: as long as the backend's default hold"
+                    "minutes; empty: the backend's default hold"
                 };
                 if let Some(input) = form.input(field) {
                     draw_input(input, focussed, (x, line, NUMBER.min(room)), pen);

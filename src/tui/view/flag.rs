@@ -11,16 +11,18 @@
 //! ```
 //! On narrow screens evidence and proposal stand side by side below the charts; charts go first when it gets too low.
 
+use std::fmt::Write as _;
+
 use ratatui::layout::Rect;
 
-use super::{chart, fleet, log};
+use super::{chart, log, standing};
 use crate::{
     backend::FlagView,
     flag::FlagKey,
     telemetry::{MetricEvidence, Verdict},
     tui::{
         Model, figures,
-        pen::{Align, Pen},
+        pen::{Align, Pen, wrap},
         world::{World, unit},
     },
 };
@@ -97,8 +99,13 @@ pub(super) fn draw(model: &Model, key: &FlagKey, area: Rect, pen: &mut Pen<'_>) 
 fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let mut x = pen.text(area.x, area.y, area.width / 2, flag.spec.key.as_str(), theme.strong()) + 2;
-    let (phase, style) = fleet::phase(flag, world, pen);
-    x = pen.text(x, area.y, area.right().saturating_sub(x), &phase, style) + 2;
+    let unseen = world.unseen().contains(&flag.spec.key);
+    let (phase, style) = standing::phase(flag, unseen, pen);
+    x = pen.text(x, area.y, area.right().saturating_sub(x), phase, style) + 1;
+    if let Some((mark, style)) = standing::mark(flag, world, pen) {
+        x = pen.text(x, area.y, 1, mark, style);
+    }
+    x += 1;
     if area.width >= 70 {
         pen.gauge(x, area.y, 12, flag.rollout.share(), theme.plain());
         x += 13;
@@ -111,7 +118,7 @@ fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     }
     pen.cell(x, area.y, area.right().saturating_sub(x), Align::Right, &about, theme.dim());
     if area.height > 1 {
-        pen.text(area.x, area.y + 1, area.width, &fleet::why(flag), theme.plain());
+        pen.text(area.x, area.y + 1, area.width, &standing::why(flag, world), theme.plain());
     }
 }
 
@@ -122,7 +129,7 @@ const NUMBER: u16 = 6;
 fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let report = &flag.report;
-    let (verdict, style) = fleet::verdict(flag, pen);
+    let (verdict, style) = standing::verdict(flag, pen);
     let old = super::is_stale(model) || world.is_old(flag);
     let value = if old { theme.dim() } else { theme.plain() };
     let mut lines = (area.y..area.bottom()).map(|y| Rect { y, height: 1, ..area });
@@ -131,7 +138,7 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
         let x = pen.text(line.x, line.y, line.width, "EVIDENCE", theme.strong()) + 1;
         let x = pen.text(x, line.y, line.right().saturating_sub(x), &verdict, style) + 1;
         let warm = if report.warming_up { ", warming up" } else { "" };
-        let text = format!("over {} intervals since the change{warm}", report.intervals);
+        let text = format!("{} intervals since the change{warm}", report.intervals);
         pen.text(x, line.y, line.right().saturating_sub(x), &text, theme.dim());
     }
     if let Some(line) = lines.next() {
@@ -167,12 +174,10 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
     if let Some(line) = lines.next() {
         let assumed = if flag.assumed { "~" } else { "" };
         let text = format!(
-            "n {assumed}{} on, {assumed}{} off {}; margin {} and {} pp",
+            "n      {assumed}{} on, {assumed}{} off {}",
             figures::grouped(report.treatment_n),
             figures::grouped(report.control_n),
             unit(flag),
-            figures::percent(Some(report.errors.margin)),
-            figures::percent(Some(report.p99.margin)),
         );
         pen.text(line.x, line.y, line.width, &text, value);
     }
@@ -180,9 +185,14 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
         let age =
             report.age.map_or_else(|| "no telemetry yet".to_owned(), |age| format!("telemetry {age} old"));
         let rejected: u64 = report.rejected.iter().copied().map(u64::from).sum();
-        let mut text = age;
+        let mut text = format!(
+            "{age}; margins {} and {} pp",
+            figures::percent(Some(report.errors.margin)),
+            figures::percent(Some(report.p99.margin))
+        );
         if rejected > 0 {
-            text.push_str(&format!(", {} samples rejected", figures::grouped(rejected)));
+            // Writing to a String cannot fail.
+            let _ = write!(text, ", {} samples rejected", figures::grouped(rejected));
         }
         if report.dependency {
             text.push_str(", both arms are bad: a dependency");
@@ -264,29 +274,21 @@ fn draw_proposal(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) 
         return;
     };
     pen.text(x, line.y, line.right().saturating_sub(x), &proposal.action.to_string(), theme.plain());
-    match &proposal.probabilities {
-        Some(probabilities) => {
-            for (name, share) in MOVES.iter().zip(probabilities) {
-                let Some(line) = lines.next() else { return };
-                pen.text(line.x, line.y, 10, name, theme.dim());
-                let room = line.width.saturating_sub(10 + 6).min(20);
-                let share = f64::from(*share);
-                pen.gauge(
-                    line.x + 10,
-                    line.y,
-                    room,
-                    if share.is_finite() { share } else { 0.0 },
-                    theme.plain(),
-                );
-                let text = format!("{} %", figures::percent(Some(share)));
-                pen.cell(line.x + 10 + room, line.y, 6, Align::Right, &text, theme.plain());
-            }
+    if let Some(probabilities) = &proposal.probabilities {
+        for (name, share) in MOVES.iter().zip(probabilities) {
+            let Some(line) = lines.next() else { return };
+            pen.text(line.x, line.y, 10, name, theme.dim());
+            let room = line.width.saturating_sub(10 + 6).min(20);
+            let share = f64::from(*share);
+            pen.gauge(line.x + 10, line.y, room, if share.is_finite() { share } else { 0.0 }, theme.plain());
+            let text = format!("{} %", figures::percent(Some(share)));
+            pen.cell(line.x + 10 + room, line.y, 6, Align::Right, &text, theme.plain());
         }
-        None => {
-            if let Some(line) = lines.next() {
-                let text = format!("no probabilities: {}", world.policy.about);
-                pen.text(line.x, line.y, line.width, &text, theme.dim());
-            }
+    } else {
+        let text = format!("no probabilities: {} is a {}", world.policy.name, world.policy.about);
+        for part in wrap(&text, usize::from(area.width)) {
+            let Some(line) = lines.next() else { return };
+            pen.text(line.x, line.y, line.width, &part, theme.dim());
         }
     }
     if let Some(value) = proposal.value

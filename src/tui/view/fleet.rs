@@ -1,120 +1,55 @@
 //! The fleet: a row a flag.
 //!
 //! ```text
-//!   flag                 phase       rollout       P99 on/off ms  P99 on:off  err on/off %  errors   verdict ...
-//! ▸ new-checkout-ui      ramping     ━━━╸──  25 %    210   200    ▄▄▅▄▃ ▄▄     0.41 0.39    ▃▃▂ ▃▃   healthy ...
-//!   power-peg            rolled back ──────   0 %      –   180    ▄▄▆██ ··        – 0.20    ▂▃▆▇ ·   –       ...
+//!   flag            phase, verdict       rollout %  P99 on/off ms P99: ▄ as off ...  last action    by, ago
+//! ▸ new-checkout-ui ramping healthy      ━━╸──   25   210   200   ▄▄▅▄▃ ▄▄           raised to 25 %  agent  4 min
+//!   power-peg       rolled back          ─────    0     –   180   ▄▄▆██              rolled back ... shield 2 min
 //! ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 //! new-checkout-ui, checkout: the new checkout page. At 25 % for 4 min, telemetry 3 s old
-//! shield: vetoed 12 times: only healthy may be raised, the evidence is insufficient after 82 treatment requests
+//! agent: raise to 50 %, vetoed 3 times in a row by the shield: 40 s of 1 min needed at 25 %
 //! ```
+
+use std::{collections::HashSet, fmt::Write as _};
 
 use ratatui::{layout::Rect, style::Style};
 
+use super::{
+    columns::{BY, Column, GAUGED, MARGIN, PAIR_ERRORS, PAIR_P99, Show, columns, gap},
+    standing,
+};
 use crate::{
     backend::FlagView,
-    control::Phase,
+    control::Actor,
+    flag::{FlagKey, Rollout},
     telemetry::Verdict,
     tui::{
         Model, figures,
         model::Sort,
-        pen::{Align, Pen},
-        spark::{self, Mark, Metric},
+        pen::{Align, Pen, wrap},
+        spark::{self, Mark, Metric, Record},
         world::{World, unit},
     },
 };
 
-/// What a column shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Show {
-    Key,
-    Phase,
-    Gauge,
-    Rollout,
-    P99,
-    P99Line,
-    Errors,
-    ErrorLine,
-    Verdict,
-    Last,
-    Ago,
-}
-
-/// A column: its narrowest and its widest form, and when it drops out.
-struct Column {
-    show: Show,
-    title: &'static str,
-    align: Align,
-    narrow: u16,
-    wide: u16,
-    /// Columns are taken in this order as long as there is room: the highest number drops out first.
-    rank: u8,
-}
-
-const COLUMNS: [Column; 11] = [
-    Column { show: Show::Key, title: "flag", align: Align::Left, narrow: 17, wide: 34, rank: 0 },
-    Column { show: Show::Phase, title: "phase", align: Align::Left, narrow: 11, wide: 11, rank: 3 },
-    Column { show: Show::Gauge, title: "", align: Align::Left, narrow: 6, wide: 12, rank: 10 },
-    Column { show: Show::Rollout, title: "rollout", align: Align::Right, narrow: 7, wide: 7, rank: 1 },
-    Column { show: Show::P99, title: "P99 on/off ms", align: Align::Left, narrow: 13, wide: 13, rank: 4 },
-    Column { show: Show::P99Line, title: "P99 on:off", align: Align::Left, narrow: 10, wide: 40, rank: 7 },
-    Column { show: Show::Errors, title: "err on/off %", align: Align::Left, narrow: 12, wide: 12, rank: 5 },
-    Column { show: Show::ErrorLine, title: "errors on", align: Align::Left, narrow: 9, wide: 40, rank: 8 },
-    Column { show: Show::Verdict, title: "verdict", align: Align::Left, narrow: 12, wide: 13, rank: 2 },
-    Column { show: Show::Last, title: "last action", align: Align::Left, narrow: 18, wide: 34, rank: 9 },
-    Column { show: Show::Ago, title: "ago", align: Align::Right, narrow: 7, wide: 7, rank: 6 },
-];
-
-/// Columns before the first: the cursor's mark and a space.
-const MARGIN: u16 = 2;
-/// Lines below the rows that say more of the selected flag, where there is room.
+/// Fewest lines below the rows that say more of the selected flag: a rule, what it is, why it is where it is.
 const DETAIL: u16 = 3;
+/// Most lines for them, where no flag needs the room.
+const MOST_DETAIL: u16 = 6;
 /// From so many lines on there is room for them.
 const TALL: u16 = 10;
 
-fn detail_rows(body: Rect) -> u16 {
-    if body.height >= TALL { DETAIL } else { 0 }
+fn detail_rows(model: &Model, body: Rect) -> u16 {
+    if body.height < TALL {
+        return 0;
+    }
+    let flags = model.world.as_ref().map_or(0, |world| world.flags.len());
+    let free = body.height.saturating_sub(1).saturating_sub(u16::try_from(flags).unwrap_or(u16::MAX));
+    free.clamp(DETAIL, MOST_DETAIL)
 }
 
 /// Rows for flags.
-pub(super) fn rows(body: Rect) -> u16 {
-    body.height.saturating_sub(1 + detail_rows(body)).max(1)
-}
-
-/// Which columns there is room for, from left to right, with their widths.
-fn columns(width: u16) -> Vec<(&'static Column, u16)> {
-    let mut by_rank: Vec<_> = COLUMNS.iter().collect();
-    by_rank.sort_by_key(|column| column.rank);
-    let mut left = width.saturating_sub(MARGIN);
-    let mut taken = Vec::new();
-    for column in by_rank {
-        let needs = column.narrow + u16::from(!taken.is_empty());
-        if needs > left {
-            break;
-        }
-        left -= needs;
-        taken.push(column.show);
-    }
-    let mut columns: Vec<_> = COLUMNS
-        .iter()
-        .filter(|column| taken.contains(&column.show))
-        .map(|column| (column, column.narrow))
-        .collect();
-    // What is left goes to those that can use it, a column at a time and in turn.
-    while left > 0 {
-        let mut grown = false;
-        for (column, width) in &mut columns {
-            if left > 0 && *width < column.wide {
-                *width += 1;
-                left -= 1;
-                grown = true;
-            }
-        }
-        if !grown {
-            break;
-        }
-    }
-    columns
+pub(super) fn rows(model: &Model, body: Rect) -> u16 {
+    body.height.saturating_sub(1 + detail_rows(model, body)).max(1)
 }
 
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
@@ -129,173 +64,169 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         let sorted = match model.sort {
             Sort::Name => column.show == Show::Key,
             Sort::Rollout => column.show == Show::Rollout,
-            Sort::Phase => column.show == Show::Phase,
+            Sort::Phase => column.show == Show::State,
             Sort::Attention => false,
         };
         let style = if sorted { theme.strong() } else { theme.dim() };
-        pen.cell(x, area.y, *width, column.align, column.title, style);
-        x += width + 1;
+        let title = column.title(*width).replace(MIDDLE, theme.level(spark::SAME));
+        pen.cell(x, area.y, *width, column.align, &title, style);
+        x += width + gap(area.width);
     }
     if world.flags.is_empty() {
         pen.text(area.x + MARGIN, area.y + 1, area.width, "no flags", theme.dim());
         return;
     }
-    let rows = usize::from(rows(area));
+    let rows = usize::from(rows(model, area));
     let selected = model.selected_row();
     let first = super::first_page_row(selected.unwrap_or(0), rows);
     let shown = model.order.iter().skip(first).take(rows);
+    let unseen = world.unseen();
     for (line, place) in (area.y + 1..).zip(shown) {
         let place = *place as usize;
         let chosen = selected.is_some_and(|row| model.order.get(row).map(|p| *p as usize) == Some(place));
-        row(model, world, place, chosen, &columns, Rect { y: line, height: 1, ..area }, pen);
+        let row = Row { model, world, place, chosen, unseen: &unseen };
+        row.draw(&columns, Rect { y: line, height: 1, ..area }, pen);
     }
-    if detail_rows(area) > 0
+    let detail_rows = detail_rows(model, area);
+    if detail_rows > 0
         && let Some(flag) = model.selected.as_ref().and_then(|key| world.flag(key))
     {
-        detail(world, flag, Rect { y: area.bottom() - DETAIL, height: DETAIL, ..area }, pen);
+        detail(world, flag, Rect { y: area.bottom() - detail_rows, height: detail_rows, ..area }, pen);
     }
 }
 
-fn row(
-    model: &Model,
-    world: &World,
+/// What stands for a sparkline's middle in a title, whatever the glyphs.
+const MIDDLE: &str = "▄";
+
+/// One flag's row.
+struct Row<'a> {
+    model: &'a Model,
+    world: &'a World,
     place: usize,
     chosen: bool,
-    columns: &[(&Column, u16)],
-    area: Rect,
-    pen: &mut Pen<'_>,
-) {
-    let theme = pen.theme;
-    let flag = &world.flags[place];
-    let old = super::is_stale(model) || world.is_old(flag);
-    let value = if old { theme.dim() } else { theme.plain() };
-    if chosen {
-        pen.text(area.x, area.y, 1, theme.marker(), theme.strong());
+    unseen: &'a HashSet<&'a FlagKey>,
+}
+
+impl Row<'_> {
+    fn draw(&self, columns: &[(&Column, u16)], area: Rect, pen: &mut Pen<'_>) {
+        let theme = pen.theme;
+        let (world, flag, y) = (self.world, &self.world.flags[self.place], area.y);
+        let old = super::is_stale(self.model) || world.is_old(flag);
+        let value = if old { theme.dim() } else { theme.plain() };
+        if self.chosen {
+            pen.text(area.x, y, 1, theme.marker(), theme.strong());
+        }
+        if let Some((mark, style)) = standing::mark(flag, world, pen) {
+            pen.text(area.x + 1, y, 1, mark, style);
+        }
+        let mut x = area.x + MARGIN;
+        for (column, width) in columns {
+            let place = (x, y, *width);
+            match column.show {
+                Show::Key => {
+                    let style = if self.chosen { theme.cursor() } else { theme.plain() };
+                    pen.text(x, y, *width, flag.spec.key.as_str(), style);
+                }
+                Show::State => standing::draw(flag, self.unseen.contains(&flag.spec.key), place, pen),
+                Show::Rollout => rollout(flag.rollout, place, value, pen),
+                Show::P99 => {
+                    let on = figures::milliseconds_short(flag.treatment().p99_ms);
+                    let off = figures::milliseconds_short(flag.control().p99_ms);
+                    let style = worse(flag, flag.report.p99.regressed(), value, pen);
+                    pair(place, PAIR_P99, (&on, style), (&off, value), pen);
+                }
+                Show::Errors => {
+                    let on = figures::percent_short(flag.treatment().error_rate());
+                    let off = figures::percent_short(flag.control().error_rate());
+                    let style = worse(flag, flag.report.errors.regressed(), value, pen);
+                    pair(place, PAIR_ERRORS, (&on, style), (&off, value), pen);
+                }
+                Show::P99Line => self.line(place, Metric::P99, old, pen),
+                Show::ErrorLine => self.line(place, Metric::Errors, old, pen),
+                Show::Last => match &flag.last {
+                    Some(last) => {
+                        // `rolled back from 10 %` says in little room what it is: the phase stands beside it.
+                        let short =
+                            last.what.strip_prefix("rolled ").filter(|_| pen.width_of(&last.what) > *width);
+                        pen.text(x, y, *width, short.unwrap_or(&last.what), theme.plain());
+                    }
+                    None => {
+                        pen.text(x, y, *width, figures::NONE, theme.dim());
+                    }
+                },
+                Show::By => by(flag, world, place, pen),
+            }
+            x += width + gap(area.width);
+        }
     }
-    let mut x = area.x + MARGIN;
-    for (column, width) in columns {
-        let width = *width;
-        let y = area.y;
-        match column.show {
-            Show::Key => {
-                let style = if chosen { theme.cursor() } else { theme.plain() };
-                pen.text(x, y, width, flag.spec.key.as_str(), style);
-            }
-            Show::Phase => {
-                let (text, style) = phase(flag, world, pen);
-                pen.text(x, y, width, &text, style);
-            }
-            Show::Gauge => pen.gauge(x, y, width, flag.rollout.share(), value),
-            Show::Rollout => pen.cell(x, y, width, column.align, &flag.rollout.to_string(), value),
-            Show::P99 => pair(
-                (x, y, width),
-                &figures::milliseconds(flag.treatment().p99_ms),
-                &figures::milliseconds(flag.control().p99_ms),
-                worse(flag, flag.report.p99.harm, flag.report.p99.harm_needed, value, pen),
-                pen,
-            ),
-            Show::Errors => pair(
-                (x, y, width),
-                &figures::percent(flag.treatment().error_rate()),
-                &figures::percent(flag.control().error_rate()),
-                worse(flag, flag.report.errors.harm, flag.report.errors.harm_needed, value, pen),
-                pen,
-            ),
-            Show::P99Line => line(world, place, (x, y, width), Metric::P99, old, pen),
-            Show::ErrorLine => line(world, place, (x, y, width), Metric::Errors, old, pen),
-            Show::Verdict => {
-                let (text, style) = verdict(flag, pen);
-                pen.text(x, y, width, &text, style);
-            }
-            Show::Last => {
-                if let Some(last) = &flag.last {
-                    let person = matches!(last.by, crate::control::Actor::Person(_));
-                    let style = if person { theme.person() } else { theme.dim() };
-                    pen.text(x, y, width, &format!("{}: {}", last.by, last.what), style);
-                } else {
-                    pen.text(x, y, width, figures::NONE, theme.dim());
+
+    fn line(&self, (x, y, width): (u16, u16, u16), metric: Metric, old: bool, pen: &mut Pen<'_>) {
+        let theme = pen.theme;
+        let style = if old { theme.dim() } else { theme.plain() };
+        let Some(history) = self.world.history.get(self.place) else { return };
+        let record = Record::of(&self.world.flags[self.place], history);
+        for (column, mark) in (x..).zip(spark::sweep(history, self.world.interval, width, metric, record)) {
+            match mark {
+                Mark::Empty => {}
+                Mark::Missing => pen.put(column, y, theme.missing(), theme.plain()),
+                Mark::Bar { level, worse } => {
+                    let style = if worse && !old { theme.abnormal() } else { style };
+                    pen.put(column, y, theme.level(level), style);
                 }
             }
-            Show::Ago => {
-                let ago = flag.last.as_ref().map(|last| figures::ago(world.now, last.at));
-                pen.cell(x, y, width, column.align, ago.as_deref().unwrap_or(figures::NONE), theme.dim());
-            }
         }
-        x += width + 1;
     }
 }
 
-/// Treatment's and control's value side by side: `210 200`.
-fn pair((x, y, width): (u16, u16, u16), on: &str, off: &str, style: Style, pen: &mut Pen<'_>) {
+/// Columns of the rollout's number: `12.5`, `100`.
+const SHARE: u16 = 5;
+
+/// Gauge and number; the unit stands in the title.
+fn rollout(rollout: Rollout, (x, y, width): (u16, u16, u16), style: Style, pen: &mut Pen<'_>) {
+    let text = rollout.to_string();
+    let number = text.trim_end_matches(" %");
+    if width < GAUGED {
+        return pen.cell(x, y, width, Align::Right, number, style);
+    }
+    pen.gauge(x, y, width - SHARE, rollout.share(), style);
+    pen.cell(x + width - SHARE, y, SHARE, Align::Right, number, style);
+}
+
+/// Treatment's and control's value side by side: `210 200`, or treatment's alone where both do not fit. Both in the
+/// same style unless one is abnormal: a change of colour costs a slow link more than the number itself.
+fn pair(
+    (x, y, width): (u16, u16, u16),
+    both: u16,
+    (on, style): (&str, Style),
+    (off, off_style): (&str, Style),
+    pen: &mut Pen<'_>,
+) {
+    if width < both {
+        return pen.cell(x, y, width, Align::Right, on, style);
+    }
     let half = width / 2;
     pen.cell(x, y, half, Align::Right, on, style);
-    pen.text(x + half + 1, y, width - half - 1, off, pen.theme.dim());
+    pen.text(x + half + 1, y, width - half - 1, off, off_style);
 }
 
 /// A value is abnormal when the evidence on it says so, not when it happens to be high.
-fn worse(flag: &FlagView, harm: f64, needed: f64, value: Style, pen: &Pen<'_>) -> Style {
-    let regressed = flag.verdict == Verdict::Regressed && needed > 0.0 && harm >= needed;
-    if regressed { pen.theme.abnormal() } else { value }
+fn worse(flag: &FlagView, regressed: bool, value: Style, pen: &Pen<'_>) -> Style {
+    if flag.verdict == Verdict::Regressed && regressed { pen.theme.abnormal() } else { value }
 }
 
-fn line(
-    world: &World,
-    place: usize,
-    (x, y, width): (u16, u16, u16),
-    metric: Metric,
-    old: bool,
-    pen: &mut Pen<'_>,
-) {
+/// By whom, and how long ago: `agent  4 min`, or `agent   4m` where there is less room.
+fn by(flag: &FlagView, world: &World, (x, y, width): (u16, u16, u16), pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let style = if old { theme.dim() } else { theme.plain() };
-    let Some(history) = world.history.get(place) else { return };
-    for (column, mark) in (x..).zip(spark::sweep(history, world.interval, width, metric)) {
-        match mark {
-            Mark::Empty => {}
-            Mark::Missing => pen.put(column, y, theme.missing(), theme.dim()),
-            Mark::Bar(level) => pen.put(column, y, theme.level(level), style),
-        }
-    }
-}
-
-/// The phase, with a mark for a person's hold and one for a guard that is off.
-pub(super) fn phase(flag: &FlagView, world: &World, pen: &Pen<'_>) -> (String, Style) {
-    let theme = pen.theme;
-    let held = flag.hold.as_ref().is_some_and(|hold| hold.until > world.now);
-    let unguarded = flag.guard_off_until.is_some_and(|until| until > world.now);
-    let mut text = flag.phase.to_string();
-    if held {
-        text.push(' ');
-        text.push_str(theme.by_person());
-    }
-    if unguarded {
-        text.push('!');
-    }
-    let style = match flag.phase {
-        _ if unguarded => theme.abnormal(),
-        Phase::RolledBack | Phase::Killed => theme.abnormal(),
-        _ if held => theme.person(),
-        Phase::Paused => theme.strong(),
-        Phase::Ramping | Phase::Complete => theme.plain(),
-        Phase::Idle => theme.dim(),
+    let Some(last) = &flag.last else {
+        pen.text(x, y, width, figures::NONE, theme.dim());
+        return;
     };
-    (text, style)
-}
-
-/// The verdict in a word; without treatment there is nothing to judge.
-pub(super) fn verdict(flag: &FlagView, pen: &Pen<'_>) -> (String, Style) {
-    let theme = pen.theme;
-    let assumed = if flag.assumed { "~" } else { "" };
-    match flag.verdict {
-        Verdict::Lost => {
-            let age = flag.report.age.map_or_else(|| "no data".to_owned(), |age| age.to_string());
-            (format!("lost {age}"), theme.abnormal())
-        }
-        Verdict::Regressed => (format!("{assumed}regressed"), theme.abnormal()),
-        _ if flag.rollout.is_zero() => (figures::NONE.to_owned(), theme.dim()),
-        Verdict::Healthy => (format!("{assumed}healthy"), theme.plain()),
-        Verdict::Insufficient => (format!("{assumed}insufficient"), theme.dim()),
-    }
+    let span = world.now.since(last.at);
+    let ago = if width < BY { figures::short(span) } else { figures::coarse(span) };
+    let room = width.saturating_sub(if width < BY { 4 } else { 7 });
+    let style = if matches!(last.by, Actor::Person(_)) { theme.person() } else { theme.plain() };
+    pen.text(x, y, room, &last.by.to_string(), style);
+    pen.cell(x + room, y, width - room, Align::Right, &ago, theme.plain());
 }
 
 fn detail(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
@@ -306,27 +237,30 @@ fn detail(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
         text.push_str(": ");
         text.push_str(&flag.spec.description);
     }
-    let mut facts = format!("at {} for {}", flag.rollout, world.now.since(flag.changed_at));
-    match flag.report.age {
-        Some(age) => facts.push_str(&format!(", telemetry {age} old")),
-        None => facts.push_str(", no telemetry yet"),
-    }
+    let mut facts = format!("at {} for {}", flag.rollout, figures::ago(world.now, flag.changed_at));
+    // Writing to a String cannot fail.
+    let _ = match flag.report.age {
+        Some(age) => write!(facts, ", telemetry {age} old"),
+        None => write!(facts, ", no telemetry yet"),
+    };
     if flag.assumed {
-        facts.push_str(&format!(", ~ {} are assumed", unit(flag)));
+        let _ = write!(facts, ", ~ {} are assumed", unit(flag));
     }
     let start = area.right().saturating_sub(pen.width_of(&facts)).max(area.x + area.width / 3);
     pen.text(area.x, area.y + 1, start.saturating_sub(area.x + 2), &text, theme.strong());
     pen.text(start, area.y + 1, area.right() - start, &facts, theme.dim());
-    let why = why(flag);
-    pen.text(area.x, area.y + 2, area.width, &why, theme.plain());
-}
-
-/// What the shield last did and why, as a sentence.
-pub(super) fn why(flag: &FlagView) -> String {
-    let Some(ruling) = &flag.ruling else { return "shield: nothing decided yet".to_owned() };
-    let times = match ruling.repeated {
-        0 | 1 => String::new(),
-        times => format!(" {times} times in a row"),
-    };
-    format!("shield: {}{times}: {}", ruling.outcome, ruling.reason)
+    let why = standing::why(flag, world);
+    let room = usize::from(area.height.saturating_sub(2));
+    let lines = wrap(&why, usize::from(area.width));
+    if lines.len() <= room {
+        for (y, line) in (area.y + 2..).zip(&lines) {
+            pen.text(area.x, y, area.width, line, theme.plain());
+        }
+        return;
+    }
+    // The last line that fits ends with an ellipsis.
+    for (row, y) in (area.y + 2..area.bottom()).enumerate() {
+        let line = if row + 1 == room { lines[row..].join(" ") } else { lines[row].clone() };
+        pen.text(area.x, y, area.width, &line, theme.plain());
+    }
 }

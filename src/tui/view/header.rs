@@ -1,5 +1,7 @@
 //! The header: where one is, on what, under which policy, at what time, and whether the link is up.
 
+use std::fmt::Write as _;
+
 use ratatui::layout::Rect;
 
 use crate::{
@@ -79,7 +81,8 @@ fn second_line(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     {
         let count = world.count(phase);
         if count > 0 {
-            counts.push_str(&format!(", {count} {phase}"));
+            // Writing to a String cannot fail.
+            let _ = write!(counts, ", {count} {phase}");
         }
     }
     // The policy's name comes first, the counts next, what kind of policy it is last.

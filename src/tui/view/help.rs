@@ -30,11 +30,6 @@ const LEGEND: &[(&str, &str)] = &[
     ("grey values", "older than three intervals, or the link is down"),
 ];
 
-/// The screen that help is about: the one it was opened on.
-fn about(model: &Model) -> &Screen {
-    model.screens.iter().rev().find(|screen| **screen != Screen::Help).unwrap_or(&Screen::Fleet)
-}
-
 const fn title(screen: &Screen) -> &'static str {
     match screen {
         Screen::Fleet => "fleet",
@@ -48,7 +43,7 @@ const fn title(screen: &Screen) -> &'static str {
 
 /// All lines, from top to bottom.
 pub(super) fn lines(model: &Model) -> Vec<Line> {
-    let bit = about(model).bit();
+    let bit = model.ground().bit();
     let mut lines: Vec<_> = COMMANDS
         .iter()
         .filter(|spec| spec.screens & bit != 0)
@@ -73,7 +68,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let most = lines.len().saturating_sub(usize::from(area.height));
     let scroll = model.scroll.min(most);
     let keys = lines.iter().map(|line| pen.width_of(&line.keys)).max().unwrap_or(0) + 2;
-    let heading = format!("keys of the {} screen", title(about(model)));
+    let heading = format!("keys of the {} screen", title(model.ground()));
     let right = area.right();
     for (y, line) in (area.y..area.bottom()).zip(lines.iter().skip(scroll)) {
         pen.text(area.x + 1, y, keys, &line.keys, theme.strong());
