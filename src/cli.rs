@@ -26,7 +26,6 @@ use crate::{agent::PolicyName, config::Config, store::StoreError};
 
 /// The terminal control room for autonomous feature-flag rollouts.
 #[derive(Debug, Parser)]
-#[expect(clippy::doc_markdown, reason = "the comments are the help, shown as they are")]
 #[command(name = "knightwatch", version, about, long_about = None, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]

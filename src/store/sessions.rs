@@ -126,7 +126,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Journal, SessionMeta, head_file::head_path};
+    use crate::store::{Journal, SessionMeta};
 
     #[test]
     fn a_name_from_outside_cannot_leave_the_folder() {
