@@ -67,7 +67,7 @@ fn a_wrong_scenario_is_refused_with_its_place() {
         (GOOD.replace("\"1 h\"", "\"soon\""), ".toml:7:"),
         (GOOD.replace("service = \"checkout\"", "service = \"nowhere\""), ".toml:17:11: "),
         (GOOD.replace("key = \"new-checkout-ui\"", "key = \"new checkout\""), ".toml:16:7: "),
-        (format!("{GOOD}ladder = [1, 140]\n"), "140"),
+        (format!("{GOOD}ladder_percent = [1, 140]\n"), ".toml:19:"),
         (GOOD[..GOOD.len() / 2].to_owned(), ".toml:"),
         (format!("{GOOD}\n[[flag]]\nkey = \"new-checkout-ui\"\nservice = \"checkout\"\n"), "new-checkout-ui"),
         (String::new(), ".toml:1:1: "),

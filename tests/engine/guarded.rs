@@ -15,7 +15,7 @@ use knightwatch::{
     telemetry::{Millis, WindowReport},
 };
 
-use super::disk::{Disk, scenario, setup, steps};
+use super::disk::{Disk, scenario, setup, spike, steps};
 
 /// Long enough for an answer that comes, on any machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -141,8 +141,7 @@ fn a_policy_whose_thread_has_died_is_a_fault_for_ever_and_stops_nothing() {
 fn under_a_stalled_policy_everything_holds_an_alarm_stands_and_the_shield_rolls_back() {
     let (guarded, tell, asked) = puppet(DEADLINE);
     let disk = Disk::default();
-    let mut engine =
-        Engine::begin(setup(&scenario("error-spike"), 1, Box::new(guarded), Box::new(disk.clone()))).unwrap();
+    let mut engine = Engine::begin(setup(&spike(), 1, Box::new(guarded), Box::new(disk.clone()))).unwrap();
     // Started at 30 s, asked from the fourth step on.
     steps(&mut engine, 4);
     asked.recv_timeout(PATIENCE).unwrap();
