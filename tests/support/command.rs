@@ -18,7 +18,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Far longer than anything takes, so that a busy machine fails no test.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A home folder of its own, with nothing in it.
 pub(crate) struct Home {
