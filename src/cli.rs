@@ -37,8 +37,15 @@ struct Cli {
     #[command(flatten)]
     screen: control_room::ScreenArgs,
 
-    /// Configuration file [default: $`XDG_CONFIG_HOME/knightwatch/config.toml` where there is one]
-    #[arg(long, global = true, value_name = "FILE", env = "KNIGHTWATCH_CONFIG")]
+    /// The configuration file.
+    // Not from the comment above: the name of the variable is shown as it is.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "KNIGHTWATCH_CONFIG",
+        help = "Configuration file [default: $XDG_CONFIG_HOME/knightwatch/config.toml where there is one]"
+    )]
     config: Option<PathBuf>,
 }
 

@@ -245,7 +245,7 @@ pub(crate) fn read_text(file: &Path, most: u64, what: &'static str) -> Result<St
     }
     String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         ConfigError::NotText { file: file.to_owned(), line, what }
     })
 }
@@ -263,13 +263,25 @@ fn place(text: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// Where a key is set; the beginning where it is not.
+/// Where a key is set, by its name or its whole path (`control.evidence.alpha`); the beginning where it is not.
 fn place_of_key(text: &str, key: &str) -> (usize, usize) {
-    let name = key.rsplit('.').next().unwrap_or(key);
-    let line = text.lines().position(|line| {
-        line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('='))
-    });
-    line.map_or((1, 1), |line| (line + 1, 1))
+    let is_meant = |path: &str| path == key || path.strip_suffix(key).is_some_and(|rest| rest.ends_with('.'));
+    let mut table = "";
+    for (number, line) in (1..).zip(text.lines().map(str::trim_start)) {
+        let name = line.split(['=', '#']).next().unwrap_or_default().trim();
+        if let Some(header) = name.strip_prefix('[') {
+            table = header.trim_matches(['[', ']', ' ']);
+            if is_meant(table) {
+                return (number, 1);
+            }
+        } else if line.contains('=') {
+            let path = if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") };
+            if is_meant(&path) {
+                return (number, 1);
+            }
+        }
+    }
+    (1, 1)
 }
 
 #[cfg(test)]
@@ -308,5 +320,14 @@ mod tests {
         assert!(wrong("[screen]\n\nfps = 90\n").starts_with("my.toml:3:1: fps: expected 1 to 30"));
         assert!(wrong("[control.evidence]\nalpha = nan\n").contains("control.evidence.alpha"));
         assert!(wrong("environment = \"x").starts_with("my.toml:1:"));
+        // The key that is meant, not one of the same name in another table; also where it is written with its path.
+        assert!(
+            wrong("[control.shield.hard]\np99_ratio = 2\n[screen]\nfps = 90\n")
+                .starts_with("my.toml:4:1: fps")
+        );
+        assert!(
+            wrong("control.evidence.memory = 0.9\ncontrol.evidence.alpha = 2\n").starts_with("my.toml:2:1: ")
+        );
+        assert!(wrong("# alpha = 3\n[control.evidence]\nalpha = 2\n").starts_with("my.toml:3:1: "));
     }
 }

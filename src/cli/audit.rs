@@ -95,7 +95,9 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
                 None => store::verify_with_head(&path, *head),
             };
             let report = report.map_err(Failure::store)?;
-            print::line(&report.to_string())?;
+            for line in report.to_string().lines() {
+                print::line(line)?;
+            }
             if !report.is_sound() {
                 return Ok(REFUSED);
             }

@@ -109,7 +109,7 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         let _ = writeln!(stderr(), "knightwatch: {}", crate::flag::clean(note));
     }
     let policy = PolicyName::from(args.policy);
-    let source_name = format!("recording {} (semi-real)", recording.title);
+    let source_name = format!("recording {}", recording.title);
     let meta = SessionMeta {
         environment: config.environment.clone(),
         source: source_name.clone(),

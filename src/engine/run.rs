@@ -127,6 +127,7 @@ impl Handle {
     }
 
     /// Has those told who have just come. Whether the engine still runs.
+    #[must_use]
     pub fn look(&self) -> bool {
         self.ask(Request::Look).is_ok()
     }

@@ -126,7 +126,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Journal, SessionMeta, head_file::head_path};
+    use crate::store::{Journal, SessionMeta};
 
     #[test]
     fn a_name_from_outside_cannot_leave_the_folder() {
@@ -159,7 +159,7 @@ mod tests {
         assert!(new.iter().all(|path| path.exists()));
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
         assert!(
-            !left.iter().any(|path| path.starts_with(&old[0]) || path == &head_path(&old[4])),
+            !left.iter().any(|path| path.starts_with(&old[0]) || path == &beside(&old[4], ".head")),
             "{left:?}"
         );
         drop(writing);

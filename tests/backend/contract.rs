@@ -15,7 +15,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::disk::{order, rearm, set};
 
 /// Far longer than anything takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Points that a control room keeps of each flag, as the snapshot does.
 const HISTORY: usize = 240;
@@ -73,12 +73,11 @@ impl Room {
         assert_eq!(seen.seq, change.seq, "a gap");
         assert!(change.now >= seen.now, "time does not go back");
         for flag in &change.flags {
-            match seen.flags.get_mut(flag.id.index()) {
-                Some(known) => *known = flag.clone(),
-                None => {
-                    seen.flags.push(flag.clone());
-                    seen.history.push(Vec::new());
-                }
+            if let Some(known) = seen.flags.get_mut(flag.id.index()) {
+                *known = flag.clone();
+            } else {
+                seen.flags.push(flag.clone());
+                seen.history.push(Vec::new());
             }
             if change.tick {
                 let history = &mut seen.history[flag.id.index()];

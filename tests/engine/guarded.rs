@@ -15,7 +15,7 @@ use knightwatch::{
     telemetry::{Millis, WindowReport},
 };
 
-use super::disk::{Disk, scenario, setup, steps};
+use super::disk::{Disk, scenario, setup, spike, steps};
 
 /// Long enough for an answer that comes, on any machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -141,18 +141,17 @@ fn a_policy_whose_thread_has_died_is_a_fault_for_ever_and_stops_nothing() {
 fn under_a_stalled_policy_everything_holds_an_alarm_stands_and_the_shield_rolls_back() {
     let (guarded, tell, asked) = puppet(DEADLINE);
     let disk = Disk::default();
-    let mut engine =
-        Engine::begin(setup(&scenario("error-spike"), 1, Box::new(guarded), Box::new(disk.clone()))).unwrap();
+    let mut engine = Engine::begin(setup(&spike(), 1, Box::new(guarded), Box::new(disk.clone()))).unwrap();
     // Started at 30 s, asked from the fourth step on.
     steps(&mut engine, 4);
     asked.recv_timeout(PATIENCE).unwrap();
     let alarm = engine.state().alarm(&AlarmKind::PolicyFault).expect("an alarm");
     assert!(alarm.text.contains("did not answer within 100 ms"), "{}", alarm.text);
-    let news = steps(&mut engine, 20);
+    let news = steps(&mut engine, 60);
     assert!(news.iter().all(|entry| !entry.event.is_raise()), "{news:?}");
     let rollout = engine.state().flags[0].rollout;
     assert_eq!(rollout, Ladder::default().first());
-    // A person has more at stake; the errors come in minute 5, while the policy still stalls.
+    // A person has more at stake; the errors come in minute 12, while the policy still stalls.
     engine.order(&super::disk::order("set", super::disk::set(&super::disk::checkout(), 50.0))).unwrap();
     let news = steps(&mut engine, 40);
     assert!(news.iter().any(|entry| entry.event.kind() == "rollback"), "{news:?}");

@@ -11,7 +11,7 @@ use knightwatch::{
     telemetry::{Millis, Sample},
 };
 
-use super::disk::{Disk, Gone, begun, checkout, folded, order, rearm, scenario, set, setup, steps};
+use super::disk::{Disk, Gone, begun, checkout, folded, order, rearm, scenario, set, setup, spike, steps};
 
 fn kills(entries: &[Entry]) -> usize {
     entries.iter().filter(|entry| matches!(entry.event, Event::KilledAll { .. })).count()
@@ -256,9 +256,9 @@ fn while_the_journal_fails_the_agent_raises_nothing_and_an_alarm_stands() {
 #[test]
 fn while_the_journal_fails_the_shield_rolls_back() {
     let disk = Disk::default();
-    let mut engine = begun(&scenario("error-spike"), 1, &disk);
-    // The errors come in minute 5.
-    steps(&mut engine, 28);
+    let mut engine = begun(&spike(), 1, &disk);
+    // The errors come in minute 12.
+    steps(&mut engine, 70);
     assert!(engine.state().exposed() > 0);
     disk.fail(true);
     let news = steps(&mut engine, 30);

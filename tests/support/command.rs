@@ -1,5 +1,10 @@
 //! The real program as a child process, in a home of its own, with a deadline on everything that is waited for.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "shared by several tests, each of which uses part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "shared by several tests, each of which uses part of it"
+)]
 
 use std::{
     fs,
@@ -13,7 +18,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Far longer than anything takes, so that a busy machine fails no test.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A home folder of its own, with nothing in it.
 pub(crate) struct Home {
@@ -30,7 +35,10 @@ pub(crate) struct Ended {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+        // In memory where that can be had: nothing here pulls the plug, and a disk makes everybody wait.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        Self { folder: folder.unwrap() }
     }
 
     /// A path in it.

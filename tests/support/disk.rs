@@ -246,3 +246,11 @@ pub(crate) fn rearm() -> Command {
 pub(crate) fn checkout() -> FlagKey {
     "new-checkout-ui".parse().unwrap()
 }
+
+/// One flag whose treatment begins to fail, one request in twelve, in minute 12. Of its own, so that the shipped ones may
+/// change.
+pub(crate) fn spike() -> Scenario {
+    let text = Scenario::builtin("good").unwrap().to_owned();
+    let text = text + "\n[[flag.effect]]\nerrors_percent = 8\nfrom = \"12 min\"\n";
+    Scenario::parse(&text, "spike").unwrap()
+}
