@@ -49,7 +49,14 @@ pub struct Embedded {
     subscribers: Subscribers,
 }
 
-type Subscribers = Arc<Mutex<Vec<Subscriber>>>;
+type Subscribers = Arc<Mutex<Everybody>>;
+
+/// All control rooms, while there is an engine to tell them anything.
+#[derive(Default)]
+struct Everybody {
+    list: Vec<Subscriber>,
+    ended: bool,
+}
 
 struct Subscriber {
     queue: Sender<Update>,
@@ -86,11 +93,13 @@ impl Embedded {
 impl Backend for Embedded {
     fn subscribe(&self) -> Receiver<Update> {
         let (queue, updates) = mpsc::channel(QUEUE);
-        everybody(&self.subscribers).push(Subscriber { queue, behind: true });
-        if !self.handle.look() {
-            // Nobody will ever send anything: the stream ends at once.
-            everybody(&self.subscribers).clear();
+        let mut everybody = everybody(&self.subscribers);
+        // Once the engine has ended nobody will ever send anything: the stream ends at once.
+        if !everybody.ended {
+            everybody.list.push(Subscriber { queue, behind: true });
         }
+        drop(everybody);
+        self.handle.look();
         updates
     }
 
@@ -113,7 +122,7 @@ impl Backend for Embedded {
     }
 }
 
-fn everybody(subscribers: &Mutex<Vec<Subscriber>>) -> MutexGuard<'_, Vec<Subscriber>> {
+fn everybody(subscribers: &Mutex<Everybody>) -> MutexGuard<'_, Everybody> {
     // A list of queues is whole also after a panic.
     subscribers.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -137,7 +146,8 @@ impl Observer for Views {
         self.remember(engine, news, ticked);
         let mut change = None;
         // Those that are behind get everything anew, this included, from `catch_up`.
-        for subscriber in everybody(&self.subscribers).iter_mut().filter(|subscriber| !subscriber.behind) {
+        for subscriber in everybody(&self.subscribers).list.iter_mut().filter(|subscriber| !subscriber.behind)
+        {
             let change = change.get_or_insert_with(|| Arc::new(self.change(engine, pace, news, ticked)));
             let sent = subscriber.queue.try_send(Update::Change(Arc::clone(change)));
             subscriber.behind = matches!(sent, Err(TrySendError::Full(_)));
@@ -145,7 +155,8 @@ impl Observer for Views {
     }
 
     fn catch_up(&mut self, engine: &Engine, pace: Pace) -> bool {
-        let mut subscribers = everybody(&self.subscribers);
+        let mut everybody = everybody(&self.subscribers);
+        let subscribers = &mut everybody.list;
         subscribers.retain(|subscriber| !subscriber.queue.is_closed());
         let mut snapshot = None;
         for subscriber in subscribers.iter_mut().filter(|subscriber| subscriber.behind) {
@@ -162,7 +173,9 @@ impl Observer for Views {
 impl Drop for Views {
     fn drop(&mut self) {
         // However the engine ended: every stream ends with it.
-        everybody(&self.subscribers).clear();
+        let mut everybody = everybody(&self.subscribers);
+        everybody.ended = true;
+        everybody.list.clear();
     }
 }
 

@@ -126,10 +126,10 @@ impl Handle {
         let _ = self.ask(Request::Pace(pace));
     }
 
-    /// Has those told who have just come. Whether the engine still runs.
-    #[must_use]
-    pub fn look(&self) -> bool {
-        self.ask(Request::Look).is_ok()
+    /// Has those told who have just come.
+    pub fn look(&self) {
+        // An engine that has ended has nothing to tell.
+        let _ = self.ask(Request::Look);
     }
 
     /// Hands a request over, or gives it back when the engine has ended.
