@@ -6,9 +6,8 @@ use crate::flag::FlagKey;
 pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State) -> String {
     let key = flag.map_or("the fleet", FlagKey::as_str);
     match event {
-        Event::SessionStarted { environment, source, policy, seed } => {
-            let seed = seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
-            format!("Session on {environment}: {source}{seed}, steered by {policy}.")
+        Event::SessionStarted { environment, source, policy, .. } => {
+            format!("Session on {environment}: {source}, steered by {policy}.")
         }
         Event::Created { spec } => format!("{key} created in {}.", spec.service),
         Event::Started { to, .. } => format!("{key} started at {to}; the agent takes over."),

@@ -109,7 +109,7 @@ impl Episode {
     fn begin(&mut self, scenario: &Scenario, seed: u64, policy: &str) {
         let started = Event::SessionStarted {
             environment: "simulation".to_owned(),
-            source: format!("scenario {}", scenario.name),
+            source: format!("scenario {} (seed {seed})", scenario.name),
             policy: policy.to_owned(),
             seed: Some(seed),
         };

@@ -282,11 +282,11 @@ impl Window {
                 self.seen[slot] = Some(sample.end());
                 self.assumed = sample.assumed;
             }
-            self.latest[slot] = sample.map(|sample| Slice::of(Some(sample)).stats());
         }
         self.slow = self.reference.slow();
-        let mut interval =
-            Interval { treatment: Slice::of(treatment), control: Slice::of(control), ..Interval::default() };
+        let interval = Interval { treatment: Slice::of(treatment), control: Slice::of(control) };
+        self.latest =
+            [control.map(|_| interval.control.stats()), treatment.map(|_| interval.treatment.stats())];
         let start = context.end.since(context.interval);
         self.warming_up = start < context.changed_at + context.config.warmup;
         let comparable = control.is_some() && interval.treatment.requests > 0 && !context.rollout.is_full();
