@@ -1,6 +1,6 @@
 //! `knightwatch picture`: the control room as an SVG, after some simulated minutes: the picture in the README.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::{Terminal, backend::TestBackend};
@@ -8,7 +8,7 @@ use ratatui::{Terminal, backend::TestBackend};
 use super::{Failure, Outcome, PolicyArg, print, scene};
 use crate::{
     agent::PolicyName,
-    backend::{Backend, Embedded, EmbeddedOptions, Pace},
+    backend::{Backend, Embedded, EmbeddedOptions, Pace, Update},
     config::{self, Config},
     store,
     telemetry::Millis,
@@ -57,6 +57,9 @@ fn size(text: &str) -> Result<(u16, u16), String> {
         Err(expected())
     }
 }
+
+/// The pace that the picture shows: the embedded control room's own.
+const UNDER_WAY: u32 = 30;
 
 /// The keys of `text`, in order.
 fn keys(text: &str) -> Result<Vec<KeyEvent>, Failure> {
@@ -134,7 +137,11 @@ fn draw(args: &Args, scene: &scene::SceneArgs, config: &Config) -> Result<String
     };
     let backend = Embedded::start(engine, options).map_err(Failure::refused)?;
     let mut updates = backend.subscribe();
-    let first = updates.blocking_recv().ok_or_else(|| Failure::refused("the engine has ended"))?;
+    let mut first = updates.blocking_recv().ok_or_else(|| Failure::refused("the engine has ended"))?;
+    if let Update::Snapshot(snapshot) = &mut first {
+        // The engine stands still so that every run draws the same; the picture is of a session under way.
+        Arc::make_mut(snapshot).pace = Pace::Times(UNDER_WAY);
+    }
     let mut model = Model::new(Settings {
         operator: "ada".to_owned(),
         glyphs: match args.glyphs {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     backend::{FlagView, Link},
-    control::{Alarm, AlarmId, Command, Entry, OrderId, Seq},
+    control::{Alarm, AlarmId, Command, Entry, Event, OrderId, Seq},
     flag::FlagKey,
 };
 
@@ -301,10 +301,13 @@ impl Model {
         }
     }
 
-    /// Entries of the log, newest first, or only those of one flag.
+    /// Entries of the log, newest first, or only those that one flag felt: kill-all is about every flag.
     pub(super) fn entries_of(&self, flag: Option<&FlagKey>) -> impl Iterator<Item = &Entry> {
         let entries = self.world.as_ref().into_iter().flat_map(|world| world.entries.iter().rev());
-        entries.filter(move |entry| flag.is_none_or(|key| entry.flag.as_ref() == Some(key)))
+        entries.filter(move |entry| {
+            let everybody = matches!(entry.event, Event::KilledAll { .. } | Event::Rearmed);
+            flag.is_none_or(|key| everybody || entry.flag.as_ref() == Some(key))
+        })
     }
 
     /// Place of the log's cursor, newest first.

@@ -19,6 +19,8 @@ const MARGIN: u32 = 10;
 /// Ground and text where the terminal's own are used.
 const GROUND: &str = "#16191d";
 const INK: &str = "#d8dce2";
+/// What is dim in monochrome.
+const DIM: &str = " opacity=\"0.6\"";
 /// The sixteen named colours, as most terminals show them.
 const NAMED: [&str; 16] = [
     "#000000", "#cd3131", "#0dbc79", "#e5e510", "#2472c8", "#bc3fbc", "#11a8cd", "#e5e5e5", "#666666",
@@ -76,11 +78,12 @@ fn draw_cell(out: &mut String, cell: &Cell, column: u32, row: u32, wide: u32) {
         // As a rectangle: a font's block would leave a seam between lines.
         let _ = writeln!(
             out,
-            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{ink}\"/>",
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{ink}\"{}/>",
             f64::from(x) + left * f64::from(CELL.0),
             f64::from(y) + top * f64::from(CELL.1),
             width * f64::from(CELL.0),
-            height * f64::from(CELL.1)
+            height * f64::from(CELL.1),
+            if cell.modifier.contains(Modifier::DIM) { DIM } else { "" }
         );
         return;
     }
@@ -89,7 +92,7 @@ fn draw_cell(out: &mut String, cell: &Cell, column: u32, row: u32, wide: u32) {
         style.push_str(" font-weight=\"bold\"");
     }
     if cell.modifier.contains(Modifier::DIM) {
-        style.push_str(" opacity=\"0.6\"");
+        style.push_str(DIM);
     }
     if cell.modifier.contains(Modifier::UNDERLINED) {
         style.push_str(" text-decoration=\"underline\"");

@@ -56,7 +56,7 @@ pub(super) enum Metric {
     Errors,
 }
 
-/// The control that treatment is held against where there is no live one: at 100 %.
+/// The control that treatment is held against in intervals without a live one: those at 100 %.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Record {
     /// P99 in milliseconds.
@@ -66,12 +66,10 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// What was recorded of a flag's control; the newest live one where the report has none.
+    /// What was recorded of a flag's control; the newest live one where the report has none: after a rollback from
+    /// 100 % the intervals before it still want a measure.
     #[expect(clippy::cast_possible_truncation, reason = "for drawing; f32 is fine enough")]
     pub(super) fn of(flag: &FlagView, history: &VecDeque<Point>) -> Self {
-        if !flag.rollout.is_full() {
-            return Self::default();
-        }
         if flag.report.control_recorded {
             let control = flag.control();
             return Self {

@@ -254,7 +254,7 @@ impl Chart<'_> {
         let bottom = area.bottom() - 1;
         let treatment = value(&point.treatment, self.metric);
         let live = value(&point.control, self.metric);
-        let control = live.or(self.recorded().filter(|_| point.rollout.is_full()));
+        let control = live.or(self.recorded().filter(|_| treatment.is_some()));
         if treatment.is_none() && control.is_none() {
             return pen.put(columns.start, bottom, theme.missing(), theme.dim());
         }

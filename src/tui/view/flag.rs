@@ -159,7 +159,7 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
         let x = pen.text(line.x, line.y, line.width, "EVIDENCE", theme.strong()) + 1;
         let x = pen.text(x, line.y, line.right().saturating_sub(x), &verdict, style) + 1;
         let text = if flag.rollout.is_zero() {
-            "no treatment traffic, nothing to judge".to_owned()
+            "no treatment traffic to judge by".to_owned()
         } else if flag.phase == Phase::Complete && report.control_recorded {
             "against its recorded control".to_owned()
         } else {

@@ -34,7 +34,7 @@ use crate::{
 /// Fewest lines below the rows that say more of the selected flag: a rule, what it is, why it is where it is.
 const DETAIL: u16 = 3;
 /// Most lines for them, where no flag needs the room.
-const MOST_DETAIL: u16 = 6;
+const MOST_DETAIL: u16 = 5;
 /// From so many lines on there is room for them.
 const TALL: u16 = 10;
 
