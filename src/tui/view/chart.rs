@@ -253,8 +253,8 @@ impl Chart<'_> {
         let theme = pen.theme;
         let bottom = area.bottom() - 1;
         let treatment = value(&point.treatment, self.metric);
-        let live = value(&point.control, self.metric);
-        let control = live.or(self.recorded().filter(|_| treatment.is_some()));
+        let measured = value(&point.control, self.metric);
+        let control = measured.or(self.recorded().filter(|_| treatment.is_some()));
         if treatment.is_none() && control.is_none() {
             return pen.put(columns.start, bottom, theme.missing(), theme.dim());
         }
@@ -275,7 +275,7 @@ impl Chart<'_> {
         let line = ((control / top * f64::from(area.height)) as u16).min(area.height - 1);
         let covered = eighths >= (usize::from(line) + 1) * LEVELS;
         let style = if covered { theme.across(worse) } else { theme.line() };
-        pen.fill(columns.start, bottom - line, self.time.wide, theme.control_line(live.is_none()), style);
+        pen.fill(columns.start, bottom - line, self.time.wide, theme.control_line(measured.is_none()), style);
     }
 }
 
