@@ -158,7 +158,7 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
     if let Some(line) = lines.next() {
         let x = pen.text(line.x, line.y, line.width, "EVIDENCE", theme.strong()) + 1;
         let x = pen.text(x, line.y, line.right().saturating_sub(x), &verdict, style) + 1;
-        let text = if flag.rollout.is_zero() {
+        let text = if flag.rollout.is_zero() && report.treatment_n == 0 {
             "no treatment traffic to judge by".to_owned()
         } else if flag.phase == Phase::Complete && report.control_recorded {
             "against its recorded control".to_owned()
