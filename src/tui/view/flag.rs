@@ -164,7 +164,8 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
             "against its recorded control".to_owned()
         } else {
             let warm = if report.warming_up { ", warming up" } else { "" };
-            format!("{} intervals{warm}", report.intervals)
+            let plural = if report.intervals == 1 { "" } else { "s" };
+            format!("{} interval{plural}{warm}", report.intervals)
         };
         pen.text(x, line.y, line.right().saturating_sub(x), &text, theme.dim());
     }
@@ -262,7 +263,7 @@ fn draw_difference(
 
 /// Harm and health against what is needed, in nats.
 fn draw_nats(evidence: &MetricEvidence, known: bool, verdict: Verdict, line: Rect, pen: &mut Pen<'_>) {
-    const GAUGE: u16 = 5;
+    const GAUGE: u16 = 4;
     let theme = pen.theme;
     let mut x = line.x + 2;
     for (label, nats, needed) in
