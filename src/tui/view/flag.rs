@@ -283,7 +283,9 @@ fn draw_nats(evidence: &MetricEvidence, known: bool, verdict: Verdict, line: Rec
         let text = format!("{:.1} of {needed:.1}", nats.max(0.0));
         x = pen.text(x, line.y, line.right().saturating_sub(x), &text, style) + 2;
     }
-    pen.text(x - 1, line.y, (line.right() + 1).saturating_sub(x), "nats", theme.dim());
+    if x + pen.width_of("nats") <= line.right() + 1 {
+        pen.text(x - 1, line.y, line.right() + 1 - x, "nats", theme.dim());
+    }
 }
 
 /// Names of the six moves, in the order of the probabilities.
