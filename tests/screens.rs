@@ -295,3 +295,29 @@ fn pictures_can_be_written() {
         }
     }
 }
+
+#[test]
+fn a_rollback_that_somebody_has_seen_sinks_below_the_ramping_flags() {
+    let row = |text: &str, flag: &str| text.lines().position(|line| line.contains(flag)).unwrap();
+    let mut snapshot = scene(12);
+    let text = Room::new(settings(Glyphs::Unicode), &snapshot).text(80, 30);
+    assert!(row(&text, "  power-peg") < row(&text, "new-checkout-ui"), "{text}");
+    // Seen and over: it leaves the list.
+    snapshot.alarms.remove(1);
+    let text = Room::new(settings(Glyphs::Unicode), &snapshot).text(80, 30);
+    assert!(row(&text, "  power-peg") > row(&text, "new-checkout-ui"), "{text}");
+}
+
+#[test]
+fn of_a_flag_that_was_rolled_back_it_is_said_by_whom_and_why() {
+    let mut snapshot = scene(12);
+    snapshot.flags[2].last.as_mut().unwrap().seq = Seq(109);
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let text = room.press("j j j Enter").text(120, 40);
+    assert!(text.contains("power-peg  rolled back"), "{text}");
+    assert!(text.contains("rolled back from 10 % by shield 2 min ago: nothing to do"), "{text}");
+    snapshot.flags[2].last.as_mut().unwrap().seq = Seq(9);
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let text = room.press("j j j Enter").text(120, 40);
+    assert!(text.contains("rolled back from 10 % by shield 2 min ago"), "without the entry: {text}");
+}

@@ -38,6 +38,8 @@ const BROAD: u16 = 70;
 const TALL: u16 = 20;
 /// Columns an interval takes at most, while the history is short.
 const WIDEST: usize = 4;
+/// Intervals in the recent window of the evidence.
+const RECENT: u64 = 6;
 /// The charts have room for so many intervals at least: a moving axis would hide what changed.
 const LEAST_SPAN: usize = 30;
 
@@ -45,6 +47,7 @@ const LEAST_SPAN: usize = 30;
 pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let Some(place) = world.place(&flag.spec.key) else { return };
     let record = Record::of(flag, &world.history[place]);
+    let recent = Millis(world.now.0.saturating_sub(RECENT.saturating_mul(world.interval.0)));
     if area.height < LOW && area.width >= BROAD {
         let half = area.width / 2;
         let left = Rect { width: half - 1, ..area };
@@ -52,7 +55,7 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
         for (metric, part) in [(Metric::P99, left), (Metric::Errors, right)] {
             let time = Axis::new(world, place, part.width);
             let [chart, strip, axis] = stack(part, [part.height - 2, 1, 1]);
-            Chart { flag, metric, record, time: &time }.draw(chart, pen);
+            Chart { flag, metric, record, recent, time: &time }.draw(chart, pen);
             // There is one line for both: what happened is written over the rollout.
             rollout(flag, &time, strip, pen);
             marks(model, world, flag, &time, strip, pen);
@@ -64,8 +67,8 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
     let thickness = if area.height >= TALL { 2 } else { 1 };
     let both = area.height.saturating_sub(2 + thickness);
     let [p99, errors, strip, happened, axis] = stack(area, [both - both / 2, both / 2, thickness, 1, 1]);
-    Chart { flag, metric: Metric::P99, record, time: &time }.draw(p99, pen);
-    Chart { flag, metric: Metric::Errors, record, time: &time }.draw(errors, pen);
+    Chart { flag, metric: Metric::P99, record, recent, time: &time }.draw(p99, pen);
+    Chart { flag, metric: Metric::Errors, record, recent, time: &time }.draw(errors, pen);
     rollout(flag, &time, strip, pen);
     pen.cell(area.x, happened.y, LABEL - 1, Align::Right, "events", pen.theme.dim());
     marks(model, world, flag, &time, happened, pen);
@@ -142,6 +145,8 @@ struct Chart<'a> {
     flag: &'a FlagView,
     metric: Metric,
     record: Record,
+    /// What is after this is in the recent window of the evidence.
+    recent: Millis,
     time: &'a Axis<'a>,
 }
 
@@ -170,13 +175,14 @@ impl Chart<'_> {
         if self.metric == Metric::Errors { nice.min(1.0) } else { nice }
     }
 
-    /// Whether treatment is worse in an interval: by more than noise, or at all where the evidence says so.
+    /// Whether treatment is worse in an interval: by more than noise, or at all where the evidence on the recent
+    /// intervals says so.
     fn is_worse(&self, point: &Point) -> bool {
         let evidence = match self.metric {
             Metric::P99 => &self.flag.report.p99,
             Metric::Errors => &self.flag.report.errors,
         };
-        let shown = self.flag.verdict == Verdict::Regressed && evidence.regressed();
+        let shown = point.at > self.recent && self.flag.verdict == Verdict::Regressed && evidence.regressed();
         let control = value(&point.control, self.metric).or(self.recorded());
         let higher = value(&point.treatment, self.metric).zip(control).is_some_and(|(on, off)| on > off);
         shown && higher || spark::is_worse(point, self.metric, self.record)
@@ -253,8 +259,8 @@ impl Chart<'_> {
         let theme = pen.theme;
         let bottom = area.bottom() - 1;
         let treatment = value(&point.treatment, self.metric);
-        let live = value(&point.control, self.metric);
-        let control = live.or(self.recorded().filter(|_| treatment.is_some()));
+        let measured = value(&point.control, self.metric);
+        let control = measured.or(self.recorded().filter(|_| treatment.is_some()));
         if treatment.is_none() && control.is_none() {
             return pen.put(columns.start, bottom, theme.missing(), theme.dim());
         }
@@ -275,7 +281,7 @@ impl Chart<'_> {
         let line = ((control / top * f64::from(area.height)) as u16).min(area.height - 1);
         let covered = eighths >= (usize::from(line) + 1) * LEVELS;
         let style = if covered { theme.across(worse) } else { theme.line() };
-        pen.fill(columns.start, bottom - line, self.time.wide, theme.control_line(live.is_none()), style);
+        pen.fill(columns.start, bottom - line, self.time.wide, theme.control_line(measured.is_none()), style);
     }
 }
 

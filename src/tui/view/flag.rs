@@ -158,13 +158,14 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
     if let Some(line) = lines.next() {
         let x = pen.text(line.x, line.y, line.width, "EVIDENCE", theme.strong()) + 1;
         let x = pen.text(x, line.y, line.right().saturating_sub(x), &verdict, style) + 1;
-        let text = if flag.rollout.is_zero() {
+        let text = if flag.rollout.is_zero() && report.treatment_n == 0 {
             "no treatment traffic to judge by".to_owned()
         } else if flag.phase == Phase::Complete && report.control_recorded {
             "against its recorded control".to_owned()
         } else {
             let warm = if report.warming_up { ", warming up" } else { "" };
-            format!("{} intervals{warm}", report.intervals)
+            let plural = if report.intervals == 1 { "" } else { "s" };
+            format!("{} interval{plural}{warm}", report.intervals)
         };
         pen.text(x, line.y, line.right().saturating_sub(x), &text, theme.dim());
     }
@@ -262,7 +263,7 @@ fn draw_difference(
 
 /// Harm and health against what is needed, in nats.
 fn draw_nats(evidence: &MetricEvidence, known: bool, verdict: Verdict, line: Rect, pen: &mut Pen<'_>) {
-    const GAUGE: u16 = 5;
+    const GAUGE: u16 = 4;
     let theme = pen.theme;
     let mut x = line.x + 2;
     for (label, nats, needed) in
@@ -282,7 +283,9 @@ fn draw_nats(evidence: &MetricEvidence, known: bool, verdict: Verdict, line: Rec
         let text = format!("{:.1} of {needed:.1}", nats.max(0.0));
         x = pen.text(x, line.y, line.right().saturating_sub(x), &text, style) + 2;
     }
-    pen.text(x - 1, line.y, (line.right() + 1).saturating_sub(x), "nats", theme.dim());
+    if x + pen.width_of("nats") <= line.right() + 1 {
+        pen.text(x - 1, line.y, line.right() + 1 - x, "nats", theme.dim());
+    }
 }
 
 /// Names of the six moves, in the order of the probabilities.

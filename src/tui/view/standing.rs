@@ -51,7 +51,10 @@ pub(super) fn verdict(flag: &FlagView, pen: &Pen<'_>) -> (String, Style) {
     let theme = pen.theme;
     let assumed = if flag.assumed { "~" } else { "" };
     match flag.verdict {
-        _ if flag.rollout.is_zero() => (figures::NONE.to_owned(), theme.dim()),
+        // In the interval of a rollback the verdict that led to it still stands.
+        verdict if flag.rollout.is_zero() && verdict != Verdict::Regressed => {
+            (figures::NONE.to_owned(), theme.dim())
+        }
         Verdict::Lost => {
             let age = flag.report.age.map_or_else(|| "no data".to_owned(), figures::coarse);
             (format!("lost {age}"), theme.abnormal())
