@@ -43,8 +43,6 @@ impl fmt::Display for Priority {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmKind {
-    /// Kill-all is in force.
-    KillLatch,
     /// The policy panicked, stalled or answered nonsense: the agent holds everywhere.
     PolicyFault,
     /// The journal cannot be written.
@@ -66,7 +64,7 @@ impl AlarmKind {
     #[must_use]
     pub const fn priority(&self) -> Priority {
         match self {
-            Self::KillLatch | Self::PolicyFault | Self::NotDurable => Priority::Critical,
+            Self::PolicyFault | Self::NotDurable => Priority::Critical,
             Self::RolledBack(_) | Self::Breach(_) | Self::TelemetryLost(_) | Self::Dependency(_) => {
                 Priority::High
             }
@@ -82,7 +80,7 @@ impl AlarmKind {
             | Self::Breach(key)
             | Self::TelemetryLost(key)
             | Self::BadTelemetry(key) => Some(key),
-            Self::KillLatch | Self::PolicyFault | Self::NotDurable | Self::Dependency(_) => None,
+            Self::PolicyFault | Self::NotDurable | Self::Dependency(_) => None,
         }
     }
 }

@@ -157,7 +157,7 @@ impl fmt::Display for Reason {
             Self::Judgement { verdict } => write!(f, "the evidence is {verdict}"),
             Self::Regressed { metric, evidence, needed, n, unit } => write!(
                 f,
-                "{metric} of treatment are shown worse than control: evidence {evidence:.1} of {needed:.1} nats needed, {} {}",
+                "treatment is shown worse than control in {metric}: evidence {evidence:.1} of {needed:.1} nats needed, {} {}",
                 grouped(*n),
                 unit.unit()
             ),

@@ -3,23 +3,17 @@
 //! A window is fed one interval at a time, after that interval is closed; it never sees a sample twice and never
 //! goes back. Everything is merged incrementally: one interval costs a few hundred additions, whatever has been.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    Counts, EvidenceConfig, HarmTest, Histogram, MetricEvidence, Millis, Rejection, Sample, Verdict,
+    ArmStats, Breach, Counts, EvidenceConfig, HardLimits, HarmTest, Histogram, Metric, Millis, Rejection,
+    Sample, Verdict, WindowReport,
     evidence::Accumulated,
+    limits::{Excess, HARD_ERRORS, HARD_SLOW, Tally, hard_edge},
     reference::{Reference, Slow},
 };
 use crate::flag::Rollout;
 
 /// Intervals in the recent window.
 const RECENT: usize = 6;
-
-/// Standard errors by which a hard limit has to be exceeded, so that noise alone does not break it.
-const HARD_ERRORS: f64 = 4.0;
-
-/// More requests than this, as a share, beyond a multiple of the P99 threshold mean a P99 beyond that multiple.
-const HARD_SLOW: f64 = 0.01;
 
 /// Share of requests beyond its former P99 at which control itself is bad.
 const DEPENDENCY_SLOW: f64 = 0.10;
@@ -32,110 +26,6 @@ const DEPENDENCY_OVER: u32 = 3;
 
 /// Intervals of trouble after which it is the new normal and control is recorded again.
 const DEPENDENCY_NORMAL: u32 = 90;
-
-/// One arm over some intervals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ArmStats {
-    /// Requests.
-    pub requests: u64,
-    /// How many of them failed.
-    pub errors: u64,
-    /// P99 in milliseconds; `None` without latencies.
-    pub p99_ms: Option<f64>,
-}
-
-impl ArmStats {
-    /// Share of failed requests, 0 to 1; `None` without requests.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    pub fn error_rate(&self) -> Option<f64> {
-        (self.requests > 0).then(|| self.errors as f64 / self.requests as f64)
-    }
-}
-
-/// What a window says about a flag at one tick.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct WindowReport {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Treatment over the last six intervals.
-    pub treatment: ArmStats,
-    /// Control over the last six intervals, or the recorded control where the flag is at 100 %.
-    pub control: ArmStats,
-    /// Whether `control` is the recorded one.
-    pub control_recorded: bool,
-    /// Evidence on errors, since the last change.
-    pub errors: MetricEvidence,
-    /// Evidence on P99: the share of requests slower than `slow_ms`, since the last change.
-    pub p99: MetricEvidence,
-    /// The P99 of earlier control windows, in milliseconds: the threshold that both arms are measured by.
-    pub slow_ms: Option<f64>,
-    /// Treatment requests since the last change, warm-up left out.
-    pub treatment_n: u64,
-    /// Control requests since the last change, warm-up left out.
-    pub control_n: u64,
-    /// Intervals behind the evidence.
-    pub intervals: u32,
-    /// Whether the last interval was still warm-up.
-    pub warming_up: bool,
-    /// Age of the telemetry of both arms; `None` when there never was any.
-    pub age: Option<Millis>,
-    /// Whether control itself is bad: a dependency.
-    pub dependency: bool,
-    /// Samples that were not accepted, by reason, in the order of [`super::Rejection::ALL`].
-    pub rejected: [u32; 9],
-}
-
-/// Which of the two things that are watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Metric {
-    /// The share of failed requests.
-    Errors,
-    /// The share of requests slower than control's former P99.
-    P99,
-}
-
-impl Metric {
-    /// As it stands in sentences.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Errors => "errors",
-            Self::P99 => "P99",
-        }
-    }
-}
-
-/// Limits on treatment minus control over the last intervals, each to be exceeded by four standard errors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HardLimits {
-    /// More failed requests in treatment than in control, in percentage points. 5.
-    pub errors: f64,
-    /// P99 of treatment as a multiple of control's. 3.
-    pub p99_ratio: f64,
-    /// Least treatment requests. 100.
-    pub min_samples: u64,
-}
-
-impl Default for HardLimits {
-    fn default() -> Self {
-        Self { errors: 5.0, p99_ratio: 3.0, min_samples: 100 }
-    }
-}
-
-/// A broken hard limit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Breach {
-    /// Of what.
-    pub metric: Metric,
-    /// Share of bad requests, treatment minus control, 0 to 1.
-    pub excess: f64,
-    /// The limit, as a share, 0 to 1.
-    pub limit: f64,
-    /// Treatment requests behind it.
-    pub n: u64,
-}
 
 /// What a window has to know of its flag at a tick.
 #[derive(Clone, Copy, Debug)]
@@ -529,15 +419,6 @@ impl Window {
     }
 }
 
-/// The first bucket beyond `ratio` times the P99 threshold: a P99 beyond that is the same as more than 1 % of the
-/// requests in it and above.
-fn hard_edge(slow: Slow, limits: &HardLimits, part: f64) -> usize {
-    super::bucket_of(slow.ms * (1.0 + (limits.p99_ratio - 1.0) * part)) + 1
-}
-
-/// Bad requests and all requests of an arm.
-type Tally = (f64, f64);
-
 impl Slice {
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     fn errors(&self) -> Tally {
@@ -547,51 +428,6 @@ impl Slice {
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     fn beyond(&self, edge: usize) -> Tally {
         (self.latency.at_or_above(edge) as f64, self.measured as f64)
-    }
-}
-
-/// Treatment's share of bad requests minus control's, stratified by interval (Mantel and Haenszel 1959): intervals
-/// differ in level and in split, and adding them up first would blame a flag that was raised just before both arms went
-/// bad.
-#[derive(Clone, Copy, Debug, Default)]
-struct Excess {
-    weight: f64,
-    weighted: f64,
-    variance: f64,
-    treatment: f64,
-}
-
-impl Excess {
-    fn over(intervals: impl Iterator<Item = (Tally, Tally)>) -> Self {
-        let mut sum = Self::default();
-        for ((bad_t, n_t), (bad_c, n_c)) in intervals {
-            if n_t <= 0.0 || n_c <= 0.0 {
-                continue;
-            }
-            let weight = n_t * n_c / (n_t + n_c);
-            let pooled = (bad_t + bad_c + 0.5) / (n_t + n_c + 1.0);
-            sum.weight += weight;
-            sum.weighted += weight * (bad_t / n_t - bad_c / n_c);
-            sum.variance += weight * pooled * (1.0 - pooled).max(0.0);
-            sum.treatment += n_t;
-        }
-        sum
-    }
-
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
-    fn n(&self) -> u64 {
-        self.treatment as u64
-    }
-
-    /// The excess, where it is beyond `limit` by four standard errors and at least `least` requests say so.
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    fn beyond(&self, limit: f64, least: u64) -> Option<f64> {
-        if self.treatment < least as f64 || self.weight <= 0.0 {
-            return None;
-        }
-        let excess = self.weighted / self.weight;
-        let error = libm::sqrt(self.variance) / self.weight;
-        (excess > limit + HARD_ERRORS * error).then_some(excess)
     }
 }
 

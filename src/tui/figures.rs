@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+pub(super) use crate::control::grouped;
 use crate::telemetry::Millis;
 
 /// What stands for a value that is not there.
@@ -59,19 +60,6 @@ fn two_digits(value: f64) -> String {
         let step = libm::pow(10.0, libm::floor(libm::log10(size)) - 1.0);
         format!("{:.0}", libm::round(value / step) * step)
     }
-}
-
-/// A whole number in groups of three.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// How long ago, in one unit.

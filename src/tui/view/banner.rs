@@ -3,7 +3,7 @@
 use ratatui::{layout::Rect, style::Modifier};
 
 use crate::{
-    control::{AlarmKind, Priority},
+    control::Priority,
     tui::{Model, figures, pen::Pen},
 };
 
@@ -13,15 +13,9 @@ pub(super) fn rows(model: &Model) -> u16 {
     u16::from(world.latch.is_some()) + u16::from(!alarms(model).is_empty())
 }
 
-/// Alarms for the banner: the latch has its own.
+/// Alarms for the banner; the latch has its own.
 fn alarms(model: &Model) -> Vec<&crate::control::Alarm> {
-    let Some(world) = &model.world else { return Vec::new() };
-    let latched = world.latch.is_some();
-    world
-        .unacknowledged()
-        .into_iter()
-        .filter(|alarm| !(latched && alarm.kind == AlarmKind::KillLatch))
-        .collect()
+    model.world.as_ref().map(super::super::world::World::unacknowledged).unwrap_or_default()
 }
 
 /// What the latch banner says: how many flags are at 0 % by the backend's own account, and how many were read back

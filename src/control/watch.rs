@@ -1,0 +1,122 @@
+//! Raising and clearing alarms at a tick: one of a kind at a time, with a dead band, so that none flickers.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Actor, AlarmId, AlarmKind, ControlConfig, Event, Happened, Observatory, Phase, PolicyFault, State,
+    observatory::EARLY_WARNING, tick::in_words,
+};
+use crate::{
+    flag::ServiceName,
+    telemetry::{Rejection, Verdict},
+};
+
+/// Intervals without a rejected sample after which a source counts as sound again.
+const SOUND_AFTER: u32 = 6;
+
+/// Raises and clears alarms: one of a kind at a time.
+pub(super) struct Alarms<'a> {
+    next: u64,
+    state: &'a State,
+    /// What came of it, for the journal.
+    pub(super) happened: Vec<Happened>,
+}
+
+impl<'a> Alarms<'a> {
+    pub(super) const fn new(state: &'a State) -> Self {
+        Self { next: state.alarm_count + 1, state, happened: Vec::new() }
+    }
+
+    pub(super) fn raise(&mut self, kind: AlarmKind, text: String) {
+        let id = AlarmId(self.next);
+        self.next += 1;
+        self.happened.push((Actor::System, Event::AlarmRaised { id, kind, text }));
+    }
+
+    /// Makes the alarm of this kind stand, or be over.
+    fn stand(&mut self, kind: AlarmKind, standing: bool, text: impl FnOnce() -> String) {
+        match (self.state.alarm(&kind), standing) {
+            (None, true) => self.raise(kind, text()),
+            (Some(alarm), false) => {
+                self.happened.push((Actor::System, Event::AlarmCleared { id: alarm.id }));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn policy(&mut self, fault: Option<&PolicyFault>) {
+        self.stand(AlarmKind::PolicyFault, fault.is_some(), || {
+            let fault = fault.map(ToString::to_string).unwrap_or_default();
+            format!("{fault}. The agent holds everywhere; the shield still rolls back.")
+        });
+    }
+
+    pub(super) fn telemetry(
+        &mut self,
+        observatory: &mut Observatory,
+        config: &ControlConfig,
+        troubled: BTreeMap<ServiceName, u32>,
+    ) {
+        let state = self.state;
+        for flag in &state.flags {
+            let Observatory { windows, outlooks, .. } = &mut *observatory;
+            let (window, outlook) = (&windows[flag.id.index()], &mut outlooks[flag.id.index()]);
+            let key = &flag.spec.key;
+            let lost = outlook.report.verdict == Verdict::Lost && !flag.rollout.is_zero();
+            if lost || state.alarms.iter().any(|alarm| alarm.kind.flag() == Some(key)) {
+                self.stand(AlarmKind::TelemetryLost(key.clone()), lost, || {
+                    let age = outlook.report.age.map_or("ever".to_owned(), |age| age.to_string());
+                    format!(
+                        "No telemetry of {key} for {age}: it holds, and is paused after {}.",
+                        config.shield.lost_deadline
+                    )
+                });
+            }
+            if flag.phase == Phase::Complete {
+                let breach = window.breach(&config.shield.hard, false, EARLY_WARNING);
+                self.stand(AlarmKind::Breach(key.clone()), breach.is_some(), || {
+                    format!(
+                        "{key} at 100 % is worse than its recorded control ({}).",
+                        in_words(&outlook.report)
+                    )
+                });
+            }
+            let broken: u32 = Rejection::ALL
+                .iter()
+                .zip(window.rejected())
+                .filter(|(why, _)| !matches!(why, Rejection::Late | Rejection::Duplicate))
+                .map(|(_, count)| *count)
+                .sum();
+            if broken > outlook.rejected_before {
+                outlook.rejected_before = broken;
+                outlook.clean_intervals = 0;
+                self.stand(AlarmKind::BadTelemetry(key.clone()), true, || {
+                    format!("The source of {key} reports what cannot be: {broken} samples rejected so far.")
+                });
+            } else if outlook.clean_intervals < SOUND_AFTER {
+                outlook.clean_intervals += 1;
+                if outlook.clean_intervals == SOUND_AFTER && broken > 0 {
+                    self.stand(AlarmKind::BadTelemetry(key.clone()), false, String::new);
+                }
+            }
+        }
+        let standing: Vec<ServiceName> = state
+            .alarms
+            .iter()
+            .filter_map(|alarm| match &alarm.kind {
+                AlarmKind::Dependency(service) if alarm.cleared_at.is_none() => Some(service.clone()),
+                _ => None,
+            })
+            .collect();
+        for service in standing.iter().filter(|service| !troubled.contains_key(*service)) {
+            self.stand(AlarmKind::Dependency(service.clone()), false, String::new);
+        }
+        for (service, flags) in troubled {
+            self.stand(AlarmKind::Dependency(service.clone()), true, || {
+                format!(
+                    "Both arms of {service} are bad ({flags} flags): a dependency; its raises are frozen."
+                )
+            });
+        }
+    }
+}
