@@ -21,6 +21,8 @@ struct Fleet {
     policy: Box<dyn Policy>,
     config: ControlConfig,
     feed: Feed,
+    /// The next interval's: the two take turns, since a source that repeats itself is not believed.
+    other: Feed,
     now: Millis,
 }
 
@@ -61,6 +63,7 @@ impl Fleet {
             policy: PolicyName::Rule.build(0),
             config: ControlConfig::default(),
             feed: Feed::default(),
+            other: Feed::default(),
             now: scenario.start,
         };
         let rollouts = vec![quarter; FLAGS];
@@ -68,8 +71,9 @@ impl Fleet {
         for _ in 0..6 {
             world.step(&rollouts, &mut fleet.feed);
             fleet.tick();
+            std::mem::swap(&mut fleet.feed, &mut fleet.other);
         }
-        world.step(&rollouts, &mut fleet.feed);
+        world.step(&rollouts, &mut fleet.other);
         fleet
     }
 
@@ -79,7 +83,7 @@ impl Fleet {
         let Self { state, observatory, policy, config, feed, .. } = self;
         let happened = tick(state, observatory, policy.as_mut(), config, feed, moment);
         self.now = end;
-        // The same telemetry again, one interval later.
+        std::mem::swap(&mut self.feed, &mut self.other);
         for sample in &mut self.feed.samples {
             sample.start = end;
         }

@@ -516,3 +516,29 @@ fn complete_flags_of_one_service_that_go_bad_together_are_not_blamed() {
     assert!(fleet.rollout(1).is_zero(), "one flag alone, far beyond its record: the hard limit rolls back");
     assert!(fleet.rollout(4).is_full());
 }
+
+/// Invariant 5, for a source that hangs and repeats its last answer with new times.
+#[test]
+fn frozen_telemetry_is_as_good_as_none() {
+    let mut fleet = Fleet::new(1, 21);
+    fleet.run(&mut Greedy, 10);
+    fleet.start_all();
+    fleet.run(&mut Greedy, 8);
+    let at = fleet.rollout(0);
+    let last = fleet.feed();
+    for _ in 0..20 {
+        let mut feed = last.clone();
+        for sample in &mut feed.samples {
+            sample.start = fleet.now;
+        }
+        fleet.tick_with(&mut Greedy, &feed);
+    }
+    assert!(
+        fleet.rollout(0) <= fleet.state.flags[0].spec.ladder.above(at, 2),
+        "no raise after the first repeat"
+    );
+    assert_eq!(fleet.observatory.report(FlagId(0)).unwrap().verdict, Verdict::Lost);
+    let reached = fleet.rollout(0);
+    fleet.run(&mut Greedy, 30);
+    assert!(fleet.rollout(0) >= reached, "goes on when the source wakes");
+}

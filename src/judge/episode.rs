@@ -17,7 +17,7 @@ use crate::{
 pub struct FlagResult {
     /// Which.
     pub flag: FlagKey,
-    /// Whether it does harm at 100 %, in truth.
+    /// Whether, in truth, it would at any time have done harm at 100 % with the other flags as they were.
     pub harmful: bool,
     /// When it was started, since the scenario's start.
     pub started_at: Option<Millis>,
@@ -71,6 +71,8 @@ impl Episode {
         each(&episode.journal);
         let mut cues = scenario.cues().iter().peekable();
         let mut feed = Feed::default();
+        // A flag that hurts only together with another is harmful while that one is on, and guilty ever after.
+        let mut harmful = vec![false; scenario.flags.len()];
         while !world.done() {
             let now = world.now();
             let told = episode.journal.len();
@@ -94,9 +96,12 @@ impl Episode {
             episode.flag_steps +=
                 episode.state.flags.iter().filter(|flag| flag.phase == Phase::Ramping).count() as u64;
             episode.keep(end, happened);
+            for (ever, truth) in harmful.iter_mut().zip(world.truths()) {
+                *ever |= truth.harmful;
+            }
             each(&episode.journal[told..]);
         }
-        episode.finish(scenario, &world);
+        episode.finish(scenario, &world, &harmful);
         episode
     }
 
@@ -128,14 +133,14 @@ impl Episode {
         }
     }
 
-    fn finish(&mut self, scenario: &Scenario, world: &World) {
+    fn finish(&mut self, scenario: &Scenario, world: &World, harmful: &[bool]) {
         let mut results: Vec<FlagResult> = (0_u32..)
             .zip(&self.state.flags)
             .map(|(id, flag)| {
                 let truth = world.truth(FlagId(id));
                 FlagResult {
                     flag: flag.spec.key.clone(),
-                    harmful: truth.harmful,
+                    harmful: harmful.get(id as usize).copied().unwrap_or(truth.harmful),
                     started_at: None,
                     complete_at: None,
                     rolled_back_at: None,

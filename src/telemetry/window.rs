@@ -4,8 +4,8 @@
 //! goes back. Everything is merged incrementally: one interval costs a few hundred additions, whatever has been.
 
 use super::{
-    ArmStats, Breach, Counts, EvidenceConfig, HardLimits, HarmTest, Histogram, Metric, Millis, Rejection,
-    Sample, Verdict, WindowReport,
+    Arm, ArmStats, BUCKET_COUNT, Breach, Counts, EvidenceConfig, HardLimits, HarmTest, Histogram, Metric,
+    Millis, Rejection, Sample, Verdict, WindowReport,
     evidence::Accumulated,
     limits::{Excess, HARD_ERRORS, HARD_SLOW, Tally, hard_edge},
     reference::{Reference, Slow},
@@ -14,6 +14,9 @@ use crate::flag::Rollout;
 
 /// Intervals in the recent window.
 const RECENT: usize = 6;
+
+/// Fewest requests at which two equal intervals are no coincidence.
+const LEAST_TO_FREEZE: u32 = 50;
 
 /// Share of requests beyond its former P99 at which control itself is bad.
 const DEPENDENCY_SLOW: f64 = 0.10;
@@ -131,6 +134,8 @@ pub struct Window {
     /// The threshold of the interval last closed.
     slow: Option<Slow>,
     seen: [Option<Millis>; 2],
+    /// What control and treatment repeat, while they repeat themselves.
+    frozen: [Option<Box<[u32; BUCKET_COUNT]>>; 2],
     latest: [Option<ArmStats>; 2],
     warming_up: bool,
     assumed: bool,
@@ -167,6 +172,7 @@ impl Window {
     /// Closes an interval with what arrived of it.
     pub fn close(&mut self, context: &Context<'_>, control: Option<&Sample>, treatment: Option<&Sample>) {
         self.begin_anew(context);
+        let (control, treatment) = (self.unless_frozen(control), self.unless_frozen(treatment));
         for (slot, sample) in [control, treatment].into_iter().enumerate() {
             if let Some(sample) = sample {
                 self.seen[slot] = Some(sample.end());
@@ -202,6 +208,28 @@ impl Window {
                 self.reference.learn(control, context.config.memory);
             }
         }
+    }
+
+    /// The sample, unless it is to the letter what the interval before was: a source that repeats itself reports nothing.
+    /// Two intervals of real traffic agree in every bucket about as often as a shuffled deck comes out in order.
+    fn unless_frozen<'s>(&mut self, sample: Option<&'s Sample>) -> Option<&'s Sample> {
+        let sample = sample?;
+        let before = &self.ring[(self.next_slot + RECENT - 1) % RECENT];
+        let before = if sample.arm == Arm::Control { &before.control } else { &before.treatment };
+        let same = before.requests == u64::from(sample.requests)
+            && before.errors == u64::from(sample.errors)
+            && before.latency == sample.latency;
+        // What is repeated is kept to compare with, also while it is not believed.
+        let believed = self.frozen[sample.arm as usize]
+            .as_deref()
+            .is_some_and(|frozen| *frozen == *sample.latency.counts());
+        if sample.requests >= LEAST_TO_FREEZE && (same || believed) {
+            self.frozen[sample.arm as usize] = Some(Box::new(*sample.latency.counts()));
+            self.reject(Rejection::Duplicate);
+            return None;
+        }
+        self.frozen[sample.arm as usize] = None;
+        Some(sample)
     }
 
     /// A new ramp forgets everything but the recorded control; a change of rollout forgets what was gathered since the
