@@ -1,4 +1,4 @@
-//! The invariants of control that need no disk and no terminal: 2, 5, 6, 7, 8 and 9 of ARCHITECTURE.md, each with a test
+//! The invariants of control that need no disk and no terminal, each with a test
 //! that fails without it, and a seeded simulation that injects faults at random and checks all of them after each step.
 #![allow(
     clippy::unwrap_used,

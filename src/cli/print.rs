@@ -1,6 +1,9 @@
 //! Plain output: text from the journal, made harmless, and JSON.
 
-use std::io::{self, Write};
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
 
 use serde::Serialize;
 
@@ -10,7 +13,7 @@ use crate::{control::Entry, store::StoreError, telemetry::Millis};
 /// Writes a line to standard output. A reader that has gone away is no fault of ours: the program ends quietly.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    written(writeln!(out, "{}", crate::flag::clean(text)).and_then(|()| out.flush()))
+    written(writeln!(out, "{}", crate::flag::clean_whole(text)).and_then(|()| out.flush()))
 }
 
 /// Writes text as it is: for what this program has made itself.
@@ -22,7 +25,24 @@ pub(super) fn raw(text: &str) -> Result<(), Failure> {
 /// Writes a value as one line of JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(Failure::refused)?;
-    raw(&(text + "\n"))
+    raw(&(harmless_json(&text) + "\n"))
+}
+
+/// The same JSON with whatever could drive a terminal as `\uXXXX`. Such characters can only stand within strings.
+fn harmless_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if crate::flag::is_hostile(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Hands standard output to `write`, buffered. As with [`line`], a reader that has gone away ends the program quietly.
@@ -81,3 +101,16 @@ pub(super) fn entry(entry: &Entry) -> String {
 
 /// Everything went as hoped.
 pub(super) const DONE: Outcome = Ok(0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_keeps_its_meaning_and_drives_no_terminal() {
+        let hostile = "a\u{9b}2J\u{202e}b\u{e0041}\u{1b}[0m\u{e9}";
+        let text = harmless_json(&serde_json::to_string(hostile).unwrap());
+        assert!(!text.chars().any(crate::flag::is_hostile), "{text:?}");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), hostile);
+    }
+}

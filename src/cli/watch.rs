@@ -99,10 +99,10 @@ fn paced(args: &Args, engine: Engine) -> Outcome {
         }
         last = news.state.unwrap_or(last);
         if news.done || (args.until == Until::Done && settled(args, &last)) {
-            break;
+            return Ok(verdict(args, &last));
         }
     }
-    Ok(verdict(args, &last))
+    Err(Failure::refused("the engine has ended before its time; see the log in the state folder"))
 }
 
 fn shown(args: &Args, entry: &Entry) -> bool {
@@ -120,7 +120,7 @@ fn show(args: &Args, entry: &Entry) -> Result<(), Failure> {
     if args.json { print::json(entry) } else { print::line(&print::entry(entry)) }
 }
 
-/// Whether nothing moves any more: every flag that was started has come to an end, and there was one.
+/// Whether nothing moves any more: every flag has been started and has come to an end, and there is one.
 fn settled(args: &Args, state: &State) -> bool {
     let mut watched =
         state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));

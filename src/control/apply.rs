@@ -70,8 +70,7 @@ impl State {
                 "paused".to_owned()
             }),
             Event::Resumed { flag } | Event::Released { flag } => self.change(entry, *flag, |flag, _| {
-                flag.hold = None;
-                flag.guard_off_until = None;
+                flag.let_go();
                 if flag.phase == Phase::Paused {
                     flag.enter(Phase::Ramping, at);
                 }
@@ -81,7 +80,7 @@ impl State {
             Event::RolledBack { flag, .. } => self.change(entry, *flag, |flag, raises| {
                 flag.move_to(Rollout::ZERO, at, raises);
                 flag.enter(Phase::RolledBack, at);
-                flag.hold = None;
+                flag.let_go();
                 "rolled back".to_owned()
             }),
             Event::Set { flag, to, until, guard_off, .. } => {
@@ -108,13 +107,12 @@ impl State {
                 }
                 flag.move_to(Rollout::FULL, at, raises);
                 flag.enter(Phase::Complete, at);
-                flag.hold = None;
+                flag.let_go();
                 "promoted to 100 %".to_owned()
             }),
             Event::HoldExpired { flag } => {
                 if let Some(flag) = self.flags.get_mut(flag.index()) {
-                    flag.hold = None;
-                    flag.guard_off_until = None;
+                    flag.let_go();
                 }
             }
             Event::KilledAll { exposed } => self.kill(entry, *exposed),
@@ -180,6 +178,7 @@ impl State {
             Action::RollBack => self.change(entry, decision.flag, |flag, raises| {
                 flag.move_to(Rollout::ZERO, at, raises);
                 flag.enter(Phase::RolledBack, at);
+                flag.let_go();
                 format!("rolled back from {}", decision.from)
             }),
             Action::StepDown => self.change(entry, decision.flag, |flag, raises| {
@@ -208,8 +207,7 @@ impl State {
         for flag in &mut self.flags {
             flag.rollout = Rollout::ZERO;
             flag.changed_at = at;
-            flag.hold = None;
-            flag.guard_off_until = None;
+            flag.let_go();
             flag.enter(Phase::Killed, at);
             flag.last =
                 Some(LastAction { at, by: entry.actor.clone(), what: "killed".to_owned(), seq: entry.seq });
@@ -242,10 +240,15 @@ impl FlagState {
         }
     }
 
-    fn begin_ramp(&mut self, at: Millis) {
-        self.ramp += 1;
+    /// Ends a person's hold, and with it whatever was switched off for its time.
+    fn let_go(&mut self) {
         self.hold = None;
         self.guard_off_until = None;
+    }
+
+    fn begin_ramp(&mut self, at: Millis) {
+        self.ramp += 1;
+        self.let_go();
         self.lowered_at = None;
         self.reversals.clear();
         self.enter(Phase::Ramping, at);

@@ -10,8 +10,6 @@ use crate::telemetry::{EvidenceConfig, HardLimits, Millis};
 pub struct ControlConfig {
     /// The control interval: one tick each. 10 s.
     pub interval: Millis,
-    /// How long after its end an interval is closed; what comes later is late. 2 s.
-    pub lateness: Millis,
     /// How telemetry becomes a verdict.
     pub evidence: EvidenceConfig,
     /// What the shield allows.
@@ -22,7 +20,6 @@ impl Default for ControlConfig {
     fn default() -> Self {
         Self {
             interval: Millis::from_secs(10),
-            lateness: Millis::from_secs(2),
             evidence: EvidenceConfig::default(),
             shield: ShieldConfig::default(),
         }
@@ -42,9 +39,8 @@ impl ControlConfig {
                 Err((key, format!("expected {low} to {high}, found {value}")))
             }
         };
-        let Self { interval, lateness, evidence, shield } = self;
+        let Self { interval, evidence, shield } = self;
         between("control.interval", interval.as_secs_f64(), 1.0, 3_600.0)?;
-        between("control.lateness", lateness.as_secs_f64(), 0.0, interval.as_secs_f64())?;
         between("control.evidence.alpha", evidence.alpha, 1e-9, 0.5)?;
         between("control.evidence.health_alpha", evidence.health_alpha, 1e-9, 0.5)?;
         between("control.evidence.tolerated_errors", evidence.tolerated_errors, 1.0, 10.0)?;
@@ -60,6 +56,12 @@ impl ControlConfig {
         between("control.shield.hard.p99_ratio", shield.hard.p99_ratio, 1.1, 100.0)?;
         between("control.shield.exposure.per_service", shield.exposure.per_service, 1.0, 1e9)?;
         between("control.shield.exposure.fleet", shield.exposure.fleet, 1.0, 1e9)?;
+        let day = 24.0 * 3_600.0;
+        between("control.shield.exposure.window", shield.exposure.window.as_secs_f64(), 1.0, day)?;
+        between("control.shield.reversal_window", shield.reversal_window.as_secs_f64(), 1.0, day)?;
+        between("control.shield.human_hold", shield.human_hold.as_secs_f64(), 1.0, 30.0 * day)?;
+        between("control.shield.stale_after", shield.stale_after.as_secs_f64(), 1.0, day)?;
+        between("control.shield.lost_deadline", shield.lost_deadline.as_secs_f64(), 1.0, day)?;
         if shield.max_rungs == 0 {
             return Err(("control.shield.max_rungs", "expected at least 1, found 0".to_owned()));
         }

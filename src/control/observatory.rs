@@ -97,7 +97,9 @@ impl Observatory {
             self.outlooks[flag.id.index()].report = window.report(&context);
         }
         // What lies in the future is not kept: the source's clock is wrong, and its next sample may be right.
-        let open = |sample: &Sample| sample.end() > moment.end && sample.start <= moment.now;
+        let open = |sample: &Sample| {
+            sample.span == config.interval && sample.end() > moment.end && sample.start <= moment.now
+        };
         self.pending.retain(open);
         self.pending.extend(feed.samples.iter().filter(|sample| open(sample)));
     }
@@ -107,7 +109,8 @@ impl Observatory {
     fn sort_out(&mut self, config: &ControlConfig, feed: &Feed, moment: Moment) {
         for here in 0_u32.. {
             let Some(sample) = one_of(&self.pending, feed, here) else { break };
-            if sample.end() > moment.end && sample.start <= moment.now {
+            let fits = sample.span == config.interval;
+            if fits && sample.end() > moment.end && sample.start <= moment.now {
                 // Of an interval still open; its turn comes.
                 continue;
             }
@@ -117,7 +120,7 @@ impl Observatory {
                 continue;
             };
             let on_grid = moment.end.0.abs_diff(sample.end().0).is_multiple_of(config.interval.0.max(1));
-            let why = if sample.span != config.interval || !on_grid {
+            let why = if !fits || !on_grid {
                 Rejection::Misaligned
             } else if sample.start > moment.now {
                 Rejection::Skewed

@@ -31,6 +31,8 @@ pub struct Shield<'a> {
     state: &'a State,
     now: Millis,
     exposure: Exposure,
+    /// Services whose raises are frozen by a dependency's trouble.
+    frozen: Option<&'a BTreeMap<ServiceName, u32>>,
 }
 
 /// Raises within the exposure window, in basis points, with those of this very tick.
@@ -86,7 +88,20 @@ impl<'a> Shield<'a> {
     /// The rules as they are at `now`.
     #[must_use]
     pub fn new(config: &'a ShieldConfig, interval: Millis, state: &'a State, now: Millis) -> Self {
-        Self { config, interval, state, now, exposure: Exposure::at(state, &config.exposure, now) }
+        Self {
+            config,
+            interval,
+            state,
+            now,
+            exposure: Exposure::at(state, &config.exposure, now),
+            frozen: None,
+        }
+    }
+
+    /// The same, with the raises of these services frozen.
+    #[must_use]
+    pub(super) fn freezing(self, services: &'a BTreeMap<ServiceName, u32>) -> Self {
+        Self { frozen: Some(services), ..self }
     }
 
     /// Whether the hard limits guard this flag: it has traffic, and no person has switched them off.
@@ -247,8 +262,9 @@ impl<'a> Shield<'a> {
         if let Some(reason) = self.frozen() {
             return Err(reason);
         }
-        if report.dependency {
-            return Err(Reason::Dependency { service: flag.spec.service.clone() });
+        let service = &flag.spec.service;
+        if report.dependency || self.frozen.is_some_and(|frozen| frozen.contains_key(service)) {
+            return Err(Reason::Dependency { service: service.clone() });
         }
         self.unproven(flag, report)?;
         self.too_soon(flag)?;

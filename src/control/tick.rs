@@ -45,9 +45,9 @@ pub fn tick(
             happened.push((Actor::System, Event::HoldExpired { flag: flag.id }));
         }
     }
-    let mut shield = Shield::new(&config.shield, config.interval, state, moment.now);
-    let mut alarms = Alarms::new(state);
     let troubled = observatory.troubled(state, config);
+    let mut shield = Shield::new(&config.shield, config.interval, state, moment.now).freezing(&troubled);
+    let mut alarms = Alarms::new(state);
     let mut asked = Vec::new();
     for flag in &state.flags {
         let Observatory { windows, outlooks, .. } = &mut *observatory;
@@ -80,7 +80,7 @@ pub fn tick(
         settle(flag, outlook, proposal.action, ruling, &mut alarms, &mut happened);
     }
     alarms.policy(fault.as_ref());
-    alarms.telemetry(observatory, config, troubled);
+    alarms.telemetry(observatory, config, &troubled);
     happened.append(&mut alarms.happened);
     happened
 }

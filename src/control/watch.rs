@@ -55,7 +55,7 @@ impl<'a> Alarms<'a> {
         &mut self,
         observatory: &mut Observatory,
         config: &ControlConfig,
-        troubled: BTreeMap<ServiceName, u32>,
+        troubled: &BTreeMap<ServiceName, u32>,
     ) {
         let state = self.state;
         for flag in &state.flags {
@@ -72,9 +72,11 @@ impl<'a> Alarms<'a> {
                     )
                 });
             }
-            if flag.phase == Phase::Complete {
-                let breach = window.breach(&config.shield.hard, false, EARLY_WARNING);
-                self.stand(AlarmKind::Breach(key.clone()), breach.is_some(), || {
+            let complete = flag.phase == Phase::Complete;
+            let breaks = complete && window.breach(&config.shield.hard, false, EARLY_WARNING).is_some();
+            // Also where it is complete no more: a breach ends with the rollback that answers it.
+            if breaks || state.alarms.iter().any(|alarm| alarm.kind.flag() == Some(key)) {
+                self.stand(AlarmKind::Breach(key.clone()), breaks, || {
                     format!(
                         "{key} at 100 % is worse than its recorded control ({}).",
                         in_words(&outlook.report)

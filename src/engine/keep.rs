@@ -64,12 +64,16 @@ impl Engine {
             _ => return Vec::new(),
         };
         let entries = self.state.entries(at, vec![(Actor::System, event)], "");
-        if error.is_none() && self.write(None, &entries).is_ok() {
-            self.fold(&entries);
-            self.durable = self.state.seq;
-        } else {
+        if error.is_some() {
             self.owe(&entries);
+            return entries;
         }
+        if self.write(None, &entries).is_err() {
+            // It has failed again: the alarm goes on standing.
+            return Vec::new();
+        }
+        self.fold(&entries);
+        self.durable = self.state.seq;
         entries
     }
 
@@ -83,6 +87,22 @@ impl Engine {
         let answer = order.map(|(id, ack)| (id, in_json(ack)));
         let order = answer.as_ref().map(|(id, answer)| (*id, answer.as_str()));
         log.append(order, entries).inspect_err(|_| self.broken = true)
+    }
+
+    /// Whether something is in force that is not on disk.
+    pub(super) const fn is_owing(&self) -> bool {
+        self.broken
+    }
+
+    /// Tries to pay what is owed without a step or an order: where time stands still, and before the end.
+    pub(super) fn pay(&mut self) -> Vec<Entry> {
+        if let Err(error) = self.recover() {
+            tracing::error!("the journal still cannot be written: {error}");
+            return Vec::new();
+        }
+        let mut news = std::mem::take(&mut self.surfaced);
+        news.extend(self.durability_alarm(self.now(), None));
+        news
     }
 
     /// After a failure: tries whether the disk is back and pays what is owed, in order, each thing once.

@@ -168,29 +168,52 @@ pub fn run(mut engine: Engine, pace: Pace, mut observer: Box<dyn Observer>) -> s
     Ok(Handle { requests: Some(requests), thread: Some(thread) })
 }
 
+/// How often a step that is due may be put off for requests.
+const PATIENCE: u32 = 32;
+
+/// How long after a failed write it is tried again where no step and no order does it.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Tries to write what is owed to the journal, also where time stands still and before the end.
+fn pay(engine: &mut Engine, pace: Pace, observer: &mut dyn Observer) {
+    if engine.is_owing() {
+        let news = engine.pay();
+        observer.happened(engine, pace, &news, false);
+    }
+}
+
 fn turn(engine: &mut Engine, mut pace: Pace, observer: &mut dyn Observer, inbox: &Receiver<Request>) {
     let interval = engine.config().interval;
     let mut last = Instant::now();
+    let mut put_off = 0_u32;
     loop {
         let again = observer.catch_up(engine, pace).then(|| Instant::now() + CATCH_UP);
         let due = pace.takes(interval).filter(|_| !engine.done()).map(|takes| last + takes);
-        let until = [due, again].into_iter().flatten().min();
-        // An order that waits goes before a step that is due: kill-all does not queue behind time.
+        let owing = engine.is_owing().then(|| Instant::now() + RETRY);
+        let until = [due, again, owing].into_iter().flatten().min();
+        // An order that waits goes before a step that is due: kill-all does not queue behind time. But a flood of
+        // requests must not keep the shield from looking: an overdue step is put off only so often.
+        let overdue = due.is_some_and(|due| due <= Instant::now());
+        put_off = if overdue { put_off + 1 } else { 0 };
         let request = match until {
+            Some(_) if put_off > PATIENCE => None,
             Some(until) => match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(request) => Some(request),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return pay(engine, pace, observer),
             },
             None => match inbox.recv() {
                 Ok(request) => Some(request),
-                Err(_) => return,
+                Err(_) => return pay(engine, pace, observer),
             },
         };
         match request {
             None => {
                 let now = Instant::now();
-                let Some(due) = due.filter(|due| *due <= now) else { continue };
+                let Some(due) = due.filter(|due| *due <= now) else {
+                    pay(engine, pace, observer);
+                    continue;
+                };
                 // A step that took longer than its slot is not made up for by a burst.
                 last = if now.duration_since(due) < BURST { due } else { now };
                 let news = engine.step();

@@ -18,7 +18,17 @@ const MAX_MARKS: usize = 2;
 /// at [`MAX_TEXT`] characters with an ellipsis.
 #[must_use]
 pub fn clean(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() && text.len() <= MAX_TEXT && text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+    harmless(text, MAX_TEXT)
+}
+
+/// [`clean`] without the cut: for what is printed whole.
+#[must_use]
+pub fn clean_whole(text: &str) -> Cow<'_, str> {
+    harmless(text, usize::MAX)
+}
+
+fn harmless(text: &str, most: usize) -> Cow<'_, str> {
+    if text.is_ascii() && text.len() <= most && text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len().min(MAX_TEXT * 4));
@@ -37,7 +47,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
                     continue;
                 }
             }
-            if kept == MAX_TEXT {
+            if kept == most {
                 out.push('…');
                 return Cow::Owned(out);
             }
@@ -54,7 +64,9 @@ pub fn clean_line(text: &str) -> String {
     clean(text).trim().to_owned()
 }
 
-fn is_hostile(c: char) -> bool {
+/// Whether a character can move the cursor, hide or reorder text.
+#[must_use]
+pub fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'

@@ -64,7 +64,9 @@ pub struct Breach {
 /// The first bucket beyond `ratio` times the P99 threshold: a P99 beyond that is the same as more than 1 % of the
 /// requests in it and above.
 pub(super) fn hard_edge(slow: Slow, limits: &HardLimits, part: f64) -> usize {
-    super::bucket_of(slow.ms * (1.0 + (limits.p99_ratio - 1.0) * part)) + 1
+    let beyond = super::bucket_of(slow.ms * (1.0 + (limits.p99_ratio - 1.0) * part)) + 1;
+    // Beyond the last bucket there is nothing to count: the last one then has to do.
+    beyond.min(super::BUCKET_COUNT - 1)
 }
 
 /// Bad requests and all requests of an arm.

@@ -102,7 +102,8 @@ impl Reference {
             };
             return Some(Slow { edge, ms: lower_edge_ms(edge), share: above / self.latencies });
         }
-        None
+        // P99 lies in the first bucket: whatever leaves that is slow. Half a request stands for none at all.
+        Some(Slow { edge: 1, ms: lower_edge_ms(1), share: above.max(0.5) / self.latencies })
     }
 
     /// As the statistics of an arm.
@@ -165,6 +166,15 @@ mod tests {
         reference.learn(&sample(&[(50.0, 6_000), (100.0, 3_910), (420.0, 90)]), 0.97);
         let slow = reference.slow().unwrap();
         assert!((0.008..0.01).contains(&slow.share), "{slow:?}");
+    }
+
+    #[test]
+    fn a_service_faster_than_the_first_edge_has_a_threshold() {
+        let mut reference = Reference::default();
+        reference.learn(&sample(&[(0.4, 10_000)]), 0.97);
+        let slow = reference.slow().unwrap();
+        assert_eq!(slow.edge, 1);
+        assert!(slow.share > 0.0 && slow.share < 0.001, "{slow:?}");
     }
 
     #[test]

@@ -122,7 +122,7 @@ pub struct Window {
     changed_at: Millis,
     /// Rungs visited in this ramp: evidence begins anew at each, and alpha is spent on each.
     visits: u32,
-    /// Intervals of this ramp with treatment traffic.
+    /// Intervals of this ramp.
     ramp_intervals: u32,
     ring: [Interval; RECENT],
     harms: [Harm; RECENT],
@@ -187,9 +187,8 @@ impl Window {
         self.warming_up = start < context.changed_at + context.config.warmup;
         let comparable = control.is_some() && interval.treatment.requests > 0 && !context.rollout.is_full();
         let trouble = control.is_some() && self.control_is_bad(&interval.control);
-        if interval.treatment.requests > 0 {
-            self.ramp_intervals = self.ramp_intervals.saturating_add(1);
-        }
+        // The six intervals move on also where one is empty: every look is paid for.
+        self.ramp_intervals = self.ramp_intervals.saturating_add(1);
         let harm = if comparable && !self.warming_up {
             self.compare(context, &interval, trouble)
         } else {
@@ -202,7 +201,7 @@ impl Window {
         self.control.take(&old.control);
         self.treatment.add(&interval.treatment);
         self.control.add(&interval.control);
-        if let Some(control) = control {
+        if let Some(control) = control.filter(|control| control.requests > 0) {
             self.note_trouble(trouble);
             if self.trouble == 0 || self.trouble > DEPENDENCY_NORMAL {
                 self.reference.learn(control, context.config.memory);

@@ -164,7 +164,7 @@ fn answer(model: &mut Model, order: &OrderId, result: Result<Ack, OrderError>) {
             let mut text =
                 if ack.done.is_empty() { format!("{}: done", waiting.what) } else { ack.done.join("; ") };
             for warning in &ack.warnings {
-                text.push_str("; went over: ");
+                text.push_str("; ");
                 text.push_str(warning);
             }
             if !ack.durable {

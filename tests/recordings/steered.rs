@@ -73,7 +73,7 @@ fn steer(name: &str, skipped: usize, seed: u64) -> Ended {
         }
         let rollouts: Vec<Rollout> = state.flags.iter().map(|flag| flag.rollout).collect();
         playback.step(&rollouts, &mut feed);
-        let moment = Moment { end: playback.now(), now: playback.now() + config.lateness };
+        let moment = Moment { end: playback.now(), now: playback.now() };
         let happened = tick(&state, &mut observatory, &mut policy, &config, &feed, moment);
         fold(&mut state, moment.now, happened);
         for flag in &state.flags {
