@@ -129,7 +129,7 @@ fn settings(screen: &ScreenArgs, config: &Config, briefing: bool) -> Settings {
         read_only: screen.read_only,
         bell: config.screen.bell && stdout().is_terminal(),
         order_prefix: format!("{}-{process}", crate::engine::wall_clock().0),
-        elsewhere: format!("kill {process}"),
+        elsewhere: format!("kill {process} (ends this program and its engine; nothing moves without it)"),
         briefing,
     }
 }

@@ -71,7 +71,7 @@ fn show(entry: &Entry, json: bool) -> Result<(), Failure> {
 }
 
 fn table(episode: &Episode, cost: bool) -> Result<(), Failure> {
-    let money = if cost { "      cost" } else { "" };
+    let money = if cost { "    cost, $" } else { "" };
     print::line(&format!(
         "{:<28} {:<8} {:<12} {:>7}  {:>10}  {:>11}  {:>12}{money}",
         "flag", "truth", "phase", "rollout", "100 % at", "rolled back", "bad requests"

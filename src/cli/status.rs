@@ -113,7 +113,9 @@ fn show(report: &Report) -> Result<(), Failure> {
         print::line(&format!("KILL-ALL IN FORCE, set by {} at {}", latch.by, print::moment(latch.at)))?;
     }
     for alarm in &report.alarms {
-        print::line(&format!("alarm, {}: {}", alarm.priority(), alarm.text))?;
+        let over = if alarm.cleared_at.is_some() { ", over, not seen" } else { "" };
+        let at = print::moment(alarm.raised_at);
+        print::line(&format!("alarm, {}{over}, {at}: {}", alarm.priority(), alarm.text))?;
     }
     for flag in &report.flags {
         let last = flag.last.as_ref().map_or_else(String::new, |last| {

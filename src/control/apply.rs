@@ -121,6 +121,7 @@ impl State {
                 self.alarm_count = self.alarm_count.max(id.0);
                 // A rollback is over as soon as it has happened; the alarm stays until somebody has seen it.
                 let cleared_at = matches!(kind, AlarmKind::RolledBack(_)).then_some(at);
+                self.alarms.retain(|alarm| alarm.id != *id);
                 self.alarms.push(Alarm {
                     id: *id,
                     kind: kind.clone(),

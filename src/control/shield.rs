@@ -162,7 +162,11 @@ impl<'a> Shield<'a> {
             reason: Reason::Judgement { verdict: report.verdict },
         };
         match proposed {
-            Action::Hold => allow(Action::Hold, flag.rollout),
+            // A hold is always allowed; what stands in the way of a raise is worth saying.
+            Action::Hold => match self.raising(flag, report) {
+                Err(reason) => Ruling { reason, ..allow(Action::Hold, flag.rollout) },
+                Ok(_) => allow(Action::Hold, flag.rollout),
+            },
             Action::RollBack | Action::StepDown => {
                 if let Err(reason) = self.lowering(flag, report) {
                     veto(reason)

@@ -28,8 +28,10 @@ impl<'a> Alarms<'a> {
     }
 
     pub(super) fn raise(&mut self, kind: AlarmKind, text: String) {
-        let id = AlarmId(self.next);
-        self.next += 1;
+        // One that is over but was not seen begins again instead of standing beside a new one.
+        let unseen = self.state.alarms.iter().find(|alarm| alarm.kind == kind);
+        let id = unseen.map_or(AlarmId(self.next), |alarm| alarm.id);
+        self.next += u64::from(unseen.is_none());
         self.happened.push((Actor::System, Event::AlarmRaised { id, kind, text }));
     }
 

@@ -24,8 +24,9 @@ const DEPENDENCY_SLOW: f64 = 0.10;
 /// Errors above its record, as a share, at which control itself is bad.
 const DEPENDENCY_ERRORS: f64 = 0.05;
 
-/// Intervals that control must have been good again before a dependency's trouble counts as over (dead band).
-const DEPENDENCY_OVER: u32 = 3;
+/// Intervals that control must have been good again before a dependency's trouble counts as over: until none of it is
+/// left in the recent window, which would be blamed on a flag at 100 % or pass for health.
+const DEPENDENCY_OVER: u32 = 6;
 
 /// Intervals of trouble after which it is the new normal and control is recorded again.
 const DEPENDENCY_NORMAL: u32 = 90;

@@ -31,7 +31,7 @@ pub(in crate::tui) fn why_not(id: CommandId, model: &Model) -> Option<String> {
     );
     if changes && model.settings.read_only {
         return Some(if id == CommandId::KillAll {
-            format!("{READ_ONLY}; kill-all from elsewhere: {}", model.settings.elsewhere)
+            format!("{READ_ONLY}; from another terminal: {}", model.settings.elsewhere)
         } else {
             READ_ONLY.to_owned()
         });

@@ -34,7 +34,7 @@ const PARTS: &[(&str, &str)] = &[
     ),
     (
         "How to run it",
-        "In one terminal: knightwatch serve (the backend, on port 8000). In another: knightwatch --connect http://127.0.0.1:8000 (the control room). Or both in one, on the simulator: knightwatch.",
+        "Type knightwatch: the control room, with the engine and the simulator inside, in one process. A backend of its own, on port 8000, is still to come.",
     ),
 ];
 
@@ -102,7 +102,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         pen.text(area.x + 2, y, area.width.saturating_sub(4), &line.text, line.style(pen.theme));
     }
     if most > scroll {
-        let more = "more below: PgDn";
+        let more = "  more below: PgDn";
         let width = pen.width_of(more);
         pen.text(area.right().saturating_sub(width), area.bottom() - 1, width, more, pen.theme.person());
     }
