@@ -109,7 +109,8 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         let _ = writeln!(stderr(), "knightwatch: {}", crate::flag::clean(note));
     }
     let policy = PolicyName::from(args.policy);
-    let source_name = format!("recording {}", recording.title);
+    let title = recording.title.trim_end_matches(" (semi-real)");
+    let source_name = format!("semi-real recording: {title}");
     let meta = SessionMeta {
         environment: config.environment.clone(),
         source: source_name.clone(),

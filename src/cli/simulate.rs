@@ -90,5 +90,21 @@ fn table(episode: &Episode, cost: bool) -> Result<(), Failure> {
             flag.bad_requests
         ))?;
     }
+    let sum = |of: fn(&FlagResult) -> f64| episode.flags.iter().map(of).sum::<f64>();
+    let (lost, at_full) = (sum(|flag| flag.cost), sum(|flag| flag.cost_at_full));
+    if cost && at_full > lost {
+        print::line(&format!(
+            "lost ${}; at 100 % from their start to the end the same flags would have cost ${}: ${} saved",
+            dollars(lost),
+            dollars(at_full),
+            dollars(at_full - lost)
+        ))?;
+    }
     Ok(())
+}
+
+/// Whole dollars in groups of three.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of costs, never negative")]
+fn dollars(amount: f64) -> String {
+    crate::control::grouped(libm::round(amount) as u64)
 }

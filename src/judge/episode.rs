@@ -33,6 +33,8 @@ pub struct FlagResult {
     pub bad_requests: f64,
     /// What they cost, in dollars, where the scenario says.
     pub cost: f64,
+    /// What the flag would have cost at 100 % from its start to the end, in dollars.
+    pub cost_at_full: f64,
 }
 
 /// A scenario lived through.
@@ -72,7 +74,7 @@ impl Episode {
         let mut cues = scenario.cues().iter().peekable();
         let mut feed = Feed::default();
         // A flag that hurts only together with another is harmful while that one is on, and guilty ever after.
-        let mut harmful = vec![false; scenario.flags.len()];
+        let mut harmful = vec![(false, 0.0); scenario.flags.len()];
         while !world.done() {
             let now = world.now();
             let told = episode.journal.len();
@@ -96,8 +98,9 @@ impl Episode {
             episode.flag_steps +=
                 episode.state.flags.iter().filter(|flag| flag.phase == Phase::Ramping).count() as u64;
             episode.keep(end, happened);
-            for (ever, truth) in harmful.iter_mut().zip(world.truths()) {
-                *ever |= truth.harmful;
+            for ((ever, truth), flag) in harmful.iter_mut().zip(world.truths()).zip(&episode.state.flags) {
+                ever.0 |= truth.harmful;
+                ever.1 += if flag.ramp > 0 { truth.cost_at_full } else { 0.0 };
             }
             each(&episode.journal[told..]);
         }
@@ -133,14 +136,15 @@ impl Episode {
         }
     }
 
-    fn finish(&mut self, scenario: &Scenario, world: &World, harmful: &[bool]) {
+    fn finish(&mut self, scenario: &Scenario, world: &World, harmful: &[(bool, f64)]) {
         let mut results: Vec<FlagResult> = (0_u32..)
             .zip(&self.state.flags)
             .map(|(id, flag)| {
                 let truth = world.truth(FlagId(id));
+                let (ever, cost_at_full) = harmful.get(id as usize).copied().unwrap_or_default();
                 FlagResult {
                     flag: flag.spec.key.clone(),
-                    harmful: harmful.get(id as usize).copied().unwrap_or(truth.harmful),
+                    harmful: ever,
                     started_at: None,
                     complete_at: None,
                     rolled_back_at: None,
@@ -148,6 +152,7 @@ impl Episode {
                     rollout: flag.rollout,
                     bad_requests: truth.total_bad_requests,
                     cost: truth.total_cost,
+                    cost_at_full,
                 }
             })
             .collect();
