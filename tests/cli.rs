@@ -71,6 +71,7 @@ fn simulate_in_json_is_the_journal_and_then_the_result() {
         "bad_requests",
         "complete_at",
         "cost",
+        "cost_at_full",
         "flag",
         "harmful",
         "phase",
