@@ -28,7 +28,6 @@ pub struct Ruling {
 pub struct Shield<'a> {
     config: &'a ShieldConfig,
     interval: Millis,
-    state: &'a State,
     now: Millis,
     exposure: Exposure,
     /// Services whose raises are frozen by a dependency's trouble.
@@ -88,14 +87,7 @@ impl<'a> Shield<'a> {
     /// The rules as they are at `now`.
     #[must_use]
     pub fn new(config: &'a ShieldConfig, interval: Millis, state: &'a State, now: Millis) -> Self {
-        Self {
-            config,
-            interval,
-            state,
-            now,
-            exposure: Exposure::at(state, &config.exposure, now),
-            frozen: None,
-        }
+        Self { config, interval, now, exposure: Exposure::at(state, &config.exposure, now), frozen: None }
     }
 
     /// The same, with the raises of these services frozen.
@@ -351,11 +343,5 @@ impl<'a> Shield<'a> {
             most = lower;
             why = Some(reason);
         }
-    }
-
-    /// The state the rules look at.
-    #[must_use]
-    pub const fn state(&self) -> &State {
-        self.state
     }
 }

@@ -220,10 +220,10 @@ impl Window {
             && before.errors == u64::from(sample.errors)
             && before.latency == sample.latency;
         // What is repeated is kept to compare with, also while it is not believed.
-        let believed = self.frozen[sample.arm as usize]
+        let goes_on = self.frozen[sample.arm as usize]
             .as_deref()
             .is_some_and(|frozen| *frozen == *sample.latency.counts());
-        if sample.requests >= LEAST_TO_FREEZE && (same || believed) {
+        if sample.requests >= LEAST_TO_FREEZE && (same || goes_on) {
             self.frozen[sample.arm as usize] = Some(Box::new(*sample.latency.counts()));
             self.reject(Rejection::Duplicate);
             return None;
