@@ -8,9 +8,11 @@ mod flagger;
 mod random;
 mod rule;
 mod schedule;
+mod shield_alone;
 
 pub use catalogue::{PolicyName, UnknownPolicy};
 pub use flagger::Flagger;
 pub use random::Random;
 pub use rule::Rule;
 pub use schedule::Schedule;
+pub use shield_alone::ShieldAlone;

@@ -88,6 +88,8 @@ enum PolicyArg {
     Schedule,
     /// Flagger's defaults
     Flagger,
+    /// The largest raise that the shield allows, and never down
+    ShieldAlone,
     /// At random, to test the shield
     Random,
 }
@@ -98,6 +100,7 @@ impl From<PolicyArg> for PolicyName {
             PolicyArg::Rule => Self::Rule,
             PolicyArg::Schedule => Self::Schedule,
             PolicyArg::Flagger => Self::Flagger,
+            PolicyArg::ShieldAlone => Self::ShieldAlone,
             PolicyArg::Random => Self::Random,
         }
     }
