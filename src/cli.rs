@@ -53,7 +53,7 @@ struct Cli {
 enum Verb {
     /// Runs a scenario under a policy without a screen, as fast as it goes; same seed, same bytes
     Simulate(simulate::Args),
-    /// Compares the policies on the shipped scenarios with the same seeds
+    /// Compares the policies on shipped scenarios or generated worlds, the same for each
     Evaluate(evaluate::Args),
     /// One line for each change, for pipes, CI and screen readers
     Watch(watch::Args),
