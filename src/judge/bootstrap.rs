@@ -3,7 +3,8 @@
 //! Scenarios are drawn anew with replacement, and the statistic is taken each time; what lies between the 2.5 % and
 //! 97.5 % quantiles is its interval (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13: the
 //! percentile interval). Policies that met the same scenarios are compared scenario by scenario, so that what makes
-//! a scenario hard for both cancels out. It knows nothing of what the numbers mean.
+//! a scenario hard for both cancels out. Of fewer than about twenty scenarios the interval is too short, of one it has no
+//! width at all. It knows nothing of what the numbers mean.
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;

@@ -8,6 +8,9 @@ use super::{
 };
 use crate::judge::{Difference, Estimate, Standing};
 
+/// Of fewer episodes no interval is shown: a handful drawn anew knows nothing of what is not in it.
+const FEWEST: u64 = 5;
+
 /// Two lines above each column: what, and in which unit. A width below 0 stands left.
 type Columns<'a> = &'a [(i8, &'a str, &'a str)];
 
@@ -53,8 +56,12 @@ fn deeds(standings: &[Standing]) -> Result<(), Failure> {
             &[
                 standing.policy.clone(),
                 number(standing.bad_requests_per_bad_flag),
-                share(standing.missed_percent, standing.intervals.missed_percent),
-                share(standing.false_rollbacks_percent, standing.intervals.false_rollbacks_percent),
+                share(standing.missed_percent, standing.intervals.missed_percent, standing.episodes),
+                share(
+                    standing.false_rollbacks_percent,
+                    standing.intervals.false_rollbacks_percent,
+                    standing.episodes,
+                ),
                 percent(standing.completed_percent, standing.good_flags),
                 minutes(standing.minutes_to_full),
                 minutes(standing.minutes_to_rollback),
@@ -66,13 +73,13 @@ fn deeds(standings: &[Standing]) -> Result<(), Failure> {
 }
 
 fn costs(whole: &Results, against: &str) -> Result<(), Failure> {
-    let than = format!("cost more than {against}");
+    let than = format!("{against}, points");
     let columns: Columns = &[
         (-13, "policy", ""),
         (24, "cost", "points an episode"),
         (24, "harm", "points an episode"),
         (13, "worst 5 %", "harm, points"),
-        (26, &than, "points an episode"),
+        (26, "cost more than", &than),
     ];
     head(columns)?;
     for (standing, difference) in whole.standings.iter().zip(&whole.differences) {
@@ -80,10 +87,10 @@ fn costs(whole: &Results, against: &str) -> Result<(), Failure> {
             columns,
             &[
                 standing.policy.clone(),
-                estimate(&standing.cost),
-                estimate(&standing.harm),
+                estimate(&standing.cost, standing.episodes),
+                estimate(&standing.harm, standing.episodes),
                 number(standing.harm_cvar95),
-                more(difference.as_ref()),
+                more(difference.as_ref(), standing.episodes),
             ],
         )?;
     }
@@ -112,8 +119,8 @@ fn each(parts: &[Results]) -> Result<(), Failure> {
                 columns,
                 &[
                     format!("  {}", standing.policy),
-                    estimate(&standing.cost),
-                    estimate(&standing.harm),
+                    estimate(&standing.cost, standing.episodes),
+                    estimate(&standing.harm, standing.episodes),
                     percent(standing.missed_percent, standing.bad_flags),
                     percent(standing.false_rollbacks_percent, standing.good_flags),
                     minutes(standing.minutes_to_full),
@@ -146,12 +153,15 @@ fn number(value: f64) -> String {
     if value.abs() < 1_000.0 { format!("{value:.1}") } else { format!("{value:.0}") }
 }
 
-fn estimate(estimate: &Estimate) -> String {
+fn estimate(estimate: &Estimate, episodes: u64) -> String {
+    if episodes < FEWEST {
+        return number(estimate.mean);
+    }
     format!("{} [{}, {}]", number(estimate.mean), number(estimate.low), number(estimate.high))
 }
 
-fn share(percent: f64, ends: Option<[f64; 2]>) -> String {
-    ends.map_or("-".to_owned(), |[low, high]| estimate(&Estimate { mean: percent, low, high }))
+fn share(percent: f64, ends: Option<[f64; 2]>, episodes: u64) -> String {
+    ends.map_or("-".to_owned(), |[low, high]| estimate(&Estimate { mean: percent, low, high }, episodes))
 }
 
 fn percent(percent: f64, of: u64) -> String {
@@ -163,9 +173,9 @@ fn minutes(minutes: Option<f64>) -> String {
 }
 
 /// With its sign, since less is better.
-fn more(difference: Option<&Difference>) -> String {
+fn more(difference: Option<&Difference>, episodes: u64) -> String {
     difference.map_or("-".to_owned(), |difference| {
         let sign = if difference.cost.mean >= 0.05 { "+" } else { "" };
-        format!("{sign}{}", estimate(&difference.cost))
+        format!("{sign}{}", estimate(&difference.cost, episodes))
     })
 }
