@@ -4,8 +4,10 @@
 //! is judged by the simulator's truth, which no policy sees. The league compares policies on the same seeds: each gets
 //! the same traffic, noise and faults.
 
+mod cost;
 mod episode;
 mod league;
 
+pub use cost::{Cost, CostError, IntervalCost, WEIGHTS};
 pub use episode::{Episode, FlagResult};
 pub use league::{League, Standing};
