@@ -13,6 +13,7 @@ mod ppo_master;
 mod random;
 mod rule;
 mod schedule;
+mod shield_alone;
 mod weights;
 
 pub use catalogue::{PolicyName, UnknownPolicy};
@@ -25,4 +26,5 @@ pub use ppo_master::PpoMaster;
 pub use random::Random;
 pub use rule::Rule;
 pub use schedule::Schedule;
+pub use shield_alone::ShieldAlone;
 pub use weights::{Normaliser, Weights, WeightsError};

@@ -106,7 +106,7 @@ impl Fault<'_> {
             Family::Healthy => return None,
             Family::ErrorStep => self.size(Kind::Errors),
             Family::ErrorAbove => self.above(Kind::Errors),
-            Family::ErrorLater => self.later(),
+            Family::ErrorLater | Family::FrozenTelemetry => self.later(),
             Family::LatencyStep => self.size(Kind::Latency),
             Family::LatencyAbove => self.above(Kind::Latency),
             Family::SlowLeak => {
@@ -121,7 +121,6 @@ impl Fault<'_> {
             Family::Dependency | Family::RetryStorm | Family::Telemetry | Family::LowTraffic => self.plain(),
             // What fails silently has to fail often: otherwise there is nothing to be missed.
             Family::SampleRatio => self.sized(Kind::Errors, &ranges::UNSEEN_ERRORS),
-            Family::FrozenTelemetry => self.later(),
             Family::DelayedLeak => Effect {
                 after_requests: self.requests(&ranges::DELAYED_INTERVALS),
                 full_after_requests: self.requests(&ranges::DELAYED_GROWTH_INTERVALS),
@@ -212,7 +211,7 @@ impl Fault<'_> {
 /// How many times slower `share` of the requests (above 1 %) have to be for the P99 to be `ratio` times as long.
 ///
 /// With S the share of requests slower than a time, and x the new P99, `share * S(x / f) + (1 - share) * S(x) = 1 %`.
-fn latency_for(model: &LatencyModel, ratio: f64, share: f64) -> f64 {
+pub(super) fn latency_for(model: &LatencyModel, ratio: f64, share: f64) -> f64 {
     let now = quantile(model, shape::SLOW_SHARE) + libm::log(ratio);
     let of_the_slow = (shape::SLOW_SHARE - (1.0 - share) * shape::survival(model, now)) / share;
     libm::exp(now - quantile(model, of_the_slow)).clamp(ratio, SLOWEST)
