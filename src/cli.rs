@@ -82,6 +82,8 @@ enum Verb {
 /// A policy, as `--policy` takes it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PolicyArg {
+    /// Learned by PPO in the simulator
+    PpoMaster,
     /// Raises a rung when healthy, rolls back when regressed
     Rule,
     /// 1, 5, 10, 25, 50, 100 %, without looking
@@ -97,6 +99,7 @@ enum PolicyArg {
 impl From<PolicyArg> for PolicyName {
     fn from(arg: PolicyArg) -> Self {
         match arg {
+            PolicyArg::PpoMaster => Self::PpoMaster,
             PolicyArg::Rule => Self::Rule,
             PolicyArg::Schedule => Self::Schedule,
             PolicyArg::Flagger => Self::Flagger,

@@ -4,7 +4,7 @@
 //! arms suffer at once. Sizes come from the table of ranges; how the world plays them out is not known here.
 
 use super::{
-    super::{Bursts, Effect, LatencyModel, Outage, Scenario, Wave, WireModel, shape},
+    super::{Effect, LatencyModel, Outage, Scenario, Wave, WireModel, shape},
     Family, HORIZON,
     ranges::{self, Dice, Range},
     surroundings::{bursts, mild, seconds, usual_requests},
@@ -15,7 +15,7 @@ use crate::{flag::FlagId, telemetry::Millis};
 pub(super) const FIRST: usize = 0;
 /// The most by which a request can be slower: the table of latencies reaches to 1 024.
 const SLOWEST: f64 = 500.0;
-/// Halvings in search of a quantile: to a millionth of a factor of e^40.
+/// Halvings in search of a quantile: 40 / 2^45 of ln milliseconds is about 10^-12.
 const HALVINGS: u32 = 45;
 
 /// What harm is made of.
@@ -52,15 +52,15 @@ pub(super) fn add(dice: &mut Dice, family: Family, started: Millis, scenario: &m
         dice,
     };
     let effect = fault.effect(family);
+    if is_harmful && effect.as_ref().is_some_and(|effect| effect.latency > 1.0) {
+        // Faster by more than it is slower would be called harm and be none.
+        scenario.flags.iter_mut().for_each(|flag| flag.effects.retain(|usual| usual.latency >= 1.0));
+    }
     if !is_harmful && is_of_the_flag(family) && fault.dice.chance(ranges::BOTH_ARMS) {
         scenario.outages.push(outage(fault.dice));
     } else if family == Family::Interaction {
         interact(scenario, effect);
     } else if let Some(flag) = scenario.flags.get_mut(FIRST) {
-        if is_harmful && effect.as_ref().is_some_and(|effect| effect.latency > 1.0) {
-            // Faster by more than it is slower would be called harm and be none.
-            flag.effects.retain(|usual| usual.latency >= 1.0);
-        }
         flag.effects.extend(effect);
         flag.wire = wire(fault.dice, family, started);
     }
@@ -232,7 +232,7 @@ fn surround(dice: &mut Dice, family: Family, scenario: &mut Scenario) {
     match family {
         Family::Dependency => {
             let per_hour = dice.draw(&ranges::MANY_BURSTS_PER_HOUR);
-            let bursts: Bursts = bursts(dice, per_hour);
+            let bursts = bursts(dice, per_hour);
             let outages = dice.pick(&[1, 1, 2, 3]);
             if dice.chance(0.3)
                 && let Some(service) = scenario.services.first_mut()

@@ -97,6 +97,8 @@ pub(super) const NO_ERRORS: f64 = 0.15;
 pub(super) const CACHE: f64 = 0.5;
 /// Share of services that queue when traffic swells.
 pub(super) const QUEUES: f64 = 0.5;
+/// Share of flags that have nothing to warm up.
+pub(super) const NO_WARM_UP: f64 = 0.25;
 /// Share of services with bursts of trouble in both arms. Times the difficulty.
 pub(super) const BURSTS: f64 = 0.15;
 /// Share of slow treatments that are slow only for a share of the requests: P50 does not move, P99 does.
@@ -130,15 +132,16 @@ pub(super) const NOISE_SD: Range = linear([0.05, 0.1], [0.05, 0.6]);
 /// Its autocorrelation over a minute, as recorded.
 pub(super) const NOISE_MEMORY: Range = linear([0.3, 0.65], [0.3, 0.65]);
 /// Standard deviation of ln traffic around its daily course.
-pub(super) const TRAFFIC_SD: Range = linear([0.02, 0.05], [0.02, 0.25]);
+pub(super) const TRAFFIC_SD: Range = linear([0.02, 0.05], [0.02, 0.2]);
 /// Its autocorrelation over a minute.
 pub(super) const TRAFFIC_MEMORY: Range = linear([0.6, 0.95], [0.6, 0.95]);
 /// Swing of traffic over the day, as a share of the usual.
 pub(super) const DAILY_SWING: Range = linear([0.0, 0.1], [0.0, 0.4]);
 /// An hour of the day, for the peak of traffic and for the start.
 pub(super) const HOUR: Range = linear([0.0, 24.0], [0.0, 24.0]);
-/// Share of capacity that usual traffic takes. At 0.7, traffic half as high again is beyond the knee.
-pub(super) const UTILISATION: Range = linear([0.1, 0.3], [0.1, 0.7]);
+/// Share of capacity that usual traffic takes. Above 0.6 the swings of traffic alone, by way of the queue, would move
+/// P99 by more than the recorded sd of ln 0.6.
+pub(super) const UTILISATION: Range = linear([0.1, 0.3], [0.1, 0.6]);
 /// Squared coefficient of variation of service times: 1 is exponential.
 pub(super) const VARIABILITY: Range = linear([0.5, 1.0], [0.5, 3.0]);
 /// Bursts of trouble an hour.
@@ -162,8 +165,8 @@ pub(super) const SECOND_START_SECS: Range = linear([30.0, 120.0], [30.0, 900.0])
 pub(super) const SLOWNESS: Range = log([1.0, 1.0], [0.7, 1.5]);
 /// How much slower treatment is just after a raise: an agent must not take it for harm.
 pub(super) const WARM_UP: Range = linear([0.0, 0.2], [0.0, 1.5]);
-/// Time in which that falls to 1/e, in seconds.
-pub(super) const WARM_UP_SECS: Range = linear([5.0, 15.0], [5.0, 60.0]);
+/// Time in which that falls to 1/e, in seconds. Logarithmic, since most caches and pools are warm within half a minute.
+pub(super) const WARM_UP_SECS: Range = log([5.0, 15.0], [5.0, 60.0]);
 /// Share of requests that fail because of a mild difference.
 pub(super) const MILD_ERRORS: Range = log([0.000_01, 0.000_1], [0.000_01, 0.000_2]);
 /// How many times slower a mild difference makes requests.

@@ -117,12 +117,13 @@ pub(super) fn flag(
         description: String::new(),
         ladder: Ladder::default(),
     };
+    let (warm_up, is_warm) = (dice.draw(&ranges::WARM_UP), dice.chance(ranges::NO_WARM_UP));
     Some(FlagModel {
         spec,
         service: 0,
         traffic: asking,
         slowness: dice.draw(&ranges::SLOWNESS),
-        warm_up: dice.draw(&ranges::WARM_UP),
+        warm_up: if is_warm { 0.0 } else { warm_up },
         warm_up_time: seconds(dice.draw(&ranges::WARM_UP_SECS)),
         effects: usual(dice).into_iter().collect(),
         wire: WireModel::default(),
