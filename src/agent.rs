@@ -14,6 +14,7 @@ mod random;
 mod rule;
 mod schedule;
 mod shield_alone;
+pub mod training;
 mod weights;
 
 pub use catalogue::{PolicyName, UnknownPolicy};

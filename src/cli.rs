@@ -12,6 +12,8 @@ mod replay;
 mod scene;
 mod simulate;
 mod status;
+#[cfg(feature = "train")]
+mod train;
 mod watch;
 
 use std::{
@@ -55,6 +57,9 @@ enum Verb {
     Simulate(simulate::Args),
     /// Compares the policies on shipped scenarios or generated worlds, the same for each
     Evaluate(evaluate::Args),
+    /// Trains
+    #[cfg(feature = "train")]
+    Train(train::Args),
     /// One line for each change, for pipes, CI and screen readers
     Watch(watch::Args),
     /// What the newest session on this machine has come to, from its journal
@@ -170,6 +175,8 @@ fn dispatch(cli: Cli) -> Outcome {
         None => control_room::run(&cli.scene, &cli.screen, &config),
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
         Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
+        #[cfg(feature = "train")]
+        Some(Verb::Train(args)) => train::run(&args),
         Some(Verb::Watch(args)) => watch::run(&args, &config),
         Some(Verb::Status(args)) => status::run(&args, &config),
         Some(Verb::Replay(args)) => replay::run(&args, &config),

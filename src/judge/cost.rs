@@ -98,13 +98,13 @@ impl Default for Cost {
     fn default() -> Self {
         Self {
             waiting: 1.0,
-            errors: 100.0,
-            latency: 1.0,
+            errors: 200.0,
+            latency: 2.0,
             tolerance: 0.05,
             most_ratio: 20.0,
             acting: 0.02,
             rollback: 2.0,
-            false_rollback: 60.0,
+            false_rollback: 480.0,
         }
     }
 }

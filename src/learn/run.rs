@@ -1,0 +1,314 @@
+//! A training run: worlds give rollouts, PPO learns from them, validation chooses which weights are kept.
+//!
+//! A run is a value that is iterated and can be put into a checkpoint and taken out again; what is done with its lines,
+//! files and screens is decided outside. Time is read here for the budget alone: apart from it, the same configuration
+//! gives the same weights.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use super::{
+    ActorWeights, LearnError, Normaliser as Statistics, Ppo, Rollout, Shape, TrainingConfig,
+    rollouts::{Episodes, PRIVILEGED, Setting, Worlds},
+    validation::{Score, Validation},
+};
+use crate::{
+    agent::{
+        CHOICES, Choice, FEATURE_COUNT, Normaliser, Parameters, PolicyName, PpoMaster, Weights,
+        training::{TrainingPoint, Validation as Validated},
+    },
+    control::{ControlConfig, Policy},
+    judge::Cost,
+    sim::{Generator, Split},
+};
+
+/// See the module.
+pub struct Run {
+    config: TrainingConfig,
+    ppo: Ppo,
+    normaliser: Normaliser,
+    workers: Vec<Worlds>,
+    validation: Validation,
+    best: Option<Best>,
+    /// Steps at the next validation.
+    validate_at: u64,
+    /// Seconds spent before this process took the run up.
+    seconds_before: f64,
+    since: Instant,
+}
+
+/// The best weights so far.
+#[derive(Clone, Debug)]
+pub struct Best {
+    /// After which iteration.
+    pub iteration: u64,
+    /// What validation said of them.
+    pub score: Score,
+    /// They.
+    pub weights: Weights,
+    /// Validations since then that were no better.
+    pub since: u32,
+}
+
+impl Run {
+    /// A run from nothing.
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    pub fn new(config: TrainingConfig) -> Result<Self, LearnError> {
+        config.check()?;
+        let mut ppo = Ppo::new(config.ppo.clone(), SHAPE, config.seed)?;
+        lean_towards_going_on(&mut ppo)?;
+        let normaliser = survey(&config)?;
+        let workers = workers(&config);
+        let validation = validation(&config);
+        Ok(Self {
+            validate_at: config.validate_every,
+            config,
+            ppo,
+            normaliser,
+            workers,
+            validation,
+            best: None,
+            seconds_before: 0.0,
+            since: Instant::now(),
+        })
+    }
+
+    /// One iteration.
+    ///
+    /// # Errors
+    /// When the optimisation runs off; the run is then as it was.
+    pub fn iterate(&mut self) -> Result<TrainingPoint, LearnError> {
+        let begun = Instant::now();
+        let difficulty = self.difficulty();
+        let network = weights_of(&self.ppo.actor(), &self.normaliser, BTreeMap::new()).network;
+        let (rollout, episodes) = self.gather(&network, difficulty);
+        let gathered = begun.elapsed().as_secs_f64();
+        let stats = self.ppo.update(&rollout)?;
+        let took = begun.elapsed().as_secs_f64();
+        if stats.iteration % 10 == 1 { eprintln!("gather {gathered:.3} took {took:.3}"); }
+        let mean = |sum: f64| (episodes.count > 0).then(|| sum / real(episodes.count));
+        let mut point = TrainingPoint {
+            iteration: stats.iteration,
+            steps: stats.steps,
+            seconds: self.seconds(),
+            reward: mean(episodes.reward),
+            episode_length: mean(real(episodes.length)),
+            entropy: Some(stats.entropy),
+            approx_kl: Some(stats.approx_kl),
+            clip_fraction: Some(stats.clip_fraction),
+            explained_variance: Some(stats.explained_variance),
+            value_loss: Some(stats.value_loss),
+            policy_loss: Some(stats.policy_loss),
+            learning_rate: Some(stats.learning_rate),
+            steps_per_second: Some(real(rollout.len() as u64) / took),
+            difficulty: Some(difficulty),
+            validation: None,
+        };
+        if stats.steps >= self.validate_at {
+            self.validate_at += self.config.validate_every;
+            point.validation = Some(self.validate(stats.iteration));
+            point.seconds = self.seconds();
+        }
+        Ok(point)
+    }
+
+    fn gather(&mut self, network: &crate::agent::Network, difficulty: f64) -> (Rollout, Episodes) {
+        let steps = self.config.steps_an_iteration / self.workers.len();
+        let normaliser = &self.normaliser;
+        let parts: Vec<(Rollout, Episodes)> = std::thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .workers
+                .iter_mut()
+                .map(|worlds| {
+                    worlds.set_difficulty(difficulty);
+                    scope.spawn(move || worlds.gather(network, normaliser, steps))
+                })
+                .collect();
+            // A panic in a worker is a fault of the program, and goes on here.
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        let (mut all, mut episodes) = (Rollout::default(), Episodes::default());
+        for (rollout, ended) in parts {
+            append(&mut all, &rollout);
+            episodes.add(ended);
+        }
+        (all, episodes)
+    }
+
+    fn validate(&mut self, iteration: u64) -> Validated {
+        let weights = self.weights();
+        let shared = std::sync::Arc::new(weights.clone());
+        let score = self
+            .validation
+            .score(&|| Box::new(PpoMaster::new(Ok(std::sync::Arc::clone(&shared)))) as Box<dyn Policy>);
+        let better = self.best.as_ref().is_none_or(|best| score.cost < best.score.cost);
+        if better {
+            self.best = Some(Best { iteration, score, weights, since: 0 });
+        } else if let Some(best) = &mut self.best {
+            best.since += 1;
+        }
+        Validated {
+            harm: score.harm,
+            cost: score.cost,
+            minutes_to_full: Some(score.minutes_to_full),
+            false_rollbacks_percent: Some(score.false_rollbacks_percent),
+            best_opponent_harm: None,
+            best: better,
+        }
+    }
+
+    /// What an opponent comes to on the scenarios that weights are chosen by.
+    #[must_use]
+    pub fn opponent(&self, name: PolicyName) -> Score {
+        self.validation.score(&|| name.build(0))
+    }
+
+    /// The present weights, with how they came to be.
+    #[must_use]
+    pub fn weights(&self) -> Weights {
+        let training = BTreeMap::from([
+            ("seed".to_owned(), self.config.seed.to_string()),
+            ("steps".to_owned(), self.ppo.steps().to_string()),
+            ("iterations".to_owned(), self.ppo.iteration().to_string()),
+            ("seconds".to_owned(), format!("{:.0}", self.seconds())),
+        ]);
+        weights_of(&self.ppo.actor(), &self.normaliser, training)
+    }
+
+    /// The best weights so far, once there was a validation.
+    #[must_use]
+    pub const fn best(&self) -> Option<&Best> {
+        self.best.as_ref()
+    }
+
+    /// Seconds of training, those before a checkpoint included.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.seconds_before + self.since.elapsed().as_secs_f64()
+    }
+
+    /// Steps so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.ppo.steps()
+    }
+
+    /// How hard the scenarios are now: rises linearly over the first part of the training.
+    fn difficulty(&self) -> f64 {
+        let progress = real(self.ppo.steps()) / real(self.config.ppo.total_steps);
+        let TrainingConfig { easiest, curriculum, .. } = self.config;
+        if curriculum <= 0.0 { 1.0 } else { (easiest + (1.0 - easiest) * progress / curriculum).min(1.0) }
+    }
+}
+
+/// The sizes of the product's network.
+const SHAPE: Shape = Shape { observations: FEATURE_COUNT, privileged: PRIVILEGED, actions: CHOICES };
+
+/// What is added to the first biases of rolling back and stepping down. A policy that begins by moving at random rolls
+/// nearly every flag back within seconds, and never sees what lies above the first rung.
+const RELUCTANCE: f32 = -4.0;
+
+fn lean_towards_going_on(ppo: &mut Ppo) -> Result<(), LearnError> {
+    let mut actor = ppo.actor();
+    if let Some((_, bias)) = actor.layers.last_mut() {
+        bias[Choice::RollBack as usize] = RELUCTANCE;
+        bias[Choice::StepDown as usize] = RELUCTANCE;
+    }
+    ppo.set_actor(&actor)
+}
+
+fn workers(config: &TrainingConfig) -> Vec<Worlds> {
+    let setting = Setting {
+        control: ControlConfig::default(),
+        cost: Cost::default(),
+        gamma: config.ppo.gamma,
+        tastes: config.tastes,
+        reward_scale: config.reward_scale,
+        seed: config.seed,
+    };
+    let threads = config.threads as u64;
+    let generator = Generator::new(Split::Training);
+    (0..threads)
+        .map(|thread| Worlds::new(setting.clone(), generator.clone(), config.worlds, thread, threads))
+        .collect()
+}
+
+fn validation(config: &TrainingConfig) -> Validation {
+    let generator = Generator::new(Split::Validation);
+    Validation::new(&generator, config.validation_worlds, ControlConfig::default(), config.threads)
+}
+
+/// The features' statistics, from worlds of full difficulty that are climbed at random; frozen from then on.
+fn survey(config: &TrainingConfig) -> Result<Normaliser, LearnError> {
+    let mut statistics = Statistics::new(FEATURE_COUNT);
+    let mut fault = None;
+    if let Some(worlds) = workers(config).first_mut() {
+        worlds.set_difficulty(1.0);
+        worlds.survey(config.survey, |features| {
+            if let Err(error) = statistics.take_in(features) {
+                fault = Some(error);
+            }
+        });
+    }
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    let narrow = |values: &[f64]| {
+        #[expect(clippy::cast_possible_truncation, reason = "statistics of single-precision features")]
+        let narrowed: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+        narrowed
+    };
+    // Those that never vary stay as they are.
+    let mut deviation = narrow(&statistics.deviation());
+    for value in &mut deviation {
+        if *value < 1e-3 {
+            *value = 1.0;
+        }
+    }
+    Ok(Normaliser { mean: narrow(statistics.mean()), deviation })
+}
+
+/// The actor as the product has it.
+fn weights_of(actor: &ActorWeights, normaliser: &Normaliser, training: BTreeMap<String, String>) -> Weights {
+    let layer = |index: usize| actor.layers.get(index).cloned().unwrap_or_default();
+    let parameters = Parameters {
+        first: layer(0),
+        second: layer(1),
+        policy: layer(2),
+        value: (actor.readout.0.clone(), vec![actor.readout.1]),
+    };
+    Weights::new(parameters, normaliser.clone(), training)
+}
+
+/// Adds the steps of another thread.
+fn append(all: &mut Rollout, other: &Rollout) {
+    use super::{Segment, Tail};
+    let (rows, tails) = (all.len(), all.bootstrap_observations.len() / FEATURE_COUNT);
+    all.observations.extend_from_slice(&other.observations);
+    all.privileged.extend_from_slice(&other.privileged);
+    all.masks.extend_from_slice(&other.masks);
+    all.actions.extend_from_slice(&other.actions);
+    all.log_probs.extend_from_slice(&other.log_probs);
+    all.rewards.extend_from_slice(&other.rewards);
+    all.bootstrap_observations.extend_from_slice(&other.bootstrap_observations);
+    all.bootstrap_privileged.extend_from_slice(&other.bootstrap_privileged);
+    all.segments.extend(other.segments.iter().map(|segment| Segment {
+        start: segment.start + rows,
+        end: segment.end + rows,
+        lane: segment.lane,
+        tail: match segment.tail {
+            Tail::Terminal => Tail::Terminal,
+            Tail::Truncated(row) => Tail::Truncated(row + tails),
+            Tail::CutOff(row) => Tail::CutOff(row + tails),
+        },
+    }));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn real(n: u64) -> f64 {
+    n as f64
+}
