@@ -12,6 +12,7 @@
 mod adam;
 mod advantage;
 pub mod cartpole;
+mod checkpoint;
 mod config;
 mod error;
 mod net;
@@ -21,6 +22,7 @@ mod rollout;
 mod scaling;
 
 pub use advantage::{Estimates, estimate, explained_variance};
+pub use checkpoint::Companion;
 pub use config::{PpoConfig, RateSchedule, Schedule, ValueLoss};
 pub use error::LearnError;
 pub use net::{ActorWeights, MASKED};

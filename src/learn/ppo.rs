@@ -79,14 +79,48 @@ pub(super) struct Progress {
     pub(super) scaler: RewardScaler,
 }
 
-/// A rollout as tensors.
+/// A rollout, or a part of it, as tensors.
 struct Batch {
-    /// M × (O + P).
+    /// Rows × (O + P).
     inputs: Tensor,
-    /// M × (A + 4): what is added to the logits, then advantage, return, log probability, value.
-    columns: Tensor,
-    /// M × 1.
+    /// Rows × A: what is added to the logits; absent where every action of every row is legal.
+    masks: Option<Tensor>,
+    /// Rows × 1.
     actions: Tensor,
+    /// Rows: the action's log probability when it was taken.
+    acted: Tensor,
+    /// Rows.
+    advantages: Tensor,
+    /// Rows.
+    returns: Tensor,
+    /// Rows: the critic's values before the update.
+    values: Tensor,
+}
+
+impl Batch {
+    fn narrow(&self, start: usize, rows: usize) -> Self {
+        let take = |tensor: &Tensor| tensor.narrow(0, size(start), size(rows));
+        Self {
+            inputs: take(&self.inputs),
+            masks: self.masks.as_ref().map(take),
+            actions: take(&self.actions),
+            acted: take(&self.acted),
+            advantages: take(&self.advantages),
+            returns: take(&self.returns),
+            values: take(&self.values),
+        }
+    }
+}
+
+/// What an epoch shuffles: wide columns as tensors, narrow ones as they are.
+struct Columns<'a> {
+    inputs: Tensor,
+    masks: Option<Tensor>,
+    actions: Tensor,
+    acted: &'a [f32],
+    advantages: &'a [f32],
+    returns: &'a [f32],
+    values: &'a [f32],
 }
 
 /// What is in force during one iteration.
@@ -95,14 +129,19 @@ struct Terms {
     entropy: f64,
 }
 
-/// How many numbers are summed up over the minibatches; the order is that of [`Sums`].
-const SUMS: usize = 7;
+/// What a minibatch showed, not read back yet.
+struct Shown {
+    /// Policy loss, value loss, readout loss, entropy, gradient norm.
+    numbers: Tensor,
+    /// Rows: the actions' log probabilities under the policy before this step.
+    log_probs: Tensor,
+}
 
-/// Policy loss, value loss, readout loss, entropy, divergence, clip fraction, gradient norm.
-type Sums = [f64; SUMS];
+/// Sums over minibatches of policy loss, value loss, readout loss, entropy, gradient norm, divergence, clip fraction.
+type Sums = [f64; 7];
 
 /// Where in [`Sums`] the divergence is.
-const KL: usize = 4;
+const KL: usize = 5;
 
 impl Ppo {
     /// A learner that knows nothing. Sets libtorch's number of threads for the whole process.
@@ -132,6 +171,7 @@ impl Ppo {
         state: Progress,
     ) -> Self {
         tch::set_num_threads(i32::try_from(config.threads).unwrap_or(1));
+        keep_memory();
         Self { config, shape, seed, net, adam, state }
     }
 
@@ -219,19 +259,23 @@ impl Ppo {
         let (values, bootstrap) = self.values(rollout, &inputs);
         let estimates =
             estimate(rollout, rewards, &values, &bootstrap, self.config.gamma, self.config.lambda);
-        let batch = Batch {
+        let columns = Columns {
             inputs,
-            columns: self.columns(rollout, &values, &estimates.advantages, &estimates.returns),
+            masks: self.masks(&rollout.masks),
             actions: Tensor::from_slice(&rollout.actions).to_kind(Kind::Int64).view([size(rows), 1]),
+            acted: &rollout.log_probs,
+            advantages: &estimates.advantages,
+            returns: &estimates.returns,
+            values: &values,
         };
 
         let parts = ((rows + self.config.minibatch / 2) / self.config.minibatch).max(1);
-        let mut sums: Sums = [0.0; SUMS];
+        let mut sums = Sums::default();
         let mut rate = self.config.rate_at(progress, self.state.adapted_rate);
         let mut epochs = 0;
         while epochs < self.config.epochs {
             let number = iteration * 1_000 + epochs as u64;
-            let epoch = self.epoch(&batch, parts, number, rate, &terms);
+            let epoch = self.epoch(&columns, parts, number, rate, &terms);
             sums.iter_mut().zip(epoch).for_each(|(sum, value)| *sum += value);
             epochs += 1;
             let kl = epoch[KL] / parts as f64;
@@ -243,7 +287,7 @@ impl Ppo {
             }
         }
         let minibatches = parts * epochs;
-        let [policy_loss, value_loss, readout_loss, entropy, approx_kl, clip_fraction, gradient_norm] =
+        let [policy_loss, value_loss, readout_loss, entropy, gradient_norm, approx_kl, clip_fraction] =
             sums.map(|sum| sum / minibatches as f64);
         self.finite([policy_loss, value_loss, readout_loss, gradient_norm], iteration)?;
 
@@ -314,81 +358,99 @@ impl Ppo {
         })
     }
 
-    fn columns(&self, rollout: &Rollout, values: &[f32], advantages: &[f32], returns: &[f32]) -> Tensor {
-        let actions = self.shape.actions;
-        let mut columns = Vec::with_capacity(rollout.len() * (actions + 4));
-        for (row, mask) in rollout.masks.chunks_exact(actions).enumerate() {
-            columns.extend(mask.iter().map(|legal| if *legal == 1 { 0.0 } else { MASKED }));
-            columns.extend([advantages[row], returns[row], rollout.log_probs[row], values[row]]);
+    /// What is added to the logits; nothing where everything is legal.
+    fn masks(&self, masks: &[u8]) -> Option<Tensor> {
+        if masks.iter().all(|legal| *legal == 1) {
+            return None;
         }
-        Tensor::from_slice(&columns).view([-1, size(actions + 4)])
+        let added: Vec<f32> = masks.iter().map(|legal| if *legal == 1 { 0.0 } else { MASKED }).collect();
+        Some(Tensor::from_slice(&added).view([-1, size(self.shape.actions)]))
     }
 
     /// One pass over all rows in a new order, in `parts` minibatches; the sums of what they showed.
-    fn epoch(&mut self, batch: &Batch, parts: usize, number: u64, rate: f64, terms: &Terms) -> Sums {
-        let mut order: Vec<i64> = (0..batch.actions.size()[0]).collect();
-        let rows = order.len();
+    fn epoch(&mut self, columns: &Columns<'_>, parts: usize, number: u64, rate: f64, terms: &Terms) -> Sums {
+        let rows = columns.acted.len();
+        let mut order: Vec<u32> = (0_u32..).take(rows).collect();
         shuffle(&mut order, &mut generator(self.seed, Purpose::Order, number));
-        let order = Tensor::from_slice(&order);
-        let mixed = Batch {
-            inputs: batch.inputs.index_select(0, &order),
-            columns: batch.columns.index_select(0, &order),
-            actions: batch.actions.index_select(0, &order),
-        };
-        let mut sums = Tensor::zeros([size(SUMS)], (Kind::Float, tch::Device::Cpu));
-        for part in 0..parts {
-            let (start, end) = (rows * part / parts, rows * (part + 1) / parts);
-            let take = |tensor: &Tensor| tensor.narrow(0, size(start), size(end - start));
-            let minibatch = Batch {
-                inputs: take(&mixed.inputs),
-                columns: take(&mixed.columns),
-                actions: take(&mixed.actions),
-            };
-            let shown = self.minibatch(&minibatch, end - start, rate, terms);
-            let _ = no_grad(|| sums.g_add_(&shown));
+        let mixed = |column: &[f32]| order.iter().map(|row| column[*row as usize]).collect::<Vec<f32>>();
+        let cuts: Vec<usize> = (0..=parts).map(|part| rows * part / parts).collect();
+        let mut advantages = mixed(columns.advantages);
+        if self.config.normalise_advantages {
+            cuts.windows(2).for_each(|cut| normalise(&mut advantages[cut[0]..cut[1]]));
         }
-        // The only read-back: once an epoch.
-        let mut out = [0.0; SUMS];
-        out.iter_mut().zip(numbers(&sums)).for_each(|(out, sum)| *out = f64::from(sum));
-        out
+        let acted = mixed(columns.acted);
+        let index = Tensor::from_slice(&order.iter().map(|row| i64::from(*row)).collect::<Vec<_>>());
+        let take = |tensor: &Tensor| tensor.index_select(0, &index);
+        let batch = Batch {
+            inputs: take(&columns.inputs),
+            masks: columns.masks.as_ref().map(take),
+            actions: take(&columns.actions),
+            acted: Tensor::from_slice(&acted),
+            advantages: Tensor::from_slice(&advantages),
+            returns: Tensor::from_slice(&mixed(columns.returns)),
+            values: Tensor::from_slice(&mixed(columns.values)),
+        };
+        let (mut shown, mut log_probs) = (Vec::with_capacity(parts), Vec::with_capacity(parts));
+        for cut in cuts.windows(2) {
+            let minibatch = self.minibatch(&batch.narrow(cut[0], cut[1] - cut[0]), rate, terms);
+            shown.push(minibatch.numbers);
+            log_probs.push(minibatch.log_probs);
+        }
+        // The only read-backs: once an epoch.
+        let shown = numbers(&Tensor::stack(&shown, 0));
+        let log_probs = numbers(&Tensor::cat(&log_probs, 0));
+        let mut sums = Sums::default();
+        for row in shown.chunks_exact(KL) {
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        for cut in cuts.windows(2) {
+            let part = cut[0]..cut[1];
+            let (divergence, outside) = moved(&log_probs[part.clone()], &acted[part], terms.clip);
+            sums[KL] += divergence;
+            sums[KL + 1] += outside;
+        }
+        sums
     }
 
-    /// One step of the optimiser; what it showed, in the order of [`Sums`], still as a tensor.
-    fn minibatch(&mut self, batch: &Batch, rows: usize, rate: f64, terms: &Terms) -> Tensor {
-        let actions = size(self.shape.actions);
-        let column = |at: i64| batch.columns.select(1, actions + at);
-        let (mut advantages, returns, acted, before) = (column(0), column(1), column(2), column(3));
-        if self.config.normalise_advantages && rows > 1 {
-            let (deviation, mean) = advantages.std_mean(true);
-            advantages = (advantages - mean) / (deviation + 1e-8);
-        }
-
+    /// One step of the optimiser.
+    fn minibatch(&mut self, batch: &Batch, rate: f64, terms: &Terms) -> Shown {
         let blocks = self.net.blocks();
-        let observations = batch.inputs.narrow(1, 0, size(self.shape.observations));
-        let (logits, hidden) = blocks.actor(&observations);
-        let log_probs = (logits + batch.columns.narrow(1, 0, actions)).log_softmax(-1, None::<Kind>);
-        let log_ratio = log_probs.gather(1, &batch.actions, false).squeeze_dim(1) - acted;
-        let ratio = log_ratio.exp();
-        let clipped = ratio.clamp(1.0 - terms.clip, 1.0 + terms.clip);
-        let policy_loss = -(&ratio * &advantages).minimum(&(clipped * &advantages)).mean(None::<Kind>);
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        let entropy = (log_probs.exp() * &log_probs).sum(None::<Kind>) * (-1.0 / rows as f64);
-        let value_loss = self.value_loss(&blocks, batch, &returns, &before);
-        let readout_loss = self.distance(&blocks.readout(&hidden), &returns, Reduction::Mean);
-        let loss = &policy_loss + &value_loss * self.config.value_coefficient - &entropy * terms.entropy
-            + &readout_loss;
+        let observations = match self.shape.privileged {
+            0 => batch.inputs.shallow_clone(),
+            _ => batch.inputs.narrow(1, 0, size(self.shape.observations)),
+        };
+        let (mut logits, hidden) = blocks.actor(&observations);
+        if let Some(masks) = &batch.masks {
+            logits += masks;
+        }
+        let all = logits.log_softmax(-1, None::<Kind>);
+        let log_probs = all.gather(1, &batch.actions, false).squeeze_dim(1);
+        let ratio = (&log_probs - &batch.acted).exp();
+        let clipped = ratio.clamp(1.0 - terms.clip, 1.0 + terms.clip) * &batch.advantages;
+        let policy_loss = -(ratio * &batch.advantages).minimum(&clipped).mean(None::<Kind>);
+        let value_loss = self.value_loss(&blocks, batch);
+        let readout_loss = self.distance(&blocks.readout(&hidden), &batch.returns, Reduction::Mean);
+        let mut loss = &policy_loss + &value_loss * self.config.value_coefficient + &readout_loss;
+        // Without weight the entropy is only looked at.
+        let entropy = if terms.entropy > 0.0 {
+            let entropy = entropy(&all);
+            loss -= &entropy * terms.entropy;
+            entropy
+        } else {
+            no_grad(|| entropy(&all))
+        };
 
         let mut gradient = Tensor::run_backward(&[loss], &[&self.net.parameters], false, false).remove(0);
         no_grad(|| {
             let norm = self.clip_gradient(&mut gradient);
             self.adam.step(&mut self.net.parameters, &gradient, rate);
-            let divergence = (&ratio - 1.0 - log_ratio).mean(None::<Kind>);
-            let outside = (&ratio - 1.0).abs().gt(terms.clip).to_kind(Kind::Float).mean(None::<Kind>);
-            Tensor::stack(&[policy_loss, value_loss, readout_loss, entropy, divergence, outside, norm], 0)
+            let numbers = Tensor::stack(&[policy_loss, value_loss, readout_loss, entropy, norm], 0);
+            Shown { numbers, log_probs: log_probs.detach() }
         })
     }
 
-    fn value_loss(&self, blocks: &Blocks, batch: &Batch, returns: &Tensor, before: &Tensor) -> Tensor {
+    fn value_loss(&self, blocks: &Blocks, batch: &Batch) -> Tensor {
+        let (returns, before) = (&batch.returns, &batch.values);
         let values = blocks.critic(&batch.inputs);
         let Some(clip) = self.config.value_clip else {
             return self.distance(&values, returns, Reduction::Mean);
@@ -423,3 +485,57 @@ impl Ppo {
         norm
     }
 }
+
+/// The mean entropy of rows of log probabilities, in nats.
+fn entropy(log_probs: &Tensor) -> Tensor {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let rows = log_probs.size()[0] as f64;
+    (log_probs.exp() * log_probs).sum(None::<Kind>) * (-1.0 / rows)
+}
+
+/// Brings a minibatch's advantages to mean 0 and deviation 1 (with one degree of freedom less, as the original code); one
+/// alone stays as it is.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "the network calculates in f32"
+)]
+fn normalise(advantages: &mut [f32]) {
+    if advantages.len() < 2 {
+        return;
+    }
+    let count = advantages.len() as f64;
+    let mean = advantages.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
+    let spread = variance(advantages.iter().map(|value| f64::from(*value))) * count / (count - 1.0);
+    let below = spread.sqrt() + 1e-8;
+    for value in advantages {
+        *value = ((f64::from(*value) - mean) / below) as f32;
+    }
+}
+
+/// How far log probabilities have moved from `before` to `after`: the mean of (r - 1) - ln r over their ratios r, and the
+/// share of ratios further than `clip` from 1.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn moved(after: &[f32], before: &[f32], clip: f64) -> (f64, f64) {
+    let (mut divergence, mut outside) = (0.0, 0_u32);
+    for (after, before) in after.iter().zip(before) {
+        let log_ratio = f64::from(*after) - f64::from(*before);
+        let off = libm::expm1(log_ratio);
+        divergence += off - log_ratio;
+        outside += u32::from(off.abs() > clip);
+    }
+    let count = after.len().max(1) as f64;
+    (divergence / count, f64::from(outside) / count)
+}
+
+/// Has the allocator keep what is freed: glibc gives blocks of a tensor's size back to the kernel each time, and a quarter
+/// of an update went into getting them again. It stops doing so for sizes up to that of the largest block it has seen
+/// freed, at most 32 MiB. Elsewhere this does nothing.
+fn keep_memory() {
+    const BLOCK: usize = (32 << 20) - (64 << 10);
+    // Not touched, so it costs address space for a moment and no memory.
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(BLOCK)));
+}
+
+#[cfg(test)]
+mod tests;
