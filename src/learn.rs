@@ -15,6 +15,7 @@ pub mod cartpole;
 mod checkpoint;
 mod config;
 mod error;
+mod loss;
 mod net;
 mod ppo;
 mod random;

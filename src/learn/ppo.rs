@@ -2,13 +2,14 @@
 //! "The 37 implementation details of PPO"), over rollouts from anywhere. Knows nothing of environments or files.
 
 use serde::Serialize;
-use tch::{Kind, Reduction, Tensor, no_grad};
+use tch::{Tensor, no_grad};
 
 use super::{
-    ActorWeights, LearnError, MASKED, PpoConfig, RewardScaler, Rollout, Shape, ValueLoss,
+    ActorWeights, LearnError, PpoConfig, RewardScaler, Rollout, Shape,
     adam::Adam,
     advantage::{estimate, explained_variance, variance},
-    net::{Blocks, Net, numbers, size},
+    loss::{self, Rows, Sums, Terms},
+    net::{Blocks, Net, Part, numbers, size},
     random::{Purpose, generator, shuffle},
 };
 
@@ -79,69 +80,19 @@ pub(super) struct Progress {
     pub(super) scaler: RewardScaler,
 }
 
-/// A rollout, or a part of it, as tensors.
-struct Batch {
-    /// Rows × (O + P).
-    inputs: Tensor,
-    /// Rows × A: what is added to the logits; absent where every action of every row is legal.
-    masks: Option<Tensor>,
-    /// Rows × 1.
-    actions: Tensor,
-    /// Rows: the action's log probability when it was taken.
-    acted: Tensor,
-    /// Rows.
-    advantages: Tensor,
-    /// Rows.
-    returns: Tensor,
-    /// Rows: the critic's values before the update.
-    values: Tensor,
-}
-
-impl Batch {
-    fn narrow(&self, start: usize, rows: usize) -> Self {
-        let take = |tensor: &Tensor| tensor.narrow(0, size(start), size(rows));
-        Self {
-            inputs: take(&self.inputs),
-            masks: self.masks.as_ref().map(take),
-            actions: take(&self.actions),
-            acted: take(&self.acted),
-            advantages: take(&self.advantages),
-            returns: take(&self.returns),
-            values: take(&self.values),
-        }
-    }
-}
-
-/// What an epoch shuffles: wide columns as tensors, narrow ones as they are.
+/// What an epoch shuffles.
 struct Columns<'a> {
+    /// M × (O + P).
     inputs: Tensor,
-    masks: Option<Tensor>,
-    actions: Tensor,
-    acted: &'a [f32],
-    advantages: &'a [f32],
-    returns: &'a [f32],
-    values: &'a [f32],
+    rows: Rows<'a>,
 }
 
-/// What is in force during one iteration.
-struct Terms {
-    clip: f64,
-    entropy: f64,
+/// The parameters and their gradient by their blocks, for the length of an update.
+struct Views {
+    parameters: Blocks,
+    flat: Tensor,
+    gradient: Blocks,
 }
-
-/// What a minibatch showed, not read back yet.
-struct Shown {
-    /// Policy loss, value loss, readout loss, entropy, gradient norm.
-    numbers: Tensor,
-    /// Rows: the actions' log probabilities under the policy before this step.
-    log_probs: Tensor,
-}
-
-/// Sums over minibatches of policy loss, value loss, readout loss, entropy, gradient norm, divergence, clip fraction.
-type Sums = [f64; 7];
-
-/// Where in [`Sums`] the divergence is.
-const KL: usize = 5;
 
 impl Ppo {
     /// A learner that knows nothing. Sets libtorch's number of threads for the whole process.
@@ -239,7 +190,7 @@ impl Ppo {
         let iteration = self.state.iteration + 1;
         rollout.check(self.shape).map_err(|detail| LearnError::Rollout { iteration, detail })?;
         let before = (self.net.flat(), self.adam.copy(), self.state.clone());
-        let result = self.learn(rollout, iteration);
+        let result = no_grad(|| self.learn(rollout, iteration));
         if result.is_err() {
             self.net = Net::from_flat(self.shape, self.config.hidden, &before.0);
             (self.adam, self.state) = (before.1, before.2);
@@ -261,24 +212,29 @@ impl Ppo {
             estimate(rollout, rewards, &values, &bootstrap, self.config.gamma, self.config.lambda);
         let columns = Columns {
             inputs,
-            masks: self.masks(&rollout.masks),
-            actions: Tensor::from_slice(&rollout.actions).to_kind(Kind::Int64).view([size(rows), 1]),
-            acted: &rollout.log_probs,
-            advantages: &estimates.advantages,
-            returns: &estimates.returns,
-            values: &values,
+            rows: Rows {
+                masks: &rollout.masks,
+                actions: &rollout.actions,
+                acted: &rollout.log_probs,
+                advantages: &estimates.advantages,
+                returns: &estimates.returns,
+                values: &values,
+            },
         };
+        let flat = self.net.parameters.zeros_like();
+        let views = Views { parameters: self.net.blocks(), gradient: self.net.blocks_of(&flat), flat };
 
         let parts = ((rows + self.config.minibatch / 2) / self.config.minibatch).max(1);
-        let mut sums = Sums::default();
+        let (mut sums, mut norms) = (Sums::default(), 0.0);
         let mut rate = self.config.rate_at(progress, self.state.adapted_rate);
         let mut epochs = 0;
         while epochs < self.config.epochs {
             let number = iteration * 1_000 + epochs as u64;
-            let epoch = self.epoch(&columns, parts, number, rate, &terms);
-            sums.iter_mut().zip(epoch).for_each(|(sum, value)| *sum += value);
+            let (epoch, norm) = self.epoch(&columns, &views, parts, number, rate, terms);
+            sums.add(&epoch);
+            norms += norm;
             epochs += 1;
-            let kl = epoch[KL] / parts as f64;
+            let kl = epoch.divergence / rows as f64;
             self.state.adapted_rate = self.config.adapt(self.state.adapted_rate, kl);
             rate = self.config.rate_at(progress, self.state.adapted_rate);
             // A divergence that is not a number stops too; what follows says so.
@@ -287,22 +243,22 @@ impl Ppo {
             }
         }
         let minibatches = parts * epochs;
-        let [policy_loss, value_loss, readout_loss, entropy, gradient_norm, approx_kl, clip_fraction] =
-            sums.map(|sum| sum / minibatches as f64);
-        self.finite([policy_loss, value_loss, readout_loss, gradient_norm], iteration)?;
+        let gradient_norm = norms / minibatches as f64;
+        self.finite([sums.policy_loss, sums.value_loss, sums.readout_loss, gradient_norm], iteration)?;
 
         self.state.iteration = iteration;
         self.state.steps += rows as u64;
+        let mean = |sum: f64| sum / (rows * epochs) as f64;
         let returns = || estimates.returns.iter().map(|value| f64::from(*value));
         Ok(UpdateStats {
             iteration,
             steps: self.state.steps,
-            policy_loss,
-            value_loss,
-            readout_loss,
-            entropy,
-            approx_kl,
-            clip_fraction,
+            policy_loss: mean(sums.policy_loss),
+            value_loss: mean(sums.value_loss),
+            readout_loss: mean(sums.readout_loss),
+            entropy: mean(sums.entropy),
+            approx_kl: mean(sums.divergence),
+            clip_fraction: mean(sums.outside),
             explained_variance: explained_variance(&values, &estimates.returns),
             gradient_norm,
             learning_rate: rate,
@@ -349,130 +305,93 @@ impl Ppo {
     fn values(&self, rollout: &Rollout, inputs: &Tensor) -> (Vec<f32>, Vec<f32>) {
         no_grad(|| {
             let blocks = self.net.blocks();
-            let values = numbers(&blocks.critic(inputs));
+            let values = numbers(&blocks.forward(Part::Critic, inputs).outputs);
             if rollout.bootstrap_observations.is_empty() {
                 return (values, Vec::new());
             }
             let rows = self.inputs(&rollout.bootstrap_observations, &rollout.bootstrap_privileged);
-            (values, numbers(&blocks.critic(&rows)))
+            (values, numbers(&blocks.forward(Part::Critic, &rows).outputs))
         })
     }
 
-    /// What is added to the logits; nothing where everything is legal.
-    fn masks(&self, masks: &[u8]) -> Option<Tensor> {
-        if masks.iter().all(|legal| *legal == 1) {
-            return None;
-        }
-        let added: Vec<f32> = masks.iter().map(|legal| if *legal == 1 { 0.0 } else { MASKED }).collect();
-        Some(Tensor::from_slice(&added).view([-1, size(self.shape.actions)]))
-    }
-
-    /// One pass over all rows in a new order, in `parts` minibatches; the sums of what they showed.
-    fn epoch(&mut self, columns: &Columns<'_>, parts: usize, number: u64, rate: f64, terms: &Terms) -> Sums {
-        let rows = columns.acted.len();
+    /// One pass over all rows in a new order, in `parts` minibatches; the sums of what they showed, and of the norms.
+    fn epoch(
+        &mut self,
+        columns: &Columns<'_>,
+        views: &Views,
+        parts: usize,
+        number: u64,
+        rate: f64,
+        terms: Terms,
+    ) -> (Sums, f64) {
+        let rows = columns.rows.actions.len();
+        let width = self.shape.actions;
         let mut order: Vec<u32> = (0_u32..).take(rows).collect();
         shuffle(&mut order, &mut generator(self.seed, Purpose::Order, number));
-        let mixed = |column: &[f32]| order.iter().map(|row| column[*row as usize]).collect::<Vec<f32>>();
-        let cuts: Vec<usize> = (0..=parts).map(|part| rows * part / parts).collect();
-        let mut advantages = mixed(columns.advantages);
-        if self.config.normalise_advantages {
-            cuts.windows(2).for_each(|cut| normalise(&mut advantages[cut[0]..cut[1]]));
-        }
-        let acted = mixed(columns.acted);
         let index = Tensor::from_slice(&order.iter().map(|row| i64::from(*row)).collect::<Vec<_>>());
-        let take = |tensor: &Tensor| tensor.index_select(0, &index);
-        let batch = Batch {
-            inputs: take(&columns.inputs),
-            masks: columns.masks.as_ref().map(take),
-            actions: take(&columns.actions),
-            acted: Tensor::from_slice(&acted),
-            advantages: Tensor::from_slice(&advantages),
-            returns: Tensor::from_slice(&mixed(columns.returns)),
-            values: Tensor::from_slice(&mixed(columns.values)),
-        };
-        let (mut shown, mut log_probs) = (Vec::with_capacity(parts), Vec::with_capacity(parts));
-        for cut in cuts.windows(2) {
-            let minibatch = self.minibatch(&batch.narrow(cut[0], cut[1] - cut[0]), rate, terms);
-            shown.push(minibatch.numbers);
-            log_probs.push(minibatch.log_probs);
+        let inputs = columns.inputs.index_select(0, &index);
+        let Rows { masks, actions, acted, advantages, returns, values } = columns.rows;
+        let mixed = |column: &[f32]| order.iter().map(|row| column[*row as usize]).collect::<Vec<f32>>();
+        let (acted, returns, values) = (mixed(acted), mixed(returns), mixed(values));
+        let mut advantages = mixed(advantages);
+        let actions: Vec<u8> = order.iter().map(|row| actions[*row as usize]).collect();
+        let masks: Vec<u8> =
+            order.iter().flat_map(|row| &masks[*row as usize * width..][..width]).copied().collect();
+
+        let (mut sums, mut norms) = (Sums::default(), Vec::with_capacity(parts));
+        for part in 0..parts {
+            let (start, end) = (rows * part / parts, rows * (part + 1) / parts);
+            if self.config.normalise_advantages {
+                normalise(&mut advantages[start..end]);
+            }
+            let rows = Rows {
+                masks: &masks[start * width..end * width],
+                actions: &actions[start..end],
+                acted: &acted[start..end],
+                advantages: &advantages[start..end],
+                returns: &returns[start..end],
+                values: &values[start..end],
+            };
+            let inputs = inputs.narrow(0, size(start), size(end - start));
+            sums.add(&self.gradient(&inputs, rows, views, terms));
+            norms.push(self.clip_gradient(&views.flat));
+            self.adam.step(&mut self.net.parameters, &views.flat, rate);
         }
-        // The only read-backs: once an epoch.
-        let shown = numbers(&Tensor::stack(&shown, 0));
-        let log_probs = numbers(&Tensor::cat(&log_probs, 0));
+        (sums, numbers(&Tensor::stack(&norms, 0)).iter().map(|norm| f64::from(*norm)).sum())
+    }
+
+    /// The gradient of a minibatch's loss, into `views`; the sums of what the rows showed.
+    ///
+    /// Outputs are read back and their gradients sent: some 50 kB a minibatch, on the processor where both are.
+    fn gradient(&self, inputs: &Tensor, rows: Rows<'_>, views: &Views, terms: Terms) -> Sums {
+        let Views { parameters, gradient, .. } = views;
         let mut sums = Sums::default();
-        for row in shown.chunks_exact(KL) {
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
-        }
-        for cut in cuts.windows(2) {
-            let part = cut[0]..cut[1];
-            let (divergence, outside) = moved(&log_probs[part.clone()], &acted[part], terms.clip);
-            sums[KL] += divergence;
-            sums[KL + 1] += outside;
-        }
-        sums
-    }
-
-    /// One step of the optimiser.
-    fn minibatch(&mut self, batch: &Batch, rate: f64, terms: &Terms) -> Shown {
-        let blocks = self.net.blocks();
         let observations = match self.shape.privileged {
-            0 => batch.inputs.shallow_clone(),
-            _ => batch.inputs.narrow(1, 0, size(self.shape.observations)),
+            0 => inputs.shallow_clone(),
+            _ => inputs.narrow(1, 0, size(self.shape.observations)),
         };
-        let (mut logits, hidden) = blocks.actor(&observations);
-        if let Some(masks) = &batch.masks {
-            logits += masks;
-        }
-        let all = logits.log_softmax(-1, None::<Kind>);
-        let log_probs = all.gather(1, &batch.actions, false).squeeze_dim(1);
-        let ratio = (&log_probs - &batch.acted).exp();
-        let clipped = ratio.clamp(1.0 - terms.clip, 1.0 + terms.clip) * &batch.advantages;
-        let policy_loss = -(ratio * &batch.advantages).minimum(&clipped).mean(None::<Kind>);
-        let value_loss = self.value_loss(&blocks, batch);
-        let readout_loss = self.distance(&blocks.readout(&hidden), &batch.returns, Reduction::Mean);
-        let mut loss = &policy_loss + &value_loss * self.config.value_coefficient + &readout_loss;
-        // Without weight the entropy is only looked at.
-        let entropy = if terms.entropy > 0.0 {
-            let entropy = entropy(&all);
-            loss -= &entropy * terms.entropy;
-            entropy
-        } else {
-            no_grad(|| entropy(&all))
-        };
+        let sent = |outputs: &[f32], width: usize| Tensor::from_slice(outputs).view([-1, size(width)]);
 
-        let mut gradient = Tensor::run_backward(&[loss], &[&self.net.parameters], false, false).remove(0);
-        no_grad(|| {
-            let norm = self.clip_gradient(&mut gradient);
-            self.adam.step(&mut self.net.parameters, &gradient, rate);
-            let numbers = Tensor::stack(&[policy_loss, value_loss, readout_loss, entropy, norm], 0);
-            Shown { numbers, log_probs: log_probs.detach() }
-        })
-    }
+        let actor = parameters.forward(Part::Actor, &observations);
+        let mut logits = numbers(&actor.outputs);
+        loss::policy(&mut logits, rows, terms, &mut sums);
+        let outputs = sent(&logits, self.shape.actions);
+        parameters.backward(Part::Actor, &observations, &actor, &outputs, gradient);
 
-    fn value_loss(&self, blocks: &Blocks, batch: &Batch) -> Tensor {
-        let (returns, before) = (&batch.returns, &batch.values);
-        let values = blocks.critic(&batch.inputs);
-        let Some(clip) = self.config.value_clip else {
-            return self.distance(&values, returns, Reduction::Mean);
-        };
-        let clipped = before + (&values - before).clamp(-clip, clip);
-        let (free, bound) = (
-            self.distance(&values, returns, Reduction::None),
-            self.distance(&clipped, returns, Reduction::None),
-        );
-        free.maximum(&bound).mean(None::<Kind>)
-    }
+        let mut seen = numbers(&parameters.readout(&actor.last));
+        loss::readout(&mut seen, rows, &self.config, &mut sums);
+        Blocks::readout_backward(&actor.last, &sent(&seen, 1), gradient);
 
-    fn distance(&self, values: &Tensor, returns: &Tensor, reduction: Reduction) -> Tensor {
-        match self.config.value_loss {
-            ValueLoss::Mse => values.mse_loss(returns, reduction),
-            ValueLoss::Huber => values.huber_loss(returns, reduction, 1.0),
-        }
+        let critic = parameters.forward(Part::Critic, inputs);
+        let mut values = numbers(&critic.outputs);
+        loss::critic(&mut values, rows, &self.config, &mut sums);
+        parameters.backward(Part::Critic, inputs, &critic, &sent(&values, 1), gradient);
+        sums
     }
 
     /// Clips the gradient to its largest norm, actor and critic as one, the readout by itself: what it learns must not
     /// change what the others do. Gives the norm of the former before.
-    fn clip_gradient(&self, gradient: &mut Tensor) -> Tensor {
+    fn clip_gradient(&self, gradient: &Tensor) -> Tensor {
         let (main, all) = Net::counts(self.shape, self.config.hidden);
         let most = self.config.max_gradient_norm;
         let clip = |mut part: Tensor| {
@@ -484,13 +403,6 @@ impl Ppo {
         let _ = clip(gradient.narrow(0, size(main), size(all - main)));
         norm
     }
-}
-
-/// The mean entropy of rows of log probabilities, in nats.
-fn entropy(log_probs: &Tensor) -> Tensor {
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let rows = log_probs.size()[0] as f64;
-    (log_probs.exp() * log_probs).sum(None::<Kind>) * (-1.0 / rows)
 }
 
 /// Brings a minibatch's advantages to mean 0 and deviation 1 (with one degree of freedom less, as the original code); one
@@ -511,21 +423,6 @@ fn normalise(advantages: &mut [f32]) {
     for value in advantages {
         *value = ((f64::from(*value) - mean) / below) as f32;
     }
-}
-
-/// How far log probabilities have moved from `before` to `after`: the mean of (r - 1) - ln r over their ratios r, and the
-/// share of ratios further than `clip` from 1.
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn moved(after: &[f32], before: &[f32], clip: f64) -> (f64, f64) {
-    let (mut divergence, mut outside) = (0.0, 0_u32);
-    for (after, before) in after.iter().zip(before) {
-        let log_ratio = f64::from(*after) - f64::from(*before);
-        let off = libm::expm1(log_ratio);
-        divergence += off - log_ratio;
-        outside += u32::from(off.abs() > clip);
-    }
-    let count = after.len().max(1) as f64;
-    (divergence / count, f64::from(outside) / count)
 }
 
 /// Has the allocator keep what is freed: glibc gives blocks of a tensor's size back to the kernel each time, and a quarter
