@@ -21,13 +21,15 @@ mod ppo;
 mod random;
 mod rollout;
 mod scaling;
+mod stats;
 
 pub use advantage::{Estimates, estimate, explained_variance};
 pub use checkpoint::Companion;
 pub use config::{PpoConfig, RateSchedule, Schedule, ValueLoss};
 pub use error::LearnError;
 pub use net::{ActorWeights, MASKED};
-pub use ppo::{Ppo, UpdateStats};
+pub use ppo::Ppo;
 pub use random::{Purpose, generator, uniform};
 pub use rollout::{Rollout, Segment, Shape, Tail};
 pub use scaling::{Normaliser, RewardScaler};
+pub use stats::UpdateStats;

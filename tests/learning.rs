@@ -8,7 +8,7 @@ use knightwatch::learn::{
 };
 
 /// In steps of all carts together.
-const BOUND: u64 = 400_000;
+const BOUND: u64 = 300_000;
 
 #[test]
 fn cartpole_is_solved_with_five_seeds_of_five() {

@@ -54,7 +54,7 @@ impl Settings {
                     gamma: 0.98,
                     lambda: 0.9,
                     entropy: 0.0,
-                    minibatch: 512,
+                    minibatch: 256,
                     ..PpoConfig::default()
                 },
             },
