@@ -4,6 +4,8 @@
 //! output, everything else to standard error.
 
 mod audit;
+#[cfg(feature = "train")]
+mod cartpole;
 mod control_room;
 mod evaluate;
 mod picture;
@@ -82,6 +84,10 @@ enum Verb {
     /// Draws the control room as an SVG picture after some simulated minutes
     #[command(hide = true)]
     Picture(picture::Args),
+    /// Learns CartPole-v1 with PPO-Master's learner: the proof on a problem that everybody knows
+    #[cfg(feature = "train")]
+    #[command(hide = true, name = "cartpole")]
+    CartPole(cartpole::Args),
 }
 
 /// A policy, as `--policy` takes it.
@@ -184,5 +190,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Scenarios { name }) => scene::list(name.as_deref()),
         Some(Verb::Config { check }) => scene::configuration(&config, check),
         Some(Verb::Picture(args)) => picture::run(&args, &config),
+        #[cfg(feature = "train")]
+        Some(Verb::CartPole(args)) => cartpole::run(&args),
     }
 }

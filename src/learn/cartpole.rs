@@ -5,4 +5,6 @@ mod pole;
 mod solve;
 
 pub use pole::{CartPole, End};
+#[cfg(test)]
+pub(in crate::learn) use solve::Carts;
 pub use solve::{Preset, Report, SOLVED, Settings, solve};

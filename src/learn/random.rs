@@ -55,7 +55,7 @@ pub(super) fn normal(generator: &mut impl Rng) -> f64 {
 }
 
 /// Puts `rows` into a uniformly random order (Fisher and Yates).
-pub(super) fn shuffle(rows: &mut [i64], generator: &mut impl Rng) {
+pub(super) fn shuffle(rows: &mut [u32], generator: &mut impl Rng) {
     for last in (1..rows.len()).rev() {
         rows.swap(last, generator.random_range(0..=last));
     }
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_shuffled_order_is_a_permutation_and_repeats_with_its_seed() {
         let order = |seed| {
-            let mut rows: Vec<i64> = (0..1_000).collect();
+            let mut rows: Vec<u32> = (0..1_000).collect();
             shuffle(&mut rows, &mut generator(seed, Purpose::Order, 3));
             rows
         };

@@ -90,3 +90,62 @@ impl CartPole {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{Purpose, generator};
+
+    fn close(found: [f64; 4], expected: [f64; 4]) {
+        for (a, b) in found.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-12, "{found:?} instead of {expected:?}");
+        }
+    }
+
+    #[test]
+    fn it_moves_as_gymnasiums_does() {
+        let mut cart = CartPole::at([0.01, -0.02, 0.03, 0.04]);
+        for action in [1, 1, 0, 1, 0, 0, 0, 1, 1, 0] {
+            assert_eq!(cart.step(action == 1), None);
+        }
+        // What gymnasium 1.4.0 says after the same ten actions from the same state.
+        close(
+            cart.state(),
+            [
+                0.033_075_226_737_691_4,
+                -0.021_722_714_704_495_077,
+                0.002_345_964_480_012_011_8,
+                0.077_981_924_410_698_01,
+            ],
+        );
+    }
+
+    #[test]
+    fn it_falls_beyond_12_degrees_and_beyond_the_track() {
+        let end = |state| CartPole::at(state).step(true);
+        assert_eq!(end([0.0, 0.0, 0.208, 0.1]), Some(End::Fell));
+        assert_eq!(end([0.0, 0.0, -0.208, -0.1]), Some(End::Fell));
+        assert_eq!(end([2.39, 1.0, 0.0, 0.0]), Some(End::Fell));
+        assert_eq!(end([-2.39, -1.0, 0.0, 0.0]), Some(End::Fell));
+        assert_eq!(end([2.39, 0.1, 0.2, 0.1]), None);
+    }
+
+    #[test]
+    fn an_episode_ends_after_500_steps() {
+        let mut cart = CartPole::at([0.0; 4]);
+        for step in 1..=500 {
+            // A controller that holds the pole up: pushes to where it is falling.
+            let [x, x_dot, theta, theta_dot] = cart.state();
+            let end = cart.step(theta + 0.5 * theta_dot + 0.05 * x + 0.1 * x_dot > 0.0);
+            assert_eq!(end, (step == 500).then_some(End::OutOfTime), "step {step}, {:?}", cart.state());
+        }
+    }
+
+    #[test]
+    fn episodes_begin_within_a_twentieth_of_0() {
+        let mut draws = generator(1, Purpose::Episode, 0);
+        let all: Vec<f64> = (0..1_000).flat_map(|_| CartPole::begin(&mut draws).state()).collect();
+        assert!(all.iter().all(|value| value.abs() <= 0.05));
+        assert!(all.iter().any(|value| *value > 0.049) && all.iter().any(|value| *value < -0.049));
+    }
+}

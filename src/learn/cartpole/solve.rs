@@ -54,7 +54,7 @@ impl Settings {
                     gamma: 0.98,
                     lambda: 0.9,
                     entropy: 0.0,
-                    minibatch: 512,
+                    minibatch: 256,
                     ..PpoConfig::default()
                 },
             },
@@ -138,6 +138,8 @@ pub fn solve(settings: &Settings, seed: u64) -> Result<Report, LearnError> {
 }
 
 /// Carts side by side, each of which begins anew when its episode ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::learn) struct Carts {
     seed: u64,
     steps: usize,
