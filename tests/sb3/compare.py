@@ -10,6 +10,7 @@ import math
 import os
 import pathlib
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,16 +25,26 @@ PATIENCE = 600
 
 
 def run(command: list[str]) -> dict:
-    """The last JSON object that the command prints; ends the comparison where there is none."""
+    """What the command prints as JSON, and its CPU time; ends the comparison where there is nothing of the kind."""
     one_thread = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=os.environ | one_thread)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr.strip()}")
-    return json.loads(done.stdout)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        # knightwatch ends with a status of its own where it misses the goal, and tells all the same.
+        said = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr.strip() or done.stdout.strip()}")
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"cpu_seconds": spent} | said
 
 
 def measured(name: str, seed: int, binary: str) -> dict:
-    """One training: seed, solved, steps, seconds. `seconds` is the training alone, without start and imports."""
+    """One training: seed, solved, steps, and seconds of the training alone, without start and imports.
+
+    `cpu_seconds` is what other programs on the computer disturb least. Stable-Baselines3's is the training's;
+    knightwatch's is the whole process's.
+    """
     if name == SB3:
         return run([sys.executable, str(HERE / "cartpole.py"), str(seed)])
     preset = "sb3" if name == SAME else "fast"
@@ -41,7 +52,8 @@ def measured(name: str, seed: int, binary: str) -> dict:
 
 
 def knightwatch(said: dict, seed: int) -> dict:
-    return {"seed": seed, "solved": said["solved"], "steps": said["steps"], "seconds": said["seconds"]}
+    solved = said["solved_at_step"] is not None
+    return {"seed": seed, "solved": solved} | {name: said[name] for name in ("steps", "seconds", "cpu_seconds")}
 
 
 def interval(runs: dict, name: str) -> tuple[float, float]:
@@ -62,7 +74,8 @@ def summary(runs: dict, name: str) -> dict:
     speed = [r["steps"] / r["seconds"] for r in of]
     sb3_speed = [r["steps"] / r["seconds"] for r in runs[SB3]]
     seconds = statistics.median(r["seconds"] for r in of)
-    row = {
+    cpu = {each: statistics.median(r["cpu_seconds"] for r in runs[each]) for each in (SB3, name)}
+    return {
         "name": name,
         "seeds": len(of),
         "solved": sum(r["solved"] for r in of),
@@ -72,12 +85,13 @@ def summary(runs: dict, name: str) -> dict:
         "times_faster": statistics.median(r["seconds"] for r in runs[SB3]) / seconds,
         "times_faster_95": list(interval(runs, name)),
         "times_the_steps_per_second": statistics.median(speed) / statistics.median(sb3_speed),
+        "median_cpu_seconds": cpu[name],
+        "times_less_cpu": cpu[SB3] / cpu[name],
     }
-    return row
 
 
 def table(rows: list[dict]) -> str:
-    head = f"{'':30} {'solved':>7} {'seconds':>8} {'steps':>8} {'steps/s':>9} {'times faster (95 %)':>22} {'steps/s':>8}"
+    head = f"{'':30} {'solved':>7} {'seconds':>8} {'steps':>8} {'steps/s':>9} {'times faster (95 %)':>22} {'by CPU':>7} {'steps/s':>8}"
     lines = [head]
     for row in rows:
         low, high = row["times_faster_95"]
@@ -85,7 +99,7 @@ def table(rows: list[dict]) -> str:
         lines.append(
             f"{row['name']:30} {row['solved']:>4}/{row['seeds']:<2} {row['median_seconds']:8.2f} "
             f"{row['median_steps']:8.0f} {row['median_steps_per_second']:9.0f} {faster:>22} "
-            f"{row['times_the_steps_per_second']:7.1f}x"
+            f"{row['times_less_cpu']:6.1f}x {row['times_the_steps_per_second']:7.1f}x"
         )
     return "\n".join(lines)
 
