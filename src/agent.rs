@@ -8,6 +8,7 @@ mod flagger;
 mod random;
 mod rule;
 mod schedule;
+pub mod training;
 
 pub use catalogue::{PolicyName, UnknownPolicy};
 pub use flagger::Flagger;
