@@ -55,8 +55,8 @@ pub(super) fn load(path: &Path) -> Result<TrainingLog, Failure> {
     }
     let bytes = fs::read(path).map_err(|error| at(&error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line =
-            1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.split(|byte| *byte == b'\n').count();
         at(&format!("line {line}: expected text in UTF-8"))
     })?;
     let read = TrainingLog::parse(&text).map_err(|error| at(&error))?;

@@ -40,7 +40,7 @@ pub fn header() -> TrainingHeader {
 fn point(iteration: u64) -> TrainingPoint {
     let t = iteration as f64 / ITERATIONS as f64;
     // Noise of the same kind every time: a multiplicative hash.
-    let noise = |salt: u64| ((iteration * 48_271 + salt * 7_919) * 69_621 % 1_009) as f64 / 1_009.0 - 0.5;
+    let noise = |salt: u64| ((iteration * 48_271 + salt * 7_919) * 69_623 % 1_009) as f64 / 1_009.0 - 0.5;
     let learned = 1.0 - (-5.0 * t).exp();
     let harm = 12.0 - 9.0 * learned + noise(9) * 0.8;
     let best = [10, 20, 40, 60, 90, 120, 160, 200].contains(&iteration);
@@ -59,7 +59,7 @@ fn point(iteration: u64) -> TrainingPoint {
         learning_rate: Some(3e-4 * (1.0 - t).max(0.05)),
         steps_per_second: Some(5_120.0 + 200.0 * noise(10)),
         difficulty: Some((t * 1.6).min(1.0)),
-        validation: (iteration % 10 == 0).then(|| Validation {
+        validation: iteration.is_multiple_of(10).then_some(Validation {
             harm: if best { harm - 0.4 } else { harm },
             cost: harm + 5.5,
             minutes_to_full: Some(26.0 - 4.0 * learned),

@@ -107,7 +107,11 @@ impl Scale {
             (Self::Free, Some((low, high))) => {
                 let spread = high - low;
                 // A constant gets an axis around it.
-                let spread = if spread > 0.0 { spread } else { low.abs().max(1.0) };
+                let spread = match spread {
+                    spread if spread > 0.0 => spread,
+                    _ if low != 0.0 => low.abs(),
+                    _ => 1.0,
+                };
                 let step = round_above(spread / 2.0);
                 let (below, above) = (libm::floor(low / step) * step, libm::ceil(high / step) * step);
                 if below < above { (below, above) } else { (below, below + step) }
@@ -121,7 +125,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "round numbers")]
     fn axes_end_at_round_numbers_around_every_value() {
         let ends = |scale: Scale, values: &[f64]| scale.ends(values.iter().copied());
         assert_eq!(ends(Scale::FromZero, &[0.2, 42.0]), (0.0, 50.0));
@@ -129,6 +132,8 @@ mod tests {
         assert_eq!(ends(Scale::FromZero, &[0.0, 0.0]), (0.0, 1.0));
         assert_eq!(ends(Scale::Free, &[-31.0, -4.0]), (-40.0, 0.0));
         assert_eq!(ends(Scale::Free, &[3.0, 3.0]), (2.0, 4.0));
+        assert_eq!(ends(Scale::Free, &[-0.25]), (-0.4, -0.2));
+        assert_eq!(ends(Scale::Free, &[0.0]), (0.0, 0.5));
         assert_eq!(ends(Scale::Share, &[-12.0, 80.0]), (-20.0, 100.0));
         assert_eq!(ends(Scale::Share, &[-900.0]), (-100.0, 100.0));
         assert_eq!(ends(Scale::Share, &[f64::NAN]), (0.0, 100.0));

@@ -109,7 +109,7 @@ fn harm(log: &TrainingLog) -> Panel<'_> {
     let measured = log.points.iter().filter_map(|point| Some((point, point.validation?)));
     let points: Vec<_> = measured.clone().map(|(point, found)| (steps(point.steps), found.harm)).collect();
     let named = log.header.best_opponent();
-    let level = measured.filter_map(|(_, found)| found.best_opponent_harm).last();
+    let level = measured.rev().find_map(|(_, found)| found.best_opponent_harm);
     let level = level.or(named.map(|opponent| opponent.harm)).map(|level| {
         let name = named.map_or("best opponent", |opponent| opponent.name.as_str());
         (level, format!("{name} {}", compact(level)))

@@ -50,8 +50,8 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
             }
         }
         CommandId::Open => open_selected(model),
-        CommandId::Down => step(model, Step::By(1), effects),
-        CommandId::Up => step(model, Step::By(-1), effects),
+        CommandId::Down | CommandId::Later => step(model, Step::By(1), effects),
+        CommandId::Up | CommandId::Earlier => step(model, Step::By(-1), effects),
         CommandId::Top => step(model, Step::First, effects),
         CommandId::Bottom => step(model, Step::Last, effects),
         CommandId::PageDown => step(model, Step::By(page(model)), effects),
@@ -80,8 +80,6 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
                 training.set_speed(speed);
             }
         }
-        CommandId::Earlier => step(model, Step::By(-1), effects),
-        CommandId::Later => step(model, Step::By(1), effects),
         CommandId::Briefing => go(model, Screen::Briefing),
         CommandId::Help => go(model, Screen::Help),
         CommandId::Palette => model.dialog = Some(Dialog::Palette(PaletteDialog::new())),

@@ -13,7 +13,10 @@
 //! Where there is no room for panels each metric is one line with its curve. It reads the log and the cursor, nothing else.
 
 mod chart;
+mod harm;
 mod list;
+
+use std::fmt::Write as _;
 
 use ratatui::layout::Rect;
 
@@ -21,14 +24,9 @@ use chart::{Chart, Curve};
 
 use crate::{
     agent::training::{
-        EndReason, METRICS, TrainingHeader, TrainingPoint, Validation, best_of, compact, count, percent, span,
+        EndReason, METRICS, TrainingHeader, TrainingPoint, Validation, compact, count, percent, span,
     },
-    tui::{
-        Model,
-        pen::{Align, Pen},
-        theme::LEVELS,
-        training::Training,
-    },
+    tui::{Model, pen::Pen, training::Training},
 };
 
 /// Lines above the charts: where it stands, and the budget.
@@ -46,10 +44,6 @@ const BESIDE: u16 = 4;
 const FIRST: u16 = 6;
 /// Fewest lines of the chart of harm, its title included.
 const HERO: u16 = 6;
-/// From so many lines on the chart of harm has an axis of its own.
-const OWN_AXIS: u16 = 9;
-/// Above so many times the opponent's harm the chart of harm is cut off: the beginning of a training would hide its end.
-const CUT: f64 = 4.0;
 
 /// Iterations that `PgUp` and `PgDn` go: a tenth of the training.
 pub(super) fn page(model: &Model) -> usize {
@@ -100,14 +94,15 @@ pub(super) fn summary(model: &Model) -> String {
     let Some(training) = &model.training else { return "no training".to_owned() };
     let Some(point) = training.points().last() else { return "training: no iteration yet".to_owned() };
     let mut text = format!("iteration {}", point.iteration);
+    // Writing to a String cannot fail.
     if let Some(validation) = last_validation(training.points()) {
-        text.push_str(&format!(", harm {}", compact(validation.harm)));
+        let _ = write!(text, ", harm {}", compact(validation.harm));
         if let Some(opponent) = validation.best_opponent_harm {
-            text.push_str(&format!(" against {}", compact(opponent)));
+            let _ = write!(text, " against {}", compact(opponent));
         }
     }
     if let Some(left) = training.log().header.seconds_left(point).filter(|_| training.end().is_none()) {
-        text.push_str(&format!(", {} left", span(left)));
+        let _ = write!(text, ", {} left", span(left));
     }
     text
 }
@@ -175,7 +170,7 @@ fn standing(training: &Training, area: Rect, pen: &mut Pen<'_>) {
 fn state(training: &Training) -> String {
     let ended = training.end().map(|end| end.reason);
     if training.is_live() {
-        let state = if training.is_at_end() { "live" } else { "STANDS STILL: Space follows" };
+        let state = if training.is_at_end() { "" } else { "STANDS STILL: Space follows" };
         return ended.map_or(state, EndReason::as_str).to_owned();
     }
     let moves = match (training.is_playing(), ended) {
@@ -246,7 +241,7 @@ impl Grid {
 fn panels(training: &Training, area: Rect, pen: &mut Pen<'_>) {
     let grid = Grid::of(area);
     let hero_area = Rect { height: grid.hero, ..area };
-    harm(training, hero_area, pen);
+    harm::draw(training, hero_area, pen);
     let small = below(area, grid.hero);
     let height = small.height.saturating_sub(AXIS) / grid.rows;
     let width = small.width / grid.columns;
@@ -263,7 +258,7 @@ fn panels(training: &Training, area: Rect, pen: &mut Pen<'_>) {
         let values = training.points().iter().map(metric.value).collect();
         let all = training.log().points.iter().filter_map(metric.value);
         let curve = Curve { steps: training.points(), values, extent };
-        let chart = Chart { curve, ends: metric.scale.ends(all), line: None, more: false };
+        let chart = Chart { curve, ends: metric.scale.ends(all), line: None, gaps: true, more: false };
         let now = training.points().iter().rev().find_map(metric.value);
         title(metric.name, now, metric.unit, place, pen);
         chart.draw(below(place, 1), pen);
@@ -283,78 +278,15 @@ fn extent(training: &Training) -> u64 {
     training.log().points.last().map_or(1, |point| point.steps.max(1))
 }
 
-/// Name, current value, unit.
+/// Name, current value, unit. Where there is little room the name is cut, never the value.
 fn title(name: &str, now: Option<f64>, unit: &str, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let value = now.map_or_else(|| "–".to_owned(), compact);
+    let value = format!(" {}", now.map_or_else(|| "–".to_owned(), compact));
     let style = if now.is_some() { theme.plain() } else { theme.dim() };
     let unit = if unit.starts_with('/') || unit.is_empty() { unit.to_owned() } else { format!(" {unit}") };
-    let spans = [(name, theme.strong()), ("  ", theme.dim()), (&*value, style), (&*unit, theme.dim())];
-    pen.spans(area.x, area.y, area.right(), &spans);
-}
-
-/// Harm on the validation scenarios over time, the opponent's level, the best checkpoint.
-fn harm(training: &Training, area: Rect, pen: &mut Pen<'_>) {
-    let theme = pen.theme;
-    let points = training.points();
-    let header = &training.log().header;
-    let named = header.best_opponent();
-    let now = last_validation(points);
-    let opponent = now.and_then(|now| now.best_opponent_harm).or(named.map(|opponent| opponent.harm));
-    let best = best_of(points);
-
-    let value = now.map_or_else(|| "–".to_owned(), |now| compact(now.harm));
-    let worse = now.zip(opponent).is_some_and(|(now, opponent)| now.harm > opponent);
-    let against = opponent.map_or_else(|| "–".to_owned(), compact);
-    let by = named.map_or_else(String::new, |opponent| format!(" ({})", opponent.name));
-    let kept = best.map(|(point, best)| format!(" {} at iteration {}", compact(best.harm), point.iteration));
-    let (dim, plain) = (theme.dim(), theme.plain());
-    let mut spans = vec![
-        ("harm on validation", theme.strong()),
-        ("  ", dim),
-        (theme.level(LEVELS), theme.bar(worse)),
-        (" agent ", dim),
-        (&*value, if worse { theme.abnormal() } else { plain }),
-        ("  ", dim),
-        (theme.control_line(false), theme.strong()),
-        (" best opponent ", dim),
-        (&*against, plain),
-        (&*by, dim),
-    ];
-    if let Some(kept) = &kept {
-        spans.extend([("  ", dim), (theme.best(), theme.strong()), (kept, plain)]);
-    }
-    let end = pen.spans(area.x, area.y, area.right(), &spans);
-    let unit = &header.harm_unit;
-    if end + 2 + pen.width_of(unit) <= area.right() {
-        pen.cell(end + 2, area.y, area.right() - end - 2, Align::Right, unit, dim);
-    }
-
-    let all = training.log().points.iter().filter_map(|point| point.validation.map(|found| found.harm));
-    let high = all.chain(opponent).fold(0.0, f64::max);
-    let cut = opponent.map_or(f64::INFINITY, |opponent| opponent * CUT);
-    let ends = crate::agent::training::Scale::FromZero.ends(std::iter::once(high.min(cut)));
-    let mut held = None;
-    let values = points
-        .iter()
-        .map(|point| {
-            held = point.validation.map(|found| found.harm).or(held);
-            held
-        })
-        .collect();
-    let extent = extent(training);
-    let chart =
-        Chart { curve: Curve { steps: points, values, extent }, ends, line: opponent, more: high > cut };
-    let own_axis = u16::from(area.height >= OWN_AXIS);
-    let plot = below(area, 1);
-    let plot = Rect { height: plot.height.saturating_sub(own_axis), ..plot };
-    chart.draw(plot, pen);
-    if let Some((point, _)) = best {
-        chart.mark(point.steps, theme.best(), plot, pen);
-    }
-    if own_axis > 0 {
-        chart::axis(extent, Rect { y: plot.bottom(), height: 1, ..plot }, pen);
-    }
+    let told = pen.width_of(&value) + pen.width_of(&unit);
+    let x = pen.text(area.x, area.y, area.width.saturating_sub(told), name, theme.strong());
+    pen.spans(x, area.y, area.right(), &[(&*value, style), (&*unit, theme.dim())]);
 }
 
 /// The settings of PPO, as many as there is room for.

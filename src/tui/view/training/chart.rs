@@ -72,6 +72,8 @@ pub(super) struct Chart<'a> {
     pub(super) ends: (f64, f64),
     /// A level it is measured against; what is above it is drawn as worse.
     pub(super) line: Option<f64>,
+    /// Whether what was not measured is marked.
+    pub(super) gaps: bool,
     /// Whether values go beyond the upper end.
     pub(super) more: bool,
 }
@@ -97,11 +99,11 @@ impl Chart<'_> {
         let bottom = plot.bottom() - 1;
         for (x, column) in (plot.x..plot.right()).zip(self.curve.columns(plot.width)) {
             let eighths = match column {
-                Column::Empty => 0,
-                Column::Missing => {
+                Column::Missing if self.gaps => {
                     pen.put(x, bottom, theme.missing(), theme.dim());
                     0
                 }
+                Column::Empty | Column::Missing => 0,
                 Column::Value(value) => filled(self.height(value), plot.height),
             };
             let worse = self.line.is_some_and(|line| matches!(column, Column::Value(value) if value > line));

@@ -1,8 +1,8 @@
 //! The training where there is no room for panels: a line for each metric, harm first, each with its curve.
 //!
 //! ```text
-//! harm            31.2 (opponent 41) ▇▆▅▄▃▃▂▂▂▂
-//! reward         -12.3 an episode    ▁▂▃▄▅▅▆▆▇▇
+//! harm 31.2 against 41 cost units a flag   ▇▆▅▄▃▃▂▂▂▂
+//! reward               -12.3 an episode    ▁▂▃▄▅▅▆▆▇▇
 //! ```
 
 use ratatui::layout::Rect;
@@ -12,7 +12,7 @@ use super::{
     extent, last_validation,
 };
 use crate::{
-    agent::training::{METRICS, Scale, compact},
+    agent::training::{METRICS, Scale, Validation, compact},
     tui::{
         pen::{Align, Pen},
         training::Training,
@@ -22,7 +22,8 @@ use crate::{
 /// Columns of the names, of the values, and of their units.
 const NAME: u16 = 18;
 const VALUE: u16 = 8;
-const UNIT: u16 = 11;
+const UNIT: u16 = 13;
+const TEXT: u16 = NAME + VALUE + UNIT;
 /// Fewest columns of a curve.
 const CURVE: u16 = 8;
 
@@ -33,7 +34,6 @@ struct Line<'a> {
     unit: &'a str,
     values: Vec<Option<f64>>,
     ends: (f64, f64),
-    worse: bool,
 }
 
 pub(super) fn draw(training: &Training, area: Rect, pen: &mut Pen<'_>) {
@@ -44,16 +44,13 @@ pub(super) fn draw(training: &Training, area: Rect, pen: &mut Pen<'_>) {
         held = point.validation.map(|found| found.harm).or(held);
         held
     });
-    let now = last_validation(points);
-    let opponent = now.and_then(|now| now.best_opponent_harm);
-    let against = opponent.map(|opponent| format!("of {}", compact(opponent)));
+    let told = harm_text(training);
     let first = Line {
-        name: "harm, of opponent",
-        now: now.map(|now| now.harm),
-        unit: against.as_deref().unwrap_or_default(),
+        name: &told,
+        now: None,
+        unit: "",
         values: harm.collect(),
         ends: Scale::FromZero.ends(all.iter().filter_map(|point| point.validation.map(|found| found.harm))),
-        worse: now.zip(opponent).is_some_and(|(now, opponent)| now.harm > opponent),
     };
     let metrics = METRICS.iter().map(|metric| Line {
         name: metric.name,
@@ -61,28 +58,45 @@ pub(super) fn draw(training: &Training, area: Rect, pen: &mut Pen<'_>) {
         unit: metric.unit,
         values: points.iter().map(metric.value).collect(),
         ends: metric.scale.ends(all.iter().filter_map(metric.value)),
-        worse: false,
     });
     for (y, line) in (area.y..area.bottom()).zip(std::iter::once(first).chain(metrics)) {
-        draw_line(training, line, Rect { y, height: 1, ..area }, pen);
+        let place = Rect { y, height: 1, ..area };
+        if y > area.y {
+            values(&line, place, pen);
+        } else {
+            pen.text(area.x, y, TEXT, line.name, pen.theme.plain());
+        }
+        curve(training, line, place, pen);
     }
 }
 
-fn draw_line(training: &Training, line: Line<'_>, area: Rect, pen: &mut Pen<'_>) {
+/// Harm, the opponent's, and their unit, in one go: they belong together.
+fn harm_text(training: &Training) -> String {
+    let unit = &training.log().header.harm_unit;
+    match last_validation(training.points()) {
+        None => format!("harm – {unit}"),
+        Some(Validation { harm, best_opponent_harm: None, .. }) => format!("harm {} {unit}", compact(harm)),
+        Some(Validation { harm, best_opponent_harm: Some(opponent), .. }) => {
+            format!("harm {} against {} {unit}", compact(harm), compact(opponent))
+        }
+    }
+}
+
+fn values(line: &Line<'_>, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let Line { name, now, unit, values, ends, worse } = line;
-    pen.text(area.x, area.y, NAME, name, theme.dim());
-    let value = now.map_or_else(|| "–".to_owned(), compact);
-    let style = match (now, worse) {
-        (None, _) => theme.dim(),
-        (Some(_), true) => theme.abnormal(),
-        (Some(_), false) => theme.plain(),
-    };
+    pen.text(area.x, area.y, NAME, line.name, theme.dim());
+    let value = line.now.map_or_else(|| "–".to_owned(), compact);
+    let style = if line.now.is_some() { theme.plain() } else { theme.dim() };
     let x = area.x + NAME;
     pen.cell(x, area.y, VALUE, Align::Right, &value, style);
-    let unit_gap = u16::from(!unit.starts_with('/'));
-    pen.text(x + VALUE + unit_gap, area.y, UNIT - unit_gap, unit, theme.dim());
-    let x = x + VALUE + UNIT + 1;
+    let gap = u16::from(!line.unit.starts_with('/'));
+    pen.text(x + VALUE + gap, area.y, UNIT - gap, line.unit, theme.dim());
+}
+
+fn curve(training: &Training, line: Line<'_>, area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    let Line { values, ends, .. } = line;
+    let x = area.x + TEXT + 1;
     let room = area.right().saturating_sub(x);
     if room < CURVE {
         return;
