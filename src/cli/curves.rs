@@ -134,7 +134,7 @@ fn csv(log: &TrainingLog) -> Result<Vec<u8>, Failure> {
     let mut out = csv::Writer::from_writer(Vec::new());
     let metrics = METRICS.iter().map(|metric| match metric.unit {
         "" => metric.name.to_owned(),
-        unit => format!("{} ({})", metric.name, unit.trim_start_matches('/')),
+        unit => format!("{} ({})", metric.name, unit),
     });
     let names = ["iteration", "steps", "seconds"].map(str::to_owned).into_iter().chain(metrics);
     let names = names.chain(VALIDATION.iter().map(|(name, _)| (*name).to_owned()));

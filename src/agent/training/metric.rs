@@ -55,8 +55,8 @@ pub const METRICS: &[Metric] = &[
         value: |point| in_percent(point.explained_variance),
     },
     Metric {
-        name: "steps a second",
-        unit: "/s",
+        name: "speed",
+        unit: "steps/s",
         scale: Scale::FromZero,
         value: |point| finite(point.steps_per_second),
     },
@@ -87,6 +87,18 @@ fn round_above(value: f64) -> f64 {
     let decade = libm::pow(10.0, libm::floor(libm::log10(value)));
     let round = [1.0, 2.0, 3.0, 5.0, 7.0, 10.0].into_iter().map(|step| step * decade);
     round.into_iter().find(|step| *step >= value * 0.999).unwrap_or(value)
+}
+
+/// Above so many times the opponent's harm the axis of harm is cut off: the beginning of a training would hide its end.
+const CUT: f64 = 4.0;
+
+/// The ends of the axis of harm, for its largest value and the opponent's; and whether values go beyond it.
+#[must_use]
+pub fn harm_ends(high: f64, opponent: Option<f64>) -> ((f64, f64), bool) {
+    let cut = opponent.filter(|opponent| *opponent > 0.0).map_or(f64::INFINITY, |opponent| opponent * CUT);
+    let high = opponent.map_or(high, |opponent| high.max(opponent));
+    let ends = Scale::FromZero.ends(std::iter::once(high.min(cut)));
+    (ends, high > ends.1)
 }
 
 impl Scale {
@@ -137,6 +149,14 @@ mod tests {
         assert_eq!(ends(Scale::Share, &[-12.0, 80.0]), (-20.0, 100.0));
         assert_eq!(ends(Scale::Share, &[-900.0]), (-100.0, 100.0));
         assert_eq!(ends(Scale::Share, &[f64::NAN]), (0.0, 100.0));
+    }
+
+    #[test]
+    fn the_axis_of_harm_is_not_made_for_its_beginning() {
+        assert_eq!(harm_ends(9.0, Some(4.0)), ((0.0, 10.0), false));
+        assert_eq!(harm_ends(900.0, Some(4.0)), ((0.0, 20.0), true));
+        assert_eq!(harm_ends(1.0, Some(4.0)), ((0.0, 5.0), false), "the opponent is always in it");
+        assert_eq!(harm_ends(900.0, None), ((0.0, 1_000.0), false));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::agent::training::{METRICS, Scale, TrainingLog, best_of, compact, count, span};
+use crate::agent::training::{METRICS, TrainingLog, best_of, compact, count, harm_ends, span};
 
 /// The picture, and a panel's place in it, in pixels.
 const SIZE: (f64, f64) = (1_080.0, 640.0);
@@ -24,7 +24,7 @@ const BLUE: &str = "#0072b2";
 const ORANGE: &str = "#d55e00";
 
 /// Metrics beside harm, by name.
-const SHOWN: [&str; 5] = ["reward", "entropy", "KL", "explained variance", "steps a second"];
+const SHOWN: [&str; 5] = ["reward", "entropy", "KL", "explained variance", "speed"];
 
 /// A curve with its axes.
 struct Panel<'a> {
@@ -118,15 +118,9 @@ fn harm(log: &TrainingLog) -> Panel<'_> {
         let label = format!("best {} at iteration {}", compact(found.harm), point.iteration);
         (steps(point.steps), found.harm, label)
     });
-    let values = points.iter().map(|(_, value)| *value).chain(level.as_ref().map(|(level, _)| *level));
-    Panel {
-        title: "harm on validation".to_owned(),
-        unit: &log.header.harm_unit,
-        ends: Scale::FromZero.ends(values),
-        points,
-        level,
-        best,
-    }
+    let high = points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+    let (ends, _) = harm_ends(high, level.as_ref().map(|(level, _)| *level));
+    Panel { title: "harm on validation".to_owned(), unit: &log.header.harm_unit, ends, points, level, best }
 }
 
 /// Means of neighbours, so that no more than [`POINTS`] are left.
@@ -150,7 +144,7 @@ fn draw(out: &mut String, panel: &Panel<'_>, (x, y): (f64, f64), extent: u64) {
     let up = |value: f64| bottom - ((value - low) / (high - low)).clamp(0.0, 1.0) * PLOT.3;
     text(out, (left, y + 20.0), "start", &panel.title, "font-size=\"14\" font-weight=\"bold\"");
     let grey = format!("fill=\"{GREY}\"");
-    text(out, (right, y + 20.0), "end", panel.unit.trim_start_matches('/'), &grey);
+    text(out, (right, y + 20.0), "end", panel.unit, &grey);
     for part in [0.0, 0.5, 1.0] {
         let value = low + (high - low) * part;
         let at = up(value);

@@ -257,14 +257,18 @@ fn panels(training: &Training, area: Rect, pen: &mut Pen<'_>) {
     for (metric, place) in METRICS.iter().zip(slots.by_ref()) {
         let values = training.points().iter().map(metric.value).collect();
         let all = training.log().points.iter().filter_map(metric.value);
+        let known = all.clone().next().is_some();
         let curve = Curve { steps: training.points(), values, extent };
-        let chart = Chart { curve, ends: metric.scale.ends(all), line: None, gaps: true, more: false };
+        let chart = Chart { curve, ends: metric.scale.ends(all), known, line: None, gaps: true, more: false };
         let now = training.points().iter().rev().find_map(metric.value);
         title(metric.name, now, metric.unit, place, pen);
         chart.draw(below(place, 1), pen);
     }
     if let Some(place) = slots.next() {
         settings(training, place, pen);
+    }
+    if training.log().points.is_empty() {
+        return;
     }
     let axis = Rect { y: small.bottom() - AXIS, height: AXIS, ..small };
     for column in 0..grid.columns {
@@ -283,7 +287,7 @@ fn title(name: &str, now: Option<f64>, unit: &str, area: Rect, pen: &mut Pen<'_>
     let theme = pen.theme;
     let value = format!(" {}", now.map_or_else(|| "–".to_owned(), compact));
     let style = if now.is_some() { theme.plain() } else { theme.dim() };
-    let unit = if unit.starts_with('/') || unit.is_empty() { unit.to_owned() } else { format!(" {unit}") };
+    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
     let told = pen.width_of(&value) + pen.width_of(&unit);
     let x = pen.text(area.x, area.y, area.width.saturating_sub(told), name, theme.strong());
     pen.spans(x, area.y, area.right(), &[(&*value, style), (&*unit, theme.dim())]);

@@ -70,6 +70,8 @@ pub(super) struct Chart<'a> {
     pub(super) curve: Curve<'a>,
     /// The lower and the upper end of the axis.
     pub(super) ends: (f64, f64),
+    /// Whether there are values that the ends are of; without any they would be made up.
+    pub(super) known: bool,
     /// A level it is measured against; what is above it is drawn as worse.
     pub(super) line: Option<f64>,
     /// Whether what was not measured is marked.
@@ -119,7 +121,9 @@ impl Chart<'_> {
             let style = if covered { theme.across(worse) } else { theme.line() };
             pen.put(x, bottom - line, theme.control_line(false), style);
         }
-        self.labels(area, pen);
+        if self.known {
+            self.labels(area, pen);
+        }
     }
 
     fn labels(&self, area: Rect, pen: &mut Pen<'_>) {

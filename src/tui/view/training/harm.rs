@@ -16,14 +16,12 @@ use super::{
     extent, last_validation,
 };
 use crate::{
-    agent::training::{Scale, TrainingHeader, TrainingPoint, best_of, compact},
+    agent::training::{TrainingHeader, TrainingPoint, best_of, compact, harm_ends},
     tui::{pen::Pen, theme::LEVELS, training::Training},
 };
 
 /// From so many lines on it has an axis of its own.
 const OWN_AXIS: u16 = 9;
-/// Above so many times the opponent's harm it is cut off: the beginning of a training would hide its end.
-const CUT: f64 = 4.0;
 
 /// Harm on the validation scenarios over time, the opponent's level, the best checkpoint.
 pub(super) fn draw(training: &Training, area: Rect, pen: &mut Pen<'_>) {
@@ -36,9 +34,9 @@ pub(super) fn draw(training: &Training, area: Rect, pen: &mut Pen<'_>) {
     title(header, points, opponent, area, pen);
 
     let all = training.log().points.iter().filter_map(|point| point.validation.map(|found| found.harm));
-    let high = all.chain(opponent).fold(0.0, f64::max);
-    let cut = opponent.map_or(f64::INFINITY, |opponent| opponent * CUT);
-    let ends = Scale::FromZero.ends(std::iter::once(high.min(cut)));
+    let high = all.fold(0.0, f64::max);
+    let known = high > 0.0 || opponent.is_some();
+    let (ends, more) = harm_ends(high, opponent);
     let mut held = None;
     let values = points
         .iter()
@@ -51,9 +49,10 @@ pub(super) fn draw(training: &Training, area: Rect, pen: &mut Pen<'_>) {
     let chart = Chart {
         curve: Curve { steps: points, values, extent },
         ends,
+        known,
         line: opponent,
         gaps: false,
-        more: high > cut,
+        more,
     };
     let own_axis = u16::from(area.height >= OWN_AXIS);
     let plot = below(area, 1);
@@ -62,7 +61,7 @@ pub(super) fn draw(training: &Training, area: Rect, pen: &mut Pen<'_>) {
     if let Some((point, _)) = best {
         chart.mark(point.steps, theme.best(), plot, pen);
     }
-    if own_axis > 0 {
+    if own_axis > 0 && !training.log().points.is_empty() {
         chart::axis(extent, Rect { y: plot.bottom(), height: 1, ..plot }, pen);
     }
 }

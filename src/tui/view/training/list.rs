@@ -89,8 +89,7 @@ fn values(line: &Line<'_>, area: Rect, pen: &mut Pen<'_>) {
     let style = if line.now.is_some() { theme.plain() } else { theme.dim() };
     let x = area.x + NAME;
     pen.cell(x, area.y, VALUE, Align::Right, &value, style);
-    let gap = u16::from(!line.unit.starts_with('/'));
-    pen.text(x + VALUE + gap, area.y, UNIT - gap, line.unit, theme.dim());
+    pen.text(x + VALUE + 1, area.y, UNIT - 1, line.unit, theme.dim());
 }
 
 fn curve(training: &Training, line: Line<'_>, area: Rect, pen: &mut Pen<'_>) {
