@@ -1,17 +1,31 @@
-//! Layer 4: policies. What steers now are rules; PPO-Master will stand behind the same trait.
+//! Layer 4: policies: PPO-Master, and the ones it is measured by.
 //!
 //! Each policy reads observations and proposes; none of them can act. Each is also an opponent to be measured by, so
 //! what is taken from a product is what that product does by default, with its source.
 
 mod catalogue;
+mod choice;
+mod feature;
 mod flagger;
+mod memory;
+mod network;
+mod ppo_master;
 mod random;
 mod rule;
 mod schedule;
+mod shield_alone;
 pub mod training;
+mod weights;
 
 pub use catalogue::{PolicyName, UnknownPolicy};
+pub use choice::{CHOICES, Choice, legal};
+pub use feature::{FEATURE_COUNT, FEATURES, Feature, Features, Unit, features, schema_hash};
 pub use flagger::Flagger;
+pub use memory::Memory;
+pub use network::{Answer, HIDDEN, Network, Parameters, probabilities};
+pub use ppo_master::PpoMaster;
 pub use random::Random;
 pub use rule::Rule;
 pub use schedule::Schedule;
+pub use shield_alone::ShieldAlone;
+pub use weights::{Normaliser, Weights, WeightsError};

@@ -54,7 +54,7 @@ struct Cli {
 enum Verb {
     /// Runs a scenario under a policy without a screen, as fast as it goes; same seed, same bytes
     Simulate(simulate::Args),
-    /// Compares the policies on the shipped scenarios with the same seeds
+    /// Compares the policies on shipped scenarios or generated worlds, the same for each
     Evaluate(evaluate::Args),
     /// One line for each change, for pipes, CI and screen readers
     Watch(watch::Args),
@@ -83,12 +83,16 @@ enum Verb {
 /// A policy, as `--policy` takes it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PolicyArg {
+    /// Learned by PPO in the simulator
+    PpoMaster,
     /// Raises a rung when healthy, rolls back when regressed
     Rule,
     /// 1, 5, 10, 25, 50, 100 %, without looking
     Schedule,
     /// Flagger's defaults
     Flagger,
+    /// The largest raise that the shield allows, and never down
+    ShieldAlone,
     /// At random, to test the shield
     Random,
 }
@@ -96,9 +100,11 @@ enum PolicyArg {
 impl From<PolicyArg> for PolicyName {
     fn from(arg: PolicyArg) -> Self {
         match arg {
+            PolicyArg::PpoMaster => Self::PpoMaster,
             PolicyArg::Rule => Self::Rule,
             PolicyArg::Schedule => Self::Schedule,
             PolicyArg::Flagger => Self::Flagger,
+            PolicyArg::ShieldAlone => Self::ShieldAlone,
             PolicyArg::Random => Self::Random,
         }
     }

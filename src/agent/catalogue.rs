@@ -4,12 +4,14 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-use super::{Flagger, Random, Rule, Schedule};
+use super::{Flagger, PpoMaster, Random, Rule, Schedule, ShieldAlone};
 use crate::control::Policy;
 
 /// A policy that can be asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PolicyName {
+    /// The learned policy with the shipped weights.
+    PpoMaster,
     /// Raises a rung when healthy, rolls back when regressed.
     #[default]
     Rule,
@@ -17,6 +19,8 @@ pub enum PolicyName {
     Schedule,
     /// Flagger's defaults.
     Flagger,
+    /// The largest raise that the shield allows, and never down.
+    ShieldAlone,
     /// At random: to test the shield.
     Random,
 }
@@ -31,15 +35,18 @@ pub struct UnknownPolicy {
 
 impl PolicyName {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Rule, Self::Schedule, Self::Flagger, Self::Random];
+    pub const ALL: [Self; 6] =
+        [Self::PpoMaster, Self::Rule, Self::Schedule, Self::Flagger, Self::ShieldAlone, Self::Random];
 
     /// The name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::PpoMaster => "ppo-master",
             Self::Rule => "rule",
             Self::Schedule => "schedule",
             Self::Flagger => "flagger",
+            Self::ShieldAlone => "shield-alone",
             Self::Random => "random",
         }
     }
@@ -48,9 +55,11 @@ impl PolicyName {
     #[must_use]
     pub const fn about(self) -> &'static str {
         match self {
+            Self::PpoMaster => "learned by PPO in the simulator",
             Self::Rule => "fixed rules on the evidence, nothing learned",
             Self::Schedule => "a fixed schedule without analysis",
             Self::Flagger => "Flagger's default thresholds",
+            Self::ShieldAlone => "whatever the shield allows, without a judgement of its own",
             Self::Random => "random proposals, to test the shield",
         }
     }
@@ -59,9 +68,11 @@ impl PolicyName {
     #[must_use]
     pub fn build(self, seed: u64) -> Box<dyn Policy> {
         match self {
+            Self::PpoMaster => Box::new(PpoMaster::shipped()),
             Self::Rule => Box::new(Rule),
             Self::Schedule => Box::new(Schedule::default()),
             Self::Flagger => Box::new(Flagger::default()),
+            Self::ShieldAlone => Box::new(ShieldAlone),
             Self::Random => Box::new(Random::new(seed)),
         }
     }

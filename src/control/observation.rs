@@ -3,7 +3,7 @@
 use super::{ActionMask, Phase};
 use crate::{
     flag::{FlagId, Ladder, Rollout},
-    telemetry::{Millis, WindowReport},
+    telemetry::{ArmStats, Millis, WindowReport},
 };
 
 /// All that a policy may know of a flag. It holds what was measured, never the simulator's truth.
@@ -27,6 +27,8 @@ pub struct Observation<'a> {
     pub since_change: Millis,
     /// The evidence and what lies behind it.
     pub report: &'a WindowReport,
+    /// Control and treatment in the interval just closed; `None` where there was no sample.
+    pub latest: &'a [Option<ArmStats>; 2],
     /// How many other flags of the same service are ramping.
     pub moving_in_service: u32,
     /// What the shield would allow.

@@ -16,6 +16,9 @@ pub enum PolicyFault {
     /// It answered something that is not a proposal for each observation.
     #[error("the policy's answer makes no sense: {0}")]
     Nonsense(String),
+    /// It has no weights that it could answer from.
+    #[error("the policy has no usable weights: {0}")]
+    Unfit(String),
 }
 
 impl PolicyFault {

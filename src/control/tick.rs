@@ -116,6 +116,7 @@ fn ask(
                 ladder: &flag.spec.ladder,
                 since_change: moment.now.since(flag.changed_at),
                 report,
+                latest: observatory.windows[id.index()].latest(),
                 moving_in_service: moving.get(&flag.spec.service).copied().unwrap_or(1).saturating_sub(1),
                 mask: shield.mask(flag, report),
             }

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     control::{ActionMask, Observation, Phase, Policy, PolicyFault, Proposal},
     flag::{FlagId, Ladder, Rollout},
-    telemetry::{Millis, WindowReport},
+    telemetry::{ArmStats, Millis, WindowReport},
 };
 
 /// The name of the thread. A panic there is caught; the terminal must not be touched by its report.
@@ -27,6 +27,7 @@ struct Owned {
     ladder: Ladder,
     since_change: Millis,
     report: WindowReport,
+    latest: [Option<ArmStats>; 2],
     moving_in_service: u32,
     mask: ActionMask,
 }
@@ -44,6 +45,7 @@ impl From<&Observation<'_>> for Owned {
             ladder: seen.ladder.clone(),
             since_change,
             report: seen.report.clone(),
+            latest: *seen.latest,
             moving_in_service: seen.moving_in_service,
             mask: seen.mask,
         }
@@ -64,6 +66,7 @@ impl Owned {
             ladder: &self.ladder,
             since_change,
             report: &self.report,
+            latest: &self.latest,
             moving_in_service,
             mask,
         }

@@ -87,6 +87,7 @@ fn ask(guarded: &mut Guarded) -> Result<Vec<Proposal>, PolicyFault> {
         ladder: &ladder,
         since_change: Millis::ZERO,
         report: &report,
+        latest: &[None; 2],
         moving_in_service: 0,
         mask: ActionMask::default(),
     };
