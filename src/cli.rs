@@ -7,6 +7,7 @@ mod audit;
 #[cfg(feature = "train")]
 mod cartpole;
 mod control_room;
+mod curves;
 mod evaluate;
 mod picture;
 mod print;
@@ -66,7 +67,7 @@ enum Verb {
     Watch(watch::Args),
     /// What the newest session on this machine has come to, from its journal
     Status(status::Args),
-    /// A recorded session or recorded telemetry through the control room
+    /// A recorded session, recorded telemetry or a training log through the control room
     Replay(replay::Args),
     /// Shows, exports and verifies a session's journal
     Audit(audit::Args),

@@ -10,6 +10,8 @@
     reason = "a test"
 )]
 
+#[path = "support/training.rs"]
+mod curves;
 #[path = "screens/keys.rs"]
 mod keys;
 #[path = "screens/kill_all.rs"]
@@ -20,6 +22,8 @@ mod properties;
 mod room;
 #[path = "support/scene.rs"]
 mod scene;
+#[path = "screens/training.rs"]
+mod training;
 
 use knightwatch::{
     backend::{ArmPoint, Link, OrderError, Snapshot, Update},

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 pub use figures::{compact, count, percent, span};
 pub use line::{LinePace, training_line};
-pub use metric::{METRICS, Metric, Scale};
+pub use metric::{METRICS, Metric, Scale, harm_ends};
 pub use text::{TrainingLogError, TrainingText};
 
 /// The version of the format that is written; newer ones are refused.

@@ -8,9 +8,11 @@ use std::{
 };
 
 use clap::Args;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{Failure, Outcome, scene};
 use crate::{
+    agent::training::{TrainingLine, TrainingLog},
     backend::{Backend, Embedded, EmbeddedOptions, Pace},
     config::{self, Config},
     control::Event,
@@ -81,12 +83,10 @@ pub(super) fn show(
     let backend: Arc<dyn Backend> = Arc::new(Embedded::start(engine, options).map_err(Failure::refused)?);
     let mark = briefing_mark(&folder);
     let settings = settings(screen, config, briefing && !screen.no_briefing && !mark.exists());
-    let fps = if screen.slow { 1 } else { screen.fps.unwrap_or(config.screen.fps) };
-    let options = RuntimeOptions { fps, sync: config.screen.sync && !screen.no_sync };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::refused)?;
     let exit = runtime
-        .block_on(tui::run(Arc::clone(&backend), settings, options))
+        .block_on(tui::run(Arc::clone(&backend), settings, runtime_options(screen, config)))
         .map_err(|error| Failure { status: error.status(), text: error.to_string() })?;
     let entries = runtime.block_on(backend.entries(None, usize::MAX)).unwrap_or_default();
     if entries.iter().any(|entry| entry.event == Event::BriefingAcknowledged)
@@ -98,6 +98,32 @@ pub(super) fn show(
     runtime.shutdown_background();
     exit.report();
     Ok(exit.status())
+}
+
+/// Shows a training: one that is under way where `lines` come from a trainer, otherwise a recorded one. What the
+/// person wants and how it ended is in the answer.
+pub(super) fn show_training(
+    log: TrainingLog,
+    lines: Option<UnboundedReceiver<TrainingLine>>,
+    screen: &ScreenArgs,
+    config: &Config,
+) -> Result<tui::Exit, Failure> {
+    let folder = config.state_folder().map_err(Failure::input)?;
+    let _logging = logging::init(&folder.join("logs")).map_err(Failure::input)?;
+    let settings = settings(screen, config, false);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::refused)?;
+    let shown = tui::run_training(log, lines, settings, runtime_options(screen, config));
+    let exit = runtime
+        .block_on(shown)
+        .map_err(|error| Failure { status: error.status(), text: error.to_string() })?;
+    runtime.shutdown_background();
+    Ok(exit)
+}
+
+fn runtime_options(screen: &ScreenArgs, config: &Config) -> RuntimeOptions {
+    let fps = if screen.slow { 1 } else { screen.fps.unwrap_or(config.screen.fps) };
+    RuntimeOptions { fps, sync: config.screen.sync && !screen.no_sync }
 }
 
 /// The file that says that this operator has acknowledged the briefing.

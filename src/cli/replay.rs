@@ -1,4 +1,5 @@
-//! `knightwatch replay FILE`: a recorded session, played back as it was, or recorded telemetry, decided on anew.
+//! `knightwatch replay FILE`: a recorded session, played back as it was, recorded telemetry, decided on anew, or the log
+//! of a training.
 
 use std::{
     fs::File,
@@ -6,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Failure, Outcome, PolicyArg, control_room, print, scene};
+use super::{Failure, Outcome, PolicyArg, control_room, curves, print, scene};
 use crate::{
-    agent::PolicyName,
+    agent::{PolicyName, training::TrainingLog},
     backend::{EmbeddedOptions, Pace},
     config::Config,
     control::ControlConfig,
@@ -21,12 +22,15 @@ use crate::{
 /// The first bytes of a session file.
 const SESSION: &[u8] = b"SQLite format 3\0";
 
+/// Bytes that tell what a file is.
+const HEAD: u64 = 256;
+
 /// Intervals a second that a recording is played at, where nothing else is asked for.
 const INTERVALS_A_SECOND: u64 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A session file, a CSV of recorded telemetry (Nezha, petshop, NAB), or a petshop folder
+    /// A session file, a training log, a CSV of recorded telemetry (Nezha, petshop, NAB), or a petshop folder
     file: PathBuf,
     /// Who decides on recorded telemetry
     #[arg(long, value_enum, default_value = "rule")]
@@ -50,15 +54,27 @@ pub(super) struct Args {
     #[arg(long)]
     text: bool,
     #[command(flatten)]
+    curves: curves::CurveArgs,
+    #[command(flatten)]
     screen: control_room::ScreenArgs,
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
-    if !args.text {
+    if !args.text && args.curves.given().is_none() {
         crate::tui::check().map_err(Failure::input)?;
     }
-    let (engine, options) =
-        if is_session(&args.file)? { session(args, config)? } else { telemetry(args, config)? };
+    let kind = kind(&args.file)?;
+    if let (Kind::Session | Kind::Telemetry, Some(option)) = (kind, args.curves.given()) {
+        return Err(Failure::input(format!(
+            "{}: {option} is for a training log; expected a file that begins with {{\"training\": ...}}",
+            args.file.display()
+        )));
+    }
+    let (engine, options) = match kind {
+        Kind::Training => return curves::run(&args.file, &args.curves, args.text, &args.screen, config),
+        Kind::Session => session(args, config)?,
+        Kind::Telemetry => telemetry(args, config)?,
+    };
     if args.text {
         in_lines(engine)
     } else {
@@ -66,15 +82,30 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     }
 }
 
-fn is_session(path: &Path) -> Result<bool, Failure> {
+/// What a file holds.
+#[derive(Clone, Copy)]
+enum Kind {
+    Session,
+    Telemetry,
+    Training,
+}
+
+/// What a file holds, by its first bytes.
+fn kind(path: &Path) -> Result<Kind, Failure> {
     if path.is_dir() {
-        return Ok(false);
+        return Ok(Kind::Telemetry);
     }
-    let mut head = Vec::with_capacity(SESSION.len());
+    let mut head = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(SESSION.len() as u64).read_to_end(&mut head))
+        .and_then(|file| file.take(HEAD).read_to_end(&mut head))
         .map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
-    Ok(head == SESSION)
+    Ok(if head.starts_with(SESSION) {
+        Kind::Session
+    } else if TrainingLog::is_one(&head) {
+        Kind::Training
+    } else {
+        Kind::Telemetry
+    })
 }
 
 /// What was decided then, with the telemetry it was decided on.

@@ -119,6 +119,18 @@ pub enum CommandId {
     Log,
     /// Opens the alarms.
     Alarms,
+    /// Opens the training.
+    Training,
+    /// Plays the training, or stands still.
+    Play,
+    /// Plays the training faster.
+    PlayFaster,
+    /// Plays the training slower.
+    PlaySlower,
+    /// One iteration back.
+    Earlier,
+    /// One iteration on.
+    Later,
     /// Opens the briefing.
     Briefing,
     /// Opens help.
@@ -164,11 +176,13 @@ pub mod on {
     pub const HELP: u8 = 16;
     /// The briefing.
     pub const BRIEFING: u8 = 32;
+    /// The training.
+    pub const TRAINING: u8 = 64;
     /// All of them.
-    pub const EVERY: u8 = 63;
+    pub const EVERY: u8 = 127;
 }
 
-use on::{ALARMS, BRIEFING, EVERY, FLAG, FLEET, HELP, LOG};
+use on::{ALARMS, BRIEFING, EVERY, FLAG, FLEET, HELP, LOG, TRAINING};
 
 const FLAGS: u8 = FLEET | FLAG;
 
@@ -363,7 +377,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "speed up",
         short: "",
         keys: &[letter('+'), letter('=')],
-        screens: EVERY,
+        screens: EVERY & !TRAINING,
         help: "controller time faster (simulated time only)",
     },
     Spec {
@@ -371,8 +385,56 @@ pub const COMMANDS: &[Spec] = &[
         name: "slow down",
         short: "",
         keys: &[letter('-')],
-        screens: EVERY,
+        screens: EVERY & !TRAINING,
         help: "controller time slower; below 1x it stops",
+    },
+    Spec {
+        id: CommandId::Play,
+        name: "",
+        short: "play/stop",
+        keys: &[letter(' ')],
+        screens: TRAINING,
+        help: "play the training, or stand still; a live one: stand still, or follow again",
+    },
+    Spec {
+        id: CommandId::Earlier,
+        name: "",
+        short: "back",
+        keys: &[letter('['), key(KeyCode::Left)],
+        screens: TRAINING,
+        help: "one iteration back; PgUp goes a tenth of the training",
+    },
+    Spec {
+        id: CommandId::Later,
+        name: "",
+        short: "on",
+        keys: &[letter(']'), key(KeyCode::Right)],
+        screens: TRAINING,
+        help: "one iteration on; PgDn goes a tenth of the training",
+    },
+    Spec {
+        id: CommandId::PlayFaster,
+        name: "",
+        short: "faster",
+        keys: &[letter('+'), letter('=')],
+        screens: TRAINING,
+        help: "play the recorded training faster",
+    },
+    Spec {
+        id: CommandId::PlaySlower,
+        name: "",
+        short: "slower",
+        keys: &[letter('-')],
+        screens: TRAINING,
+        help: "play it slower",
+    },
+    Spec {
+        id: CommandId::Training,
+        name: "training",
+        short: "",
+        keys: &[letter('T')],
+        screens: EVERY & !TRAINING,
+        help: "how the agent came to be: the curves of its training, played",
     },
     Spec {
         id: CommandId::Briefing,
@@ -447,13 +509,14 @@ pub(super) fn find(screen: u8, event: &KeyEvent) -> Option<&'static Spec> {
 /// The key table of the README, as Markdown.
 #[must_use]
 pub fn key_table_markdown() -> String {
-    const NAMES: [(u8, &str); 6] = [
+    const NAMES: [(u8, &str); 7] = [
         (FLEET, "fleet"),
         (FLAG, "flag"),
         (LOG, "log"),
         (ALARMS, "alarms"),
         (HELP, "help"),
         (BRIEFING, "briefing"),
+        (TRAINING, "training"),
     ];
     let mut out = String::from("| keys | where | what |\n| --- | --- | --- |\n");
     for spec in COMMANDS {

@@ -36,6 +36,8 @@ pub(super) enum Dialog {
     Override(OverrideForm),
     /// Open the latch.
     Rearm(RearmForm),
+    /// Ask for `y` before the trainer is stopped.
+    StopTraining,
 }
 
 /// The palette.
@@ -278,7 +280,7 @@ impl Dialog {
     pub(super) fn focussed(&mut self) -> Option<&mut Input> {
         match self {
             Self::Palette(palette) => Some(&mut palette.input),
-            Self::Confirm { .. } => None,
+            Self::Confirm { .. } | Self::StopTraining => None,
             Self::Override(form) => form.focussed(),
             Self::Rearm(form) => Some(form.focussed()),
         }

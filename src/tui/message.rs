@@ -6,6 +6,7 @@
 use crossterm::event::KeyEvent;
 
 use crate::{
+    agent::training::TrainingLine,
     backend::{Ack, OrderError, Pace, Update},
     control::{Entry, Order, OrderId, Seq},
 };
@@ -94,6 +95,8 @@ pub enum Message {
     Entries(Result<Vec<Entry>, OrderError>),
     /// The backend does not change its pace, and says why.
     PaceRefused(String),
+    /// The trainer's next line.
+    Training(TrainingLine),
     /// The moment named by [`Model::wake_at`](super::Model::wake_at) has come.
     Wake,
     /// SIGINT: the same as Ctrl-C.

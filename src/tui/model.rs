@@ -9,9 +9,11 @@ use super::{
     command::{self, CommandId, on},
     dialog::Dialog,
     kill::Kill,
+    training::Training,
     world::{World, attention},
 };
 use crate::{
+    agent::training::TrainingLog,
     backend::{FlagView, Link},
     control::{Alarm, AlarmId, Command, Entry, Event, OrderId, Seq},
     flag::FlagKey,
@@ -35,6 +37,8 @@ pub(super) enum Screen {
     Help,
     /// What flags are for.
     Briefing,
+    /// How the agent came to be.
+    Training,
 }
 
 impl Screen {
@@ -47,6 +51,7 @@ impl Screen {
             Self::Alarms => on::ALARMS,
             Self::Help => on::HELP,
             Self::Briefing => on::BRIEFING,
+            Self::Training => on::TRAINING,
         }
     }
 }
@@ -152,6 +157,10 @@ pub struct Model {
     pub(super) all_fetched: bool,
     /// Critical alarms that have rung.
     pub(super) rung: HashSet<AlarmId>,
+    /// The training on the screen; `None` until somebody wants to see one.
+    pub(super) training: Option<Training>,
+    /// Whether the training is all there is: no backend stands behind it.
+    pub(super) alone: bool,
     /// Whether the briefing was opened by itself already.
     pub(super) briefing_shown: bool,
     dirty: bool,
@@ -184,18 +193,36 @@ impl Model {
             fetching: false,
             all_fetched: false,
             rung: HashSet::new(),
+            training: None,
+            alone: false,
             briefing_shown: false,
             dirty: true,
         }
     }
 
+    /// A training and nothing else: one that is under way (`live`), or a recorded one that is played.
+    #[must_use]
+    pub fn of_training(settings: Settings, log: TrainingLog, live: bool) -> Self {
+        let training = if live { Training::live(log) } else { Training::recorded(log, Real::default()) };
+        Self { screens: vec![Screen::Training], training: Some(training), alone: true, ..Self::new(settings) }
+    }
+
+    /// Whether leaving this screen stops a trainer.
+    pub(super) fn is_live_training(&self) -> bool {
+        self.alone && self.training.as_ref().is_some_and(Training::is_live)
+    }
+
+    /// Whether a recording moves by itself: its frames need no hurry.
+    pub(super) fn is_playing(&self) -> bool {
+        *self.screen() == Screen::Training && self.training.as_ref().is_some_and(Training::is_playing)
+    }
+
     /// When the picture changes by itself next, if nothing else happens: send [`super::Message::Wake`] then.
     #[must_use]
     pub fn wake_at(&self) -> Option<Real> {
-        [self.kill.wake_at(self.now), self.notice.as_ref().map(|notice| notice.until), self.quit_until]
-            .into_iter()
-            .flatten()
-            .min()
+        let played = self.training.as_ref().filter(|_| self.is_playing()).and_then(Training::wake_at);
+        let notice = self.notice.as_ref().map(|notice| notice.until);
+        [self.kill.wake_at(self.now), notice, self.quit_until, played].into_iter().flatten().min()
     }
 
     /// Whether something changed since the last drawing.
@@ -233,7 +260,7 @@ impl Model {
             Screen::Flag(key) => Some(key),
             Screen::Fleet => self.selected.as_ref(),
             // A flag that is not in sight is not acted on.
-            Screen::Log | Screen::Alarms | Screen::Help | Screen::Briefing => None,
+            Screen::Log | Screen::Alarms | Screen::Help | Screen::Briefing | Screen::Training => None,
         }
     }
 

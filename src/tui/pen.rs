@@ -180,6 +180,7 @@ pub(super) fn plain(glyphs: Glyphs, text: &str) -> Cow<'_, str> {
             '▲' => out.push('^'),
             '▼' => out.push('v'),
             '◆' => out.push('@'),
+            '★' => out.push('*'),
             letter
                 if glyphs == Glyphs::Blocks
                     && (letter.is_alphanumeric() || ('─'..='▟').contains(&letter)) =>

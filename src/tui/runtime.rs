@@ -34,7 +34,8 @@ use super::{
     update, view,
 };
 use crate::{
-    backend::{Backend, Link, Update},
+    agent::training::{TrainingLine, TrainingLog},
+    backend::{Backend, Link, OrderError, Update},
     control::{Order, OrderId},
     telemetry::Millis,
 };
@@ -100,34 +101,29 @@ pub async fn run(
     settings: Settings,
     options: RuntimeOptions,
 ) -> Result<Exit, RunError> {
-    let size = terminal::check()?;
-    let events = signals::watch()?;
-    let painter = Painter::new(size, options.sync)?;
-    let terminal = Terminal::enter()?;
-    let inputs = keys::read()?;
-    let (answers, answered) = unbounded_channel();
-    let started = Instant::now();
-    let mut room = Room {
-        updates: Some(backend.subscribe()),
-        backend,
-        model: Model::new(settings),
-        started,
-        pacing: Pacing::new(options.fps, started),
-        multiplexer: Multiplexer::detect(|name| std::env::var(name).ok()),
-        painter,
-        // Entering is answered like any other write.
-        writing: 1,
-        aside: Vec::new(),
-        spare: Vec::new(),
-        terminal,
-        events,
-        inputs,
-        answers,
-        answered,
-        unanswered: Vec::new(),
-        interrupted: false,
-    };
-    room.tell(Real(0), Message::Resize(size.width, size.height));
+    let mut room = Room::open(Model::new(settings), options)?;
+    room.updates = Some(backend.subscribe());
+    room.backend = Some(backend);
+    let cause = room.work().await;
+    Ok(room.end(cause).await)
+}
+
+/// Shows a training, and leaves the terminal as it was. With `lines` it is a live one that has come as far as `log`
+/// says: what the trainer sends is shown, and it ends with [`Cause::Finished`] when the sender is dropped, or with
+/// another cause when a person wants the trainer stopped or something ends the program; the trainer is the caller's to
+/// stop then. Senders need no runtime, so that a trainer may send from any thread. Without `lines` it is a recorded one
+/// that is played. Needs a runtime with time; one thread is enough.
+///
+/// # Errors
+/// When the terminal is not fit for drawing, or cannot be set up.
+pub async fn run_training(
+    log: TrainingLog,
+    lines: Option<UnboundedReceiver<TrainingLine>>,
+    settings: Settings,
+    options: RuntimeOptions,
+) -> Result<Exit, RunError> {
+    let mut room = Room::open(Model::of_training(settings, log, lines.is_some()), options)?;
+    room.lines = lines;
     let cause = room.work().await;
     Ok(room.end(cause).await)
 }
@@ -137,7 +133,8 @@ type Answer = Message;
 
 /// Everything the loop holds.
 struct Room {
-    backend: Arc<dyn Backend>,
+    /// `None` where a training is all there is.
+    backend: Option<Arc<dyn Backend>>,
     model: Model,
     started: Instant,
     pacing: Pacing,
@@ -156,6 +153,8 @@ struct Room {
     answered: UnboundedReceiver<Answer>,
     /// `None` once the backend has closed it.
     updates: Option<Receiver<Update>>,
+    /// What a trainer sends; `None` where there is none.
+    lines: Option<UnboundedReceiver<TrainingLine>>,
     unanswered: Vec<OrderId>,
     interrupted: bool,
 }
@@ -167,10 +166,45 @@ enum Woken {
     Answered(Answer),
     Written(Option<terminal::Written>),
     Updated(Option<Update>),
+    Trained(Option<TrainingLine>),
     Time,
 }
 
 impl Room {
+    /// Takes the terminal for a model. Nothing stands behind it yet.
+    fn open(model: Model, options: RuntimeOptions) -> Result<Self, RunError> {
+        let size = terminal::check()?;
+        let events = signals::watch()?;
+        let painter = Painter::new(size, options.sync)?;
+        let terminal = Terminal::enter()?;
+        let inputs = keys::read()?;
+        let (answers, answered) = unbounded_channel();
+        let started = Instant::now();
+        let mut room = Self {
+            updates: None,
+            lines: None,
+            backend: None,
+            model,
+            started,
+            pacing: Pacing::new(options.fps, started),
+            multiplexer: Multiplexer::detect(|name| std::env::var(name).ok()),
+            painter,
+            // Entering is answered like any other write.
+            writing: 1,
+            aside: Vec::new(),
+            spare: Vec::new(),
+            terminal,
+            events,
+            inputs,
+            answers,
+            answered,
+            unanswered: Vec::new(),
+            interrupted: false,
+        };
+        room.tell(Real(0), Message::Resize(size.width, size.height));
+        Ok(room)
+    }
+
     async fn work(&mut self) -> Cause {
         loop {
             if let Some(cause) = self.draw() {
@@ -206,6 +240,13 @@ impl Room {
                 None => pending().await,
             }
         });
+        let lines = self.lines.as_mut();
+        let line = pin!(async {
+            match lines {
+                Some(lines) => lines.recv().await,
+                None => pending().await,
+            }
+        });
         tokio::select! {
             biased;
             event = self.events.recv() => Woken::Heard(event),
@@ -213,6 +254,7 @@ impl Room {
             answer = received(&mut self.answered) => Woken::Answered(answer),
             written = self.terminal.written() => Woken::Written(written),
             update = update => Woken::Updated(update),
+            line = line => Woken::Trained(line),
             () = timer => Woken::Time,
         }
     }
@@ -227,6 +269,7 @@ impl Room {
             // Without keys or a screen there is no control room.
             Woken::Typed(None) | Woken::Written(None) => Some(Cause::Ended(Ending::LinkLost)),
             Woken::Updated(update) => self.updated(update, turn),
+            Woken::Trained(line) => self.trained(line, turn),
             Woken::Time => self.wake(turn),
         }
     }
@@ -245,6 +288,16 @@ impl Room {
         }
         while let Ok(answer) = self.answered.try_recv() {
             if let Some(cause) = self.answer(turn, answer) {
+                return Some(cause);
+            }
+        }
+        while turn.elapsed() < UPDATE_SLICE {
+            let line = match self.lines.as_mut().map(UnboundedReceiver::try_recv) {
+                None | Some(Err(TryRecvError::Empty)) => break,
+                Some(Ok(line)) => Some(line),
+                Some(Err(TryRecvError::Disconnected)) => None,
+            };
+            if let Some(cause) = self.trained(line, turn) {
                 return Some(cause);
             }
         }
@@ -279,6 +332,10 @@ impl Room {
             return None;
         }
         self.pacing.woken(turn);
+        if self.model.is_playing() {
+            // A film keeps to the frames that the link can take.
+            return self.tell(self.real(turn), Message::Wake);
+        }
         self.urgent(turn, Message::Wake)
     }
 
@@ -300,11 +357,14 @@ impl Room {
                 match effect {
                     Effect::Send(order) => self.send(order),
                     Effect::FetchEntries { before, limit } => {
-                        let entries = self.backend.entries(before, limit);
-                        self.spawn(async move { Message::Entries(entries.await) });
+                        if let Some(backend) = &self.backend {
+                            let entries = backend.entries(before, limit);
+                            self.spawn(async move { Message::Entries(entries.await) });
+                        }
                     }
                     Effect::SetPace(pace) => {
-                        if let Err(sentence) = self.backend.set_pace(pace) {
+                        let set = self.backend.as_ref().map(|backend| backend.set_pace(pace));
+                        if let Some(Err(sentence)) = set {
                             messages.push(Message::PaceRefused(sentence));
                         }
                     }
@@ -339,7 +399,11 @@ impl Room {
     fn send(&mut self, order: Order) {
         let id = order.id.clone();
         self.unanswered.push(id.clone());
-        let answer = self.backend.send(order);
+        let Some(backend) = &self.backend else {
+            let result = Err(OrderError::NotSent("there is no backend".to_owned()));
+            return self.spawn(async move { Message::Answer { order: id, result } });
+        };
+        let answer = backend.send(order);
         self.spawn(async move { Message::Answer { order: id, result: answer.await } });
     }
 
@@ -365,6 +429,12 @@ impl Room {
             Update::Link(Link::Lost(Millis::ZERO))
         });
         self.tell(self.real(turn), Message::Update(update))
+    }
+
+    /// The trainer's next line; without one it has ended.
+    fn trained(&mut self, line: Option<TrainingLine>, turn: Instant) -> Option<Cause> {
+        let Some(line) = line else { return Some(Cause::Finished) };
+        self.tell(self.real(turn), Message::Training(line))
     }
 
     async fn typed(&mut self, Input { at, event }: Input) -> Option<Cause> {

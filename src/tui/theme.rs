@@ -175,6 +175,11 @@ impl Theme {
         self.choose("×", "x")
     }
 
+    /// The best so far.
+    pub(super) const fn best(self) -> &'static str {
+        self.choose("★", "*")
+    }
+
     /// A horizontal line.
     pub(super) const fn rule(self) -> &'static str {
         if matches!(self.glyphs, Glyphs::Ascii) { "-" } else { "─" }

@@ -61,6 +61,14 @@ pub fn update(model: &mut Model, now: Real, message: Message) -> Vec<Effect> {
             model.touch();
             model.say(Tone::Bad, why);
         }
+        Message::Training(line) => {
+            model.touch();
+            if let Some(training) = &mut model.training
+                && let Err(why) = training.push(line)
+            {
+                model.say(Tone::Bad, format!("the trainer sent a line out of place: {why}"));
+            }
+        }
         Message::Wake => model.touch(),
         Message::Interrupt => {
             model.touch();
@@ -71,8 +79,12 @@ pub fn update(model: &mut Model, now: Real, message: Message) -> Vec<Effect> {
     effects
 }
 
-/// Lets what has run out go.
+/// Lets what has run out go, and plays on.
 fn expire(model: &mut Model, now: Real) {
+    let in_sight = *model.screen() == Screen::Training;
+    if model.training.as_mut().is_some_and(|training| training.advance(now, in_sight)) {
+        model.touch();
+    }
     if model.kill.expire(now) {
         model.say(Tone::Plain, "kill-all disarmed: nothing was sent");
         model.sort_fleet();
@@ -200,8 +212,13 @@ fn press(model: &mut Model, now: Real, event: KeyEvent, effects: &mut Vec<Effect
         return;
     }
     if interrupts {
-        if model.dialog.is_some() {
+        // A trainer is stopped by Ctrl-C twice, as everything else is: the second one is the answer.
+        if matches!(model.dialog, Some(dialog::Dialog::StopTraining)) {
+            effects.push(Effect::Quit);
+        } else if model.dialog.is_some() {
             close_dialog(model);
+        } else if model.is_live_training() {
+            model.dialog = Some(dialog::Dialog::StopTraining);
         } else if model.quit_until.is_some() {
             effects.push(Effect::Quit);
         } else {

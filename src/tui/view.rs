@@ -26,6 +26,7 @@ mod kill;
 mod log;
 mod standing;
 mod tiny;
+mod training;
 
 use ratatui::{Frame, buffer::Buffer, layout::Rect};
 
@@ -80,6 +81,7 @@ fn paint(model: &Model, area: Rect, buffer: &mut Buffer) {
         Screen::Alarms => alarms::draw(model, parts.body, &mut pen),
         Screen::Help => help::draw(model, parts.body, &mut pen),
         Screen::Briefing => briefing::draw(model, parts.body, &mut pen),
+        Screen::Training => training::draw(model, parts.body, &mut pen),
     }
     bottom::draw(model, parts.footer, &mut pen);
     dialogs::draw(model, parts.body, &mut pen);
@@ -100,6 +102,7 @@ pub(super) fn page_rows(model: &Model) -> usize {
         Screen::Alarms => alarms::rows(body),
         Screen::Flag(key) => flag::history_rows(model, key, body),
         Screen::Help | Screen::Briefing => body.height,
+        Screen::Training => return training::page(model),
     };
     usize::from(rows.max(1))
 }
@@ -111,7 +114,7 @@ pub(super) fn most_scroll(model: &Model) -> usize {
         Screen::Flag(key) => model.entries_of(Some(key)).count(),
         Screen::Help => help::lines(model).len(),
         Screen::Briefing => briefing::lines(model, body.width).len(),
-        Screen::Fleet | Screen::Log | Screen::Alarms => 0,
+        Screen::Fleet | Screen::Log | Screen::Alarms | Screen::Training => 0,
     };
     lines.saturating_sub(page_rows(model))
 }

@@ -42,7 +42,7 @@ fn only(room: &mut Room) -> Command {
 
 #[test]
 fn no_key_means_two_things_on_one_screen() {
-    for screen in [on::FLEET, on::FLAG, on::LOG, on::ALARMS, on::HELP, on::BRIEFING] {
+    for screen in [on::FLEET, on::FLAG, on::LOG, on::ALARMS, on::HELP, on::BRIEFING, on::TRAINING] {
         let mut seen = BTreeSet::new();
         for spec in COMMANDS.iter().filter(|spec| spec.screens & screen != 0) {
             for chord in spec.keys {

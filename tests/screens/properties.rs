@@ -32,7 +32,7 @@ enum Step {
 
 fn keys() -> impl Strategy<Value = KeyCode> {
     prop_oneof![
-        8 => prop::sample::select("KkxyropqsajgGlLABn:?+-= 159%dem".chars().collect::<Vec<_>>()).prop_map(KeyCode::Char),
+        8 => prop::sample::select("KkxyropqsajgGlLABTn:?+-= []159%dem".chars().collect::<Vec<_>>()).prop_map(KeyCode::Char),
         1 => any::<char>().prop_map(KeyCode::Char),
         4 => prop::sample::select(vec![
             KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::BackTab, KeyCode::Down, KeyCode::Up,

@@ -30,7 +30,8 @@ pub fn compact(value: f64) -> String {
 fn digits(value: f64) -> String {
     let size = value.abs();
     let text = match size {
-        size if size == 0.0 || size >= 99.95 => return format!("{value:.0}"),
+        0.0 => return "0".to_owned(),
+        size if size >= 99.95 => return format!("{value:.0}"),
         size if size >= 9.995 => format!("{value:.1}"),
         size if size >= 0.9995 => format!("{value:.2}"),
         size if size >= 0.099_95 => format!("{value:.3}"),
@@ -76,6 +77,7 @@ mod tests {
     fn values_have_three_digits_and_no_more() {
         let expected = [
             (0.0, "0"),
+            (-0.0, "0"),
             (-31.24, "-31.2"),
             (0.012_34, "0.0123"),
             (2.5e-4, "2.5e-4"),
@@ -94,6 +96,9 @@ mod tests {
 
     #[test]
     fn spans_have_a_unit() {
-        assert_eq!([span(42.4), span(724.0), span(3_723.0), span(f64::NAN)].join(", "), "42 s, 12:04 min, 1:02:03 h, 0 s");
+        assert_eq!(
+            [span(42.4), span(724.0), span(3_723.0), span(f64::NAN)].join(", "),
+            "42 s, 12:04 min, 1:02:03 h, 0 s"
+        );
     }
 }

@@ -8,22 +8,17 @@ use super::{METRICS, TrainingPoint, compact, count, span};
 const NONE: &str = "–";
 
 /// Names of the metrics in a line; the others are in the log.
-const SAID: [&str; 6] = ["reward", "entropy", "KL", "clipped", "explained variance", "steps a second"];
+const SAID: [&str; 6] = ["reward", "entropy", "KL", "clipped", "explained variance", "speed"];
 
 /// A point as one line for people: no escape codes, every value with its name and unit.
 #[must_use]
 pub fn training_line(point: &TrainingPoint) -> String {
-    let mut line = format!(
-        "{}  iteration {}  {} steps",
-        span(point.seconds),
-        point.iteration,
-        count(point.steps)
-    );
+    let mut line =
+        format!("{}  iteration {}  {} steps", span(point.seconds), point.iteration, count(point.steps));
     // Writing to a String cannot fail.
     for metric in METRICS.iter().filter(|metric| SAID.contains(&metric.name)) {
         let value = (metric.value)(point).map_or_else(|| NONE.to_owned(), compact);
         let _ = match metric.name {
-            "steps a second" => write!(line, "  {value} steps/s"),
             name if metric.unit.is_empty() => write!(line, "  {name} {value}"),
             name => write!(line, "  {name} {value} {}", metric.unit),
         };
@@ -92,7 +87,7 @@ mod tests {
     fn a_line_names_every_value_and_its_unit() {
         assert_eq!(
             training_line(&point(100)),
-            "1:40 min  iteration 100  819 k steps  reward -12.3 an episode  entropy 1.9 nats  KL – nats  clipped 8.2 %  explained variance – %  51.2 k steps/s"
+            "1:40 min  iteration 100  819 k steps  reward -12.3 an episode  entropy 1.9 nats  KL – nats  clipped 8.2 %  explained variance – %  speed 51.2 k steps/s"
         );
         let mut validated = point(100);
         validated.validation = Some(Validation {

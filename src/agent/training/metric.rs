@@ -39,12 +39,7 @@ fn in_percent(value: Option<f64>) -> Option<f64> {
 /// Every metric of an iteration, the most telling first. Harm on validation is not among them: it is measured now and
 /// then only, and against an opponent.
 pub const METRICS: &[Metric] = &[
-    Metric {
-        name: "reward",
-        unit: "an episode",
-        scale: Scale::Free,
-        value: |point| finite(point.reward),
-    },
+    Metric { name: "reward", unit: "an episode", scale: Scale::Free, value: |point| finite(point.reward) },
     Metric { name: "entropy", unit: "nats", scale: Scale::FromZero, value: |point| finite(point.entropy) },
     Metric { name: "KL", unit: "nats", scale: Scale::FromZero, value: |point| finite(point.approx_kl) },
     Metric {
@@ -60,8 +55,8 @@ pub const METRICS: &[Metric] = &[
         value: |point| in_percent(point.explained_variance),
     },
     Metric {
-        name: "steps a second",
-        unit: "/s",
+        name: "speed",
+        unit: "steps/s",
         scale: Scale::FromZero,
         value: |point| finite(point.steps_per_second),
     },
@@ -71,7 +66,12 @@ pub const METRICS: &[Metric] = &[
         scale: Scale::FromZero,
         value: |point| finite(point.episode_length),
     },
-    Metric { name: "difficulty", unit: "%", scale: Scale::Share, value: |point| in_percent(point.difficulty) },
+    Metric {
+        name: "difficulty",
+        unit: "%",
+        scale: Scale::Share,
+        value: |point| in_percent(point.difficulty),
+    },
     Metric { name: "value loss", unit: "", scale: Scale::FromZero, value: |point| finite(point.value_loss) },
     Metric { name: "policy loss", unit: "", scale: Scale::Free, value: |point| finite(point.policy_loss) },
     Metric {
@@ -87,6 +87,18 @@ fn round_above(value: f64) -> f64 {
     let decade = libm::pow(10.0, libm::floor(libm::log10(value)));
     let round = [1.0, 2.0, 3.0, 5.0, 7.0, 10.0].into_iter().map(|step| step * decade);
     round.into_iter().find(|step| *step >= value * 0.999).unwrap_or(value)
+}
+
+/// Above so many times the opponent's harm the axis of harm is cut off: the beginning of a training would hide its end.
+const CUT: f64 = 4.0;
+
+/// The ends of the axis of harm, for its largest value and the opponent's; and whether values go beyond it.
+#[must_use]
+pub fn harm_ends(high: f64, opponent: Option<f64>) -> ((f64, f64), bool) {
+    let cut = opponent.filter(|opponent| *opponent > 0.0).map_or(f64::INFINITY, |opponent| opponent * CUT);
+    let high = opponent.map_or(high, |opponent| high.max(opponent));
+    let ends = Scale::FromZero.ends(std::iter::once(high.min(cut)));
+    (ends, high > ends.1)
 }
 
 impl Scale {
@@ -107,7 +119,11 @@ impl Scale {
             (Self::Free, Some((low, high))) => {
                 let spread = high - low;
                 // A constant gets an axis around it.
-                let spread = if spread > 0.0 { spread } else { low.abs().max(1.0) };
+                let spread = match spread {
+                    spread if spread > 0.0 => spread,
+                    _ if low != 0.0 => low.abs(),
+                    _ => 1.0,
+                };
                 let step = round_above(spread / 2.0);
                 let (below, above) = (libm::floor(low / step) * step, libm::ceil(high / step) * step);
                 if below < above { (below, above) } else { (below, below + step) }
@@ -121,7 +137,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "round numbers")]
     fn axes_end_at_round_numbers_around_every_value() {
         let ends = |scale: Scale, values: &[f64]| scale.ends(values.iter().copied());
         assert_eq!(ends(Scale::FromZero, &[0.2, 42.0]), (0.0, 50.0));
@@ -129,9 +144,19 @@ mod tests {
         assert_eq!(ends(Scale::FromZero, &[0.0, 0.0]), (0.0, 1.0));
         assert_eq!(ends(Scale::Free, &[-31.0, -4.0]), (-40.0, 0.0));
         assert_eq!(ends(Scale::Free, &[3.0, 3.0]), (2.0, 4.0));
+        assert_eq!(ends(Scale::Free, &[-0.25]), (-0.4, -0.2));
+        assert_eq!(ends(Scale::Free, &[0.0]), (0.0, 0.5));
         assert_eq!(ends(Scale::Share, &[-12.0, 80.0]), (-20.0, 100.0));
         assert_eq!(ends(Scale::Share, &[-900.0]), (-100.0, 100.0));
         assert_eq!(ends(Scale::Share, &[f64::NAN]), (0.0, 100.0));
+    }
+
+    #[test]
+    fn the_axis_of_harm_is_not_made_for_its_beginning() {
+        assert_eq!(harm_ends(9.0, Some(4.0)), ((0.0, 10.0), false));
+        assert_eq!(harm_ends(900.0, Some(4.0)), ((0.0, 20.0), true));
+        assert_eq!(harm_ends(1.0, Some(4.0)), ((0.0, 5.0), false), "the opponent is always in it");
+        assert_eq!(harm_ends(900.0, None), ((0.0, 1_000.0), false));
     }
 
     #[test]

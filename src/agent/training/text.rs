@@ -31,7 +31,9 @@ pub enum TrainingLogError {
         what: String,
     },
     /// A newer program has written it.
-    #[error("line 1: format {found}: this program reads formats up to {TRAINING_FORMAT}; expected an older log")]
+    #[error(
+        "line 1: format {found}: this program reads formats up to {TRAINING_FORMAT}; expected an older log"
+    )]
     Newer {
         /// Its format.
         found: u32,
@@ -58,10 +60,7 @@ struct Raw {
 impl Raw {
     fn line(self) -> Option<TrainingLine> {
         let Self { training, point, end } = self;
-        training
-            .map(TrainingLine::Training)
-            .or(point.map(TrainingLine::Point))
-            .or(end.map(TrainingLine::End))
+        training.map(TrainingLine::Training).or(point.map(TrainingLine::Point)).or(end.map(TrainingLine::End))
     }
 }
 
@@ -244,7 +243,11 @@ mod tests {
         let broken = format!("{HEADER}\n\n{{\"point\":{{\"iteration\":1,\"steps\":\n");
         assert!(refused(&broken).starts_with("line 3: column "), "{}", refused(&broken));
         let missing = format!("{HEADER}\n{{\"point\":{{\"iteration\":1,\"steps\":3}}}}\n");
-        assert!(refused(&missing).contains("line 2: column 35: missing field `seconds`"), "{}", refused(&missing));
+        assert!(
+            refused(&missing).contains("line 2: column 35: missing field `seconds`"),
+            "{}",
+            refused(&missing)
+        );
         let wrong = format!("{HEADER}\n{{\"point\":{{\"iteration\":1,\"steps\":3,\"seconds\":\"x\"}}}}\n");
         assert!(refused(&wrong).contains("invalid type: string \"x\", expected f64"), "{}", refused(&wrong));
     }

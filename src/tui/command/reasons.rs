@@ -12,6 +12,8 @@ use crate::{
 
 const READ_ONLY: &str = "read-only: nothing can be changed from here";
 
+const NO_BACKEND: &str = "a training is shown here, no backend: there are no flags to act on";
+
 /// Why a command cannot be used right now; `None` when it can. The backend has the last word either way.
 pub(in crate::tui) fn why_not(id: CommandId, model: &Model) -> Option<String> {
     let changes = matches!(
@@ -35,6 +37,9 @@ pub(in crate::tui) fn why_not(id: CommandId, model: &Model) -> Option<String> {
         } else {
             READ_ONLY.to_owned()
         });
+    }
+    if model.alone && needs_backend(id) {
+        return Some(NO_BACKEND.to_owned());
     }
     match id {
         CommandId::Rearm => match &model.world {
@@ -71,7 +76,61 @@ pub(in crate::tui) fn why_not(id: CommandId, model: &Model) -> Option<String> {
                 Some(world) => format!("the pace is {} already", pace::name(world.pace)),
             })
         }
+        CommandId::PlayFaster | CommandId::PlaySlower => {
+            let by = if id == CommandId::PlayFaster { 1 } else { -1 };
+            let training = model.training.as_ref()?;
+            if training.is_live() {
+                return Some("the training is under way: it is as fast as it is".to_owned());
+            }
+            training
+                .changed_speed(by)
+                .is_none()
+                .then(|| format!("it is played at {}× already", training.times()))
+        }
         _ => None,
+    }
+}
+
+/// Whether a command is about flags, or about a screen that a backend fills.
+const fn needs_backend(id: CommandId) -> bool {
+    match id {
+        CommandId::KillAll
+        | CommandId::Rearm
+        | CommandId::Start
+        | CommandId::Promote
+        | CommandId::Release
+        | CommandId::Pause
+        | CommandId::Rollback
+        | CommandId::Override
+        | CommandId::Acknowledge
+        | CommandId::Comprehend
+        | CommandId::Faster
+        | CommandId::Slower
+        | CommandId::Open
+        | CommandId::Next
+        | CommandId::Previous
+        | CommandId::Sort
+        | CommandId::Log
+        | CommandId::Alarms
+        | CommandId::Copy
+        | CommandId::Briefing => true,
+        CommandId::Training
+        | CommandId::Play
+        | CommandId::PlayFaster
+        | CommandId::PlaySlower
+        | CommandId::Earlier
+        | CommandId::Later
+        | CommandId::Down
+        | CommandId::Up
+        | CommandId::Top
+        | CommandId::Bottom
+        | CommandId::PageDown
+        | CommandId::PageUp
+        | CommandId::Help
+        | CommandId::Palette
+        | CommandId::Redraw
+        | CommandId::Back
+        | CommandId::Quit => false,
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Cause {
     Quit,
     /// Somebody left by SIGINT.
     Interrupted,
+    /// There is nothing left to show: the trainer has ended.
+    Finished,
     /// It was ended from outside.
     Ended(Ending),
 }
@@ -37,11 +39,11 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// The exit status: 0 when somebody left, 130 by SIGINT, else 128 and the signal's number (129 for a lost link).
+    /// The exit status: 0 when somebody left or the trainer ended, 130 by SIGINT, else 128 and the signal's number (129 for a lost link).
     #[must_use]
     pub const fn status(&self) -> u8 {
         match self.cause {
-            Cause::Quit => 0,
+            Cause::Quit | Cause::Finished => 0,
             Cause::Interrupted => INTERRUPTED,
             Cause::Ended(ending) => ending.status(),
         }

@@ -2,13 +2,16 @@
 
 use super::{Effect, Model, close_dialog, fetch_older, send};
 use crate::{
+    agent::training::TrainingLog,
     control::{Command, Phase},
     flag::FlagKey,
     tui::{
         command::{self, CommandId},
         dialog::{Dialog, OverrideForm, PaletteDialog, RearmForm},
         model::{Screen, Tone},
-        pace, view,
+        pace,
+        training::Training,
+        view,
     },
 };
 
@@ -47,8 +50,8 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
             }
         }
         CommandId::Open => open_selected(model),
-        CommandId::Down => step(model, Step::By(1), effects),
-        CommandId::Up => step(model, Step::By(-1), effects),
+        CommandId::Down | CommandId::Later => step(model, Step::By(1), effects),
+        CommandId::Up | CommandId::Earlier => step(model, Step::By(-1), effects),
         CommandId::Top => step(model, Step::First, effects),
         CommandId::Bottom => step(model, Step::Last, effects),
         CommandId::PageDown => step(model, Step::By(page(model)), effects),
@@ -63,6 +66,20 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
         CommandId::Copy => copy(model, effects),
         CommandId::Log => go(model, Screen::Log),
         CommandId::Alarms => go(model, Screen::Alarms),
+        CommandId::Training => open_training(model),
+        CommandId::Play => {
+            if let Some(training) = &mut model.training {
+                training.toggle();
+            }
+        }
+        CommandId::PlayFaster | CommandId::PlaySlower => {
+            let by = if id == CommandId::PlayFaster { 1 } else { -1 };
+            if let Some(training) = &mut model.training
+                && let Some(speed) = training.changed_speed(by)
+            {
+                training.set_speed(speed);
+            }
+        }
         CommandId::Briefing => go(model, Screen::Briefing),
         CommandId::Help => go(model, Screen::Help),
         CommandId::Palette => model.dialog = Some(Dialog::Palette(PaletteDialog::new())),
@@ -73,6 +90,8 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
                 close_dialog(model);
             } else if model.screens.len() > 1 {
                 back(model);
+            } else if model.is_live_training() {
+                model.dialog = Some(Dialog::StopTraining);
             } else {
                 effects.push(Effect::Quit);
             }
@@ -108,6 +127,17 @@ fn back(model: &mut Model) {
     }
 }
 
+/// Opens the training of the agent that comes with the program, and plays it.
+fn open_training(model: &mut Model) {
+    if !model.alone {
+        match TrainingLog::shipped() {
+            Ok(log) => model.training = Some(Training::recorded(log, model.now)),
+            Err(error) => return model.say(Tone::Bad, format!("the agent's training log: {error}")),
+        }
+    }
+    go(model, Screen::Training);
+}
+
 fn open(model: &mut Model, key: FlagKey) {
     model.selected = Some(key.clone());
     go(model, Screen::Flag(key));
@@ -118,7 +148,7 @@ fn open_selected(model: &mut Model) {
         Screen::Fleet => model.selected.clone(),
         Screen::Log => model.entries_of(None).nth(model.log_row()).and_then(|entry| entry.flag.clone()),
         Screen::Alarms => model.selected_alarm().and_then(|alarm| alarm.kind.flag().cloned()),
-        Screen::Flag(_) | Screen::Help | Screen::Briefing => None,
+        Screen::Flag(_) | Screen::Help | Screen::Briefing | Screen::Training => None,
     };
     match key {
         Some(key) => open(model, key),
@@ -175,6 +205,12 @@ fn step(model: &mut Model, step: Step, effects: &mut Vec<Effect>) {
             let at = model.selected_alarm().and_then(|alarm| alarms.iter().position(|id| *id == alarm.id));
             model.alarm_at = alarms.get(step.from(at.unwrap_or(0), alarms.len())).copied();
         }
+        Screen::Training => {
+            if let Some(training) = &mut model.training {
+                let (shown, all) = (training.points().len(), training.log().points.len());
+                training.scrub(step.from(shown.saturating_sub(1), all));
+            }
+        }
         Screen::Flag(_) | Screen::Help | Screen::Briefing => {
             let most = view::most_scroll(model);
             model.scroll = step.from(model.scroll.min(most), most + 1);
@@ -215,7 +251,7 @@ fn copy(model: &mut Model, effects: &mut Vec<Effect>) {
         Screen::Fleet | Screen::Flag(_) => model.flag_at_hand().map(ToString::to_string),
         Screen::Log => model.entries_of(None).nth(model.log_row()).map(|entry| entry.sentence.clone()),
         Screen::Alarms => model.selected_alarm().map(|alarm| alarm.text.clone()),
-        Screen::Help | Screen::Briefing => None,
+        Screen::Help | Screen::Briefing | Screen::Training => None,
     };
     let Some(text) = text else { return model.say(Tone::Plain, "nothing to copy") };
     // A copied text ends up in a shell or a chat: as harmless there as here.

@@ -25,6 +25,8 @@ enum Then {
     Run(CommandId),
     /// Stay, and say this.
     Say(String),
+    /// Close it and leave.
+    Leave,
 }
 
 pub(super) fn key(model: &mut Model, event: &KeyEvent, effects: &mut Vec<Effect>) {
@@ -36,6 +38,7 @@ pub(super) fn key(model: &mut Model, event: &KeyEvent, effects: &mut Vec<Effect>
     let then = match dialog {
         Dialog::Palette(palette) => in_palette(palette, event),
         Dialog::Confirm { what, flag } => in_confirm(*what, flag, event),
+        Dialog::StopTraining => in_stop_training(event),
         Dialog::Override(form) => {
             if form.key(event) {
                 match form.order() {
@@ -68,6 +71,10 @@ pub(super) fn key(model: &mut Model, event: &KeyEvent, effects: &mut Vec<Effect>
     match then {
         Then::Stay => {}
         Then::Close => close_dialog(model),
+        Then::Leave => {
+            close_dialog(model);
+            effects.push(Effect::Quit);
+        }
         Then::Say(text) => model.say(Tone::Plain, text),
         Then::Send(command, reason) => {
             close_dialog(model);
@@ -98,7 +105,23 @@ fn in_palette(palette: &mut PaletteDialog, event: &KeyEvent) -> Then {
     Then::Stay
 }
 
-/// `y` and nothing else confirms: Enter is a reflex.
+/// Keys of the question whether the trainer is to stop.
+fn in_stop_training(event: &KeyEvent) -> Then {
+    if event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
+        return Then::Stay;
+    }
+    match event.code {
+        KeyCode::Char('y') => Then::Leave,
+        KeyCode::Char('n' | 'q') => Then::Close,
+        KeyCode::Enter => Then::Say(NOT_BY_ENTER.to_owned()),
+        _ => Then::Stay,
+    }
+}
+
+/// Enter is a reflex.
+const NOT_BY_ENTER: &str = "Enter does not confirm: press y, or n to leave it";
+
+/// `y` and nothing else confirms.
 fn in_confirm(what: CommandId, flag: &FlagKey, event: &KeyEvent) -> Then {
     if event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
         return Then::Stay;
@@ -113,7 +136,7 @@ fn in_confirm(what: CommandId, flag: &FlagKey, event: &KeyEvent) -> Then {
             _ => Then::Close,
         },
         KeyCode::Char('n' | 'q') => Then::Close,
-        KeyCode::Enter => Then::Say("Enter does not confirm: press y, or n to leave it".to_owned()),
+        KeyCode::Enter => Then::Say(NOT_BY_ENTER.to_owned()),
         _ => Then::Stay,
     }
 }

@@ -19,10 +19,11 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     // Kill-all is never pushed out by anything else.
     let last = "Ctrl-K kill all";
     let start = area.right().saturating_sub(pen.width_of(last));
-    if !model.settings.read_only {
+    let kills = !model.settings.read_only && !model.alone;
+    if kills {
         pen.spans(start, area.y, area.right(), &[("Ctrl-K", theme.strong()), (" kill all", theme.dim())]);
     }
-    let end = if model.settings.read_only { area.right() } else { start.saturating_sub(2) };
+    let end = if kills { start.saturating_sub(2) } else { area.right() };
     let mut x = area.x;
     let bit = model.screen().bit();
     for spec in COMMANDS {

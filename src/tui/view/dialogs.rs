@@ -43,6 +43,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         Some(Dialog::Palette(palette)) => draw_palette(model, palette, area, pen),
         Some(Dialog::Confirm { what, flag }) => draw_confirm(model, *what, flag, area, pen),
         Some(Dialog::Override(form)) => draw_override(model, form, area, pen),
+        Some(Dialog::StopTraining) => draw_stop_training(area, pen),
         Some(Dialog::Rearm(form)) => draw_rearm(model, form, area, pen),
     }
 }
@@ -107,6 +108,14 @@ fn draw_palette(model: &Model, palette: &PaletteDialog, area: Rect, pen: &mut Pe
         let text = why.map_or_else(|| spec.help.to_owned(), |why| format!("not now: {why}"));
         pen.text(inside.x + 32, y, inside.width.saturating_sub(32), &text, theme.dim());
     }
+}
+
+fn draw_stop_training(area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    let inside = pen.frame(place(area, 3), "stop training?", theme.strong());
+    pen.text(inside.x, inside.y, inside.width, "The last checkpoint is kept.", theme.plain());
+    let answer = "y stops, and so does Ctrl-C; n or Esc trains on";
+    pen.text(inside.x, inside.y + 2, inside.width, answer, theme.strong());
 }
 
 fn draw_confirm(model: &Model, what: CommandId, flag: &FlagKey, area: Rect, pen: &mut Pen<'_>) {

@@ -13,6 +13,9 @@ use crate::{
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let (plain, dim, strong) = (theme.plain(), theme.dim(), theme.strong());
+    if model.alone {
+        return super::training::header(model, area, pen);
+    }
     let (link, link_style) = match model.link {
         Link::Embedded => ("embedded".to_owned(), dim),
         Link::Connected => ("connected".to_owned(), dim),

@@ -29,6 +29,7 @@ const LEGEND: &[(&str, &str)] = &[
     ("◆", "a person holds the flag: the agent keeps off"),
     ("!", "a person switched the shield's hard limits off for a time"),
     ("~", "request counts are assumed, the source has none"),
+    ("★", "in a training: the checkpoint with the least harm on the validation scenarios so far"),
     ("–", "no data; never the same as 0"),
     ("grey values", "older than three intervals, or the link is down"),
 ];
@@ -41,6 +42,7 @@ const fn title(screen: &Screen) -> &'static str {
         Screen::Alarms => "alarms",
         Screen::Help => "help",
         Screen::Briefing => "briefing",
+        Screen::Training => "training",
     }
 }
 

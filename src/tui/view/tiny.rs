@@ -27,6 +27,9 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
 
 fn summary(model: &Model, pen: &Pen<'_>) -> (String, ratatui::style::Style) {
     let theme = pen.theme;
+    if model.alone {
+        return (super::training::summary(model), theme.plain());
+    }
     let Some(world) = &model.world else { return ("no data yet".to_owned(), theme.dim()) };
     if let Some(latch) = &world.latch {
         return (format!("KILL-ALL by {}", latch.by), theme.critical());

@@ -1,0 +1,321 @@
+//! The training: harm on the validation scenarios against the best baseline, and every metric of PPO below it.
+//!
+//! ```text
+//! iteration 412  6.29 M steps  seed 7                        recorded  120×  playing   where it stands
+//! 22:58 min  ━━━━━━━━╸─────────────  38 %  37:02 min left                              the budget
+//! harm on validation  █ 31.2  ━ best opponent 41 (rule)  ★ 30.1 at iteration 380       the one that counts
+//!     60 ██▇
+//!      0 ███▆▅▅▄▃▃▃▃▃▃▃▃▂▂
+//! reward                   entropy                  KL                                 panels, as many as fit
+//! ...
+//!         0   6.29 M steps         0   6.29 M steps
+//! ```
+//! Where there is no room for panels each metric is one line with its curve. It reads the log and the cursor, nothing else.
+
+mod chart;
+mod harm;
+mod list;
+
+use std::fmt::Write as _;
+
+use ratatui::layout::Rect;
+
+use chart::{Chart, Curve};
+
+use crate::{
+    agent::training::{
+        EndReason, METRICS, TrainingHeader, TrainingPoint, Validation, compact, count, percent, span,
+    },
+    tui::{Model, pen::Pen, training::Training},
+};
+
+/// Lines above the charts: where it stands, and the budget.
+const HEAD: u16 = 2;
+/// The line of the axis below the panels.
+const AXIS: u16 = 1;
+/// Fewest lines and columns for panels; below that there is a line for each metric.
+const PANELS: (u16, u16) = (60, 16);
+/// Fewest columns and lines of a panel, its title included, and lines that are comfortable.
+const PANEL: (u16, u16) = (26, 4);
+const COMFORTABLE: u16 = 7;
+/// Most panels beside each other.
+const BESIDE: u16 = 4;
+/// Panels that are shown wherever panels are.
+const FIRST: u16 = 6;
+/// Fewest lines of the chart of harm, its title included.
+const HERO: u16 = 6;
+
+/// Iterations that `PgUp` and `PgDn` go: a tenth of the training.
+pub(super) fn page(model: &Model) -> usize {
+    model.training.as_ref().map_or(1, |training| (training.log().points.len() / 10).max(1))
+}
+
+/// The header where there is no backend: what is shown, and how.
+pub(super) fn header(model: &Model, area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    let Some(training) = &model.training else { return };
+    let header = &training.log().header;
+    let state = if training.is_live() { "live" } else { "recorded" };
+    let start = area.right().saturating_sub(pen.width_of(state)).max(area.x);
+    pen.text(start, area.y, area.right() - start, state, theme.strong());
+    let when = format!("  begun {}", header.when);
+    let spans = [("knightwatch ", theme.dim()), ("training", theme.strong()), (&*when, theme.dim())];
+    pen.spans(area.x, area.y, start.saturating_sub(2), &spans);
+    if area.height < 2 {
+        return;
+    }
+    let y = area.y + 1;
+    match &header.note {
+        Some(note) => pen.text(area.x, y, area.width, note, theme.abnormal()),
+        None => pen.text(area.x, y, area.width, &about(header), theme.dim()),
+    };
+}
+
+/// What is trained on what, in one line.
+fn about(header: &TrainingHeader) -> String {
+    let mut parts = Vec::new();
+    if !header.network.is_empty() {
+        parts.push(format!("network {}", header.network_name()));
+    }
+    if !header.families.is_empty() {
+        parts.push(format!("{} families of scenarios", header.families.len()));
+    }
+    if !header.opponents.is_empty() {
+        parts.push(format!("{} opponents", header.opponents.len()));
+    }
+    if !header.schema.is_empty() {
+        parts.push(format!("features {}", header.schema));
+    }
+    parts.join(", ")
+}
+
+/// Where a training stands in one line, the most important first: for terminals with room for no more.
+pub(super) fn summary(model: &Model) -> String {
+    let Some(training) = &model.training else { return "no training".to_owned() };
+    let Some(point) = training.points().last() else { return "training: no iteration yet".to_owned() };
+    let mut text = format!("iteration {}", point.iteration);
+    // Writing to a String cannot fail.
+    if let Some(validation) = last_validation(training.points()) {
+        let _ = write!(text, ", harm {}", compact(validation.harm));
+        if let Some(opponent) = validation.best_opponent_harm {
+            let _ = write!(text, " against {}", compact(opponent));
+        }
+    }
+    if let Some(left) = training.log().header.seconds_left(point).filter(|_| training.end().is_none()) {
+        let _ = write!(text, ", {} left", span(left));
+    }
+    text
+}
+
+fn last_validation(points: &[TrainingPoint]) -> Option<Validation> {
+    points.iter().rev().find_map(|point| point.validation)
+}
+
+pub(super) fn draw(model: &Model, body: Rect, pen: &mut Pen<'_>) {
+    let Some(training) = &model.training else { return };
+    let mut area = body;
+    if let (false, Some(note)) = (model.alone, &training.log().header.note) {
+        pen.text(area.x, area.y, area.width, note, pen.theme.abnormal());
+        area = below(area, 1);
+    }
+    let lines = HEAD.min(area.height);
+    standing(training, Rect { height: lines, ..area }, pen);
+    let area = below(area, lines);
+    if area.width >= PANELS.0 && area.height + HEAD >= PANELS.1 {
+        panels(training, area, pen);
+    } else {
+        list::draw(training, area, pen);
+    }
+}
+
+/// What is left of an area below its first lines.
+fn below(area: Rect, lines: u16) -> Rect {
+    let lines = lines.min(area.height);
+    Rect { y: area.y + lines, height: area.height - lines, ..area }
+}
+
+/// How far it is, and how it is shown.
+fn standing(training: &Training, area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    if area.height == 0 {
+        return;
+    }
+    let state = state(training);
+    let start = area.right().saturating_sub(pen.width_of(&state)).max(area.x);
+    let header = &training.log().header;
+    let point = training.points().last();
+    let value = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+    let (iteration, steps) =
+        (value(point.map(|point| point.iteration.to_string())), value(point.map(|point| count(point.steps))));
+    let seed = header.seed.to_string();
+    let (dim, plain) = (theme.dim(), theme.plain());
+    let spans = [
+        ("iteration ", dim),
+        (&*iteration, theme.strong()),
+        ("  ", dim),
+        (&*steps, plain),
+        (" steps  seed ", dim),
+        (&*seed, plain),
+    ];
+    let end = pen.spans(area.x, area.y, area.right(), &spans);
+    if end + 2 <= start {
+        pen.text(start, area.y, area.right() - start, &state, plain);
+    }
+    if area.height > 1 {
+        budget(training, Rect { y: area.y + 1, height: 1, ..area }, pen);
+    }
+}
+
+/// How it is shown: following a trainer, played, or standing still.
+fn state(training: &Training) -> String {
+    let ended = training.end().map(|end| end.reason);
+    if training.is_live() {
+        let state = if training.is_at_end() { "" } else { "STANDS STILL: Space follows" };
+        return ended.map_or(state, EndReason::as_str).to_owned();
+    }
+    let moves = match (training.is_playing(), ended) {
+        (true, _) => "playing",
+        (false, Some(reason)) => reason.as_str(),
+        (false, None) if training.is_at_end() => "broke off here",
+        (false, None) => "stands still",
+    };
+    if training.is_at_end() { moves.to_owned() } else { format!("{moves}  {}×", training.times()) }
+}
+
+/// The time it took, the budget as a gauge, and what is left of it.
+fn budget(training: &Training, area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    let header = &training.log().header;
+    let Some(point) = training.points().last() else {
+        pen.text(area.x, area.y, area.width, "no iteration yet", theme.dim());
+        return;
+    };
+    let x = pen.text(area.x, area.y, area.width, &span(point.seconds), theme.strong()) + 2;
+    let pace = point.steps_per_second.map(|pace| format!("{} steps/s", compact(pace)));
+    let Some(share) = header.progress(point) else {
+        let pace = pace.map_or_else(|| "no budget".to_owned(), |pace| format!("{pace}, no budget"));
+        pen.text(x, area.y, area.right().saturating_sub(x), &pace, theme.dim());
+        return;
+    };
+    let left = match (training.end(), header.seconds_left(point)) {
+        (Some(_), _) | (None, None) => String::new(),
+        (None, Some(left)) => format!("  {} left", span(left)),
+    };
+    let pace = pace.map_or_else(String::new, |pace| format!("  {pace}"));
+    let mut told = format!("{}{left}{pace}", percent(share));
+    if x + 8 + pen.width_of(&told) > area.right() {
+        told = format!("{}{left}", percent(share));
+    }
+    let room = area.right().saturating_sub(x + pen.width_of(&told) + 2);
+    let x = if room >= 4 {
+        pen.gauge(x, area.y, room, share, theme.plain());
+        x + room + 2
+    } else {
+        x
+    };
+    pen.text(x, area.y, area.right().saturating_sub(x), &told, theme.plain());
+}
+
+/// Panels beside and below each other.
+struct Grid {
+    columns: u16,
+    rows: u16,
+    hero: u16,
+}
+
+impl Grid {
+    fn of(area: Rect) -> Self {
+        let all = u16::try_from(METRICS.len()).unwrap_or(FIRST);
+        let columns = (area.width / PANEL.0).clamp(1, BESIDE);
+        let room = area.height.saturating_sub(AXIS);
+        let least = (room / 3).max(HERO).min(room);
+        let small = room - least;
+        // All that are told first, even if low; more of them where they are comfortable.
+        let rows = (small / COMFORTABLE).max(FIRST.div_ceil(columns)).min(small / PANEL.1);
+        let rows = rows.min(all.div_ceil(columns)).max(1);
+        // What the rows leave over is the chart's of harm.
+        Self { columns, rows, hero: least + small % rows }
+    }
+}
+
+fn panels(training: &Training, area: Rect, pen: &mut Pen<'_>) {
+    let grid = Grid::of(area);
+    let hero_area = Rect { height: grid.hero, ..area };
+    harm::draw(training, hero_area, pen);
+    let small = below(area, grid.hero);
+    let height = small.height.saturating_sub(AXIS) / grid.rows;
+    let width = small.width / grid.columns;
+    let slots = (0..grid.rows).flat_map(|row| (0..grid.columns).map(move |column| (row, column)));
+    let place = |(row, column): (u16, u16)| Rect {
+        x: small.x + column * width,
+        y: small.y + row * height,
+        width: width - 1,
+        height,
+    };
+    let extent = extent(training);
+    let mut slots = slots.map(place);
+    for (metric, place) in METRICS.iter().zip(slots.by_ref()) {
+        let values = training.points().iter().map(metric.value).collect();
+        let all = training.log().points.iter().filter_map(metric.value);
+        let known = all.clone().next().is_some();
+        let curve = Curve { steps: training.points(), values, extent };
+        let chart = Chart { curve, ends: metric.scale.ends(all), known, line: None, gaps: true, more: false };
+        let now = training.points().iter().rev().find_map(metric.value);
+        title(metric.name, now, metric.unit, place, pen);
+        chart.draw(below(place, 1), pen);
+    }
+    if let Some(place) = slots.next() {
+        settings(training, place, pen);
+    }
+    if training.log().points.is_empty() {
+        return;
+    }
+    let axis = Rect { y: small.bottom() - AXIS, height: AXIS, ..small };
+    for column in 0..grid.columns {
+        let part = Rect { x: axis.x + column * width, width: width - 1, ..axis };
+        chart::axis(extent, part, pen);
+    }
+}
+
+/// Steps that the axes end at: a recording's axes stand still while it is played.
+fn extent(training: &Training) -> u64 {
+    training.log().points.last().map_or(1, |point| point.steps.max(1))
+}
+
+/// Name, current value, unit. Where there is little room the name is cut, never the value.
+fn title(name: &str, now: Option<f64>, unit: &str, area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    let value = format!(" {}", now.map_or_else(|| "–".to_owned(), compact));
+    let style = if now.is_some() { theme.plain() } else { theme.dim() };
+    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
+    let told = pen.width_of(&value) + pen.width_of(&unit);
+    let x = pen.text(area.x, area.y, area.width.saturating_sub(told), name, theme.strong());
+    pen.spans(x, area.y, area.right(), &[(&*value, style), (&*unit, theme.dim())]);
+}
+
+/// The settings of PPO, as many as there is room for.
+fn settings(training: &Training, area: Rect, pen: &mut Pen<'_>) {
+    let theme = pen.theme;
+    let header = &training.log().header;
+    pen.text(area.x, area.y, area.width, "settings", theme.strong());
+    let area = below(area, 1);
+    let settings = header.settings.iter().map(|(name, value)| {
+        (name.as_str(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    });
+    let network = (!header.network.is_empty()).then(|| ("network", header.network_name()));
+    let mut lines: Vec<(&str, String)> = network.into_iter().chain(settings).collect();
+    let room = usize::from(area.height);
+    if lines.len() > room && room > 0 {
+        let more = lines.len() + 1 - room;
+        lines.truncate(room - 1);
+        lines.push(("", format!("and {more} more, in the log")));
+    }
+    for (y, (name, value)) in (area.y..area.bottom()).zip(&lines) {
+        pen.spans(
+            area.x,
+            y,
+            area.right(),
+            &[(name, theme.dim()), (" ", theme.dim()), (value, theme.plain())],
+        );
+    }
+}
