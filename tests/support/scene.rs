@@ -274,6 +274,7 @@ fn decided(flag: u32, outcome: Outcome, action: Action, from: f64, to: f64) -> E
         reason: Reason::NothingToDo,
         evidence: String::new(),
         holds: 0,
+        explanation: None,
     })
 }
 
