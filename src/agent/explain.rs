@@ -122,3 +122,110 @@ fn whole(value: f64) -> u64 {
 fn narrow(value: f64) -> f32 {
     value as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::agent::{HIDDEN, Normaliser, Parameters};
+
+    fn place(key: &str) -> usize {
+        FEATURES.iter().position(|feature| feature.key == key).unwrap()
+    }
+
+    /// A network that looks at four features only: three for rolling back, of which one says less and one the
+    /// opposite, and one for step down.
+    fn simple() -> Weights {
+        let unit = |row: usize, column: usize, width: usize| row * width + column;
+        let mut all = Parameters {
+            first: (vec![0.0; HIDDEN * FEATURE_COUNT], vec![0.0; HIDDEN]),
+            second: (vec![0.0; HIDDEN * HIDDEN], vec![0.0; HIDDEN]),
+            policy: (vec![0.0; CHOICES * HIDDEN], vec![0.0; CHOICES]),
+            value: (vec![0.0; HIDDEN], vec![0.0]),
+        };
+        for (row, key) in ["errors.z", "trend.p99", "healthy", "age"].into_iter().enumerate() {
+            all.first.0[unit(row, place(key), FEATURE_COUNT)] = 0.2;
+            all.second.0[unit(row, row, HIDDEN)] = 1.0;
+        }
+        for (row, weight) in [3.0, 1.0, -2.0].into_iter().enumerate() {
+            all.policy.0[unit(Choice::RollBack as usize, row, HIDDEN)] = weight;
+        }
+        all.policy.0[unit(Choice::StepDown as usize, 3, HIDDEN)] = 5.0;
+        Weights::new(all, Normaliser::default(), BTreeMap::new())
+    }
+
+    fn seen() -> Features {
+        let mut features = [0.0; FEATURE_COUNT];
+        for (key, value) in
+            [("errors.z", 3.2), ("trend.p99", 0.34), ("healthy", 1.0), ("age", 2.0), ("others", 4.0)]
+        {
+            features[place(key)] = value;
+        }
+        features
+    }
+
+    #[test]
+    fn what_the_network_looks_at_has_influence_and_nothing_else_has_any() {
+        let legal = [true, false, true, false, false, false];
+        let all = influences(&simple(), &seen(), &legal, Choice::RollBack);
+        let (errors, p99, healthy) = (all[place("errors.z")], all[place("trend.p99")], all[place("healthy")]);
+        assert!(errors > p99 && p99 > 0.0 && healthy < 0.0, "{errors} {p99} {healthy}");
+        // Against hold alone, whose logit is 0, the difference is that of the logit.
+        assert!((p99 - libm::tanhf(libm::tanhf(0.2 * 0.34))).abs() < 1e-4, "{p99}");
+        assert_eq!(all.iter().filter(|influence| **influence != 0.0).count(), 3);
+        assert_eq!(
+            moved_by(&all, &seen()),
+            [
+                "errors since the last change (3.2 standard errors)",
+                "where P99 is going (1.4 times control's)"
+            ]
+        );
+        let with_step =
+            influences(&simple(), &seen(), &[true, true, true, false, false, false], Choice::RollBack);
+        assert!(
+            with_step[place("age")] < 0.0,
+            "what speaks for another legal choice speaks against this one"
+        );
+        let alone = influences(&simple(), &seen(), &[false, false, true, false, false, false], Choice::Hold);
+        assert_eq!(alone, [0.0; FEATURE_COUNT], "there was no choice");
+        assert!(moved_by(&alone, &seen()).is_empty());
+    }
+
+    #[test]
+    fn a_feature_at_its_training_mean_moves_nothing() {
+        let mut weights = simple();
+        weights.normaliser.mean[place("errors.z")] = 3.2;
+        let legal = [true, false, true, false, false, false];
+        let all = influences(&weights, &seen(), &legal, Choice::RollBack);
+        assert_eq!(all[place("errors.z")], 0.0);
+    }
+
+    #[test]
+    fn values_are_said_with_their_logarithms_undone() {
+        let said = |key: &str, value: f64| in_words(&FEATURES[place(key)], value as f32);
+        assert_eq!(said("errors.z", -1.04), "-1 standard errors");
+        assert_eq!(said("errors.excess", (1.0 + 0.0042 * 1e4_f64).ln()), "+0.42 percentage points");
+        assert_eq!(said("last.errors.excess", -(1.0 + 0.01 * 1e4_f64).ln()), "-1.00 percentage points");
+        assert_eq!(said("control.errors", (1.0 + 0.002 * 1e4_f64).ln()), "0.20 %");
+        assert_eq!(said("ramp.spent", (1.0 + 0.03 * 1e4_f64).ln()), "3.00 % of an interval's");
+        assert_eq!(said("errors.low", 1.8), "1.8 times the margin");
+        assert_eq!(said("slow.harm", 0.85), "85 % of the proof needed");
+        assert_eq!(said("last.p99", 1.8_f64.ln()), "1.8 times control's");
+        assert_eq!(said("last.p99", 1.04_f64.ln()), "1.04 times control's");
+        assert_eq!(said("last.p99", 0.0), "1 times control's");
+        assert_eq!(said("n.treatment", 12_400_f64.ln_1p()), "12 400");
+        assert_eq!(said("rollout", 0.25), "25 %");
+        assert_eq!(said("rollout.ln", 0.01_f64.ln()), "1 %");
+        assert_eq!(said("rungs.open", 1.0), "1 rung");
+        assert_eq!(said("rungs.above", 5.0), "5 rungs");
+        assert_eq!(said("since.change", 4_f64.ln_1p()), "4 min");
+        assert_eq!(said("age", 0.0), "0 s");
+        assert_eq!(said("warming", 1.0), "yes");
+        assert_eq!(said("interval", 6_f64.ln()), "6 times the usual");
+        assert_eq!(said("taste", f64::NAN), "not a number");
+        for feature in &FEATURES {
+            assert!(!in_words(feature, 1e30).contains("inf") && !in_words(feature, -1e30).is_empty());
+        }
+    }
+}

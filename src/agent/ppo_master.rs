@@ -165,3 +165,55 @@ impl Choice {
         best
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        agent::weights::tests::drawn,
+        control::{ActionMask, Phase},
+        flag::{FlagId, Ladder, Rollout},
+        telemetry::{Millis, WindowReport},
+    };
+
+    #[test]
+    fn of_too_many_moves_those_that_go_down_are_explained_first() {
+        // Raising wins wherever it is legal; where it is not, rolling back does.
+        let mut parameters = drawn(1, 1.0).parameters;
+        parameters.policy.1 = vec![20.0, -20.0, -20.0, 60.0, -20.0, -20.0];
+        let weights = Weights::new(parameters, super::super::Normaliser::default(), Default::default());
+        let mut policy = PpoMaster::new(Ok(Arc::new(weights)));
+        let (ladder, report) = (Ladder::default(), WindowReport::default());
+        let rollout = Rollout::from_percent(25.0).unwrap();
+        let seen = |flag: u32, raise_to| Observation {
+            flag: FlagId(flag),
+            ramp: 1,
+            now: Millis::from_secs(100),
+            interval: Millis::from_secs(10),
+            phase: Phase::Ramping,
+            rollout,
+            ladder: &ladder,
+            since_change: Millis::from_secs(90),
+            report: &report,
+            latest: &[None; 2],
+            moving_in_service: 0,
+            mask: ActionMask { lower: true, raise_to },
+        };
+        let up = Some(ladder.above(rollout, 1));
+        let mut all: Vec<Observation<'_>> = (0..1_100).map(|flag| seen(flag, up)).collect();
+        all.extend((1_100..1_150).map(|flag| seen(flag, None)));
+        let mut proposals = Vec::new();
+        policy.propose(&all, &mut proposals).unwrap();
+        let explained = |proposals: &[Proposal]| proposals.iter().filter(|p| p.explanation.is_some()).count();
+        assert!(proposals[1_100..].iter().all(|proposal| proposal.action == Action::RollBack));
+        assert_eq!(explained(&proposals), MOST_EXPLAINED);
+        assert_eq!(explained(&proposals[1_100..]), 50);
+        assert_eq!(explained(&proposals[..MOST_EXPLAINED - 50]), MOST_EXPLAINED - 50);
+    }
+
+    #[test]
+    fn of_equal_probabilities_the_more_careful_choice_is_taken() {
+        assert_eq!(Choice::likeliest(&[0.1, 0.1, 0.3, 0.3, 0.2, 0.0]), Choice::Hold);
+        assert_eq!(Choice::likeliest(&[0.0, 0.0, 0.2, 0.2, 0.6, 0.0]), Choice::RaiseMedium);
+    }
+}

@@ -2,7 +2,11 @@
 
 use std::io::{IsTerminal, Write, stderr};
 
-use super::{Failure, Outcome, print, scene};
+use super::{
+    Failure, Outcome,
+    policies::{Policies, WeightsArgs},
+    print, scene,
+};
 use crate::{
     agent::PolicyName,
     config::Config,
@@ -18,6 +22,8 @@ pub(super) struct Args {
     /// Only this policy (repeatable)
     #[arg(long, value_enum)]
     policy: Vec<super::PolicyArg>,
+    #[command(flatten)]
+    weights: WeightsArgs,
     /// Only this scenario, by name or file (repeatable)
     #[arg(long, value_name = "NAME|FILE")]
     scenario: Vec<String>,
@@ -36,6 +42,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     } else {
         args.policy.iter().map(|policy| PolicyName::from(*policy)).collect()
     };
+    let built = Policies::of(&args.weights, config, &policies)?.usable()?;
     let all = policies.len() * scenarios.len() * usize::try_from(args.seeds).unwrap_or(usize::MAX);
     let mut done = 0;
     let mut standings = Vec::new();
@@ -43,7 +50,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         let mut league = League::of(name.as_str());
         for scenario in &scenarios {
             for seed in 0..args.seeds {
-                let mut policy = name.build(seed);
+                let mut policy = built.build(name, seed);
                 league.add(&Episode::run(scenario, seed, policy.as_mut(), &config.control, |_| {}));
                 done += 1;
                 progress(done, all);
