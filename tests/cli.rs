@@ -437,6 +437,7 @@ fn help_is_what_it_was() {
         "audit show",
         "audit export",
         "audit verify",
+        "explain",
         "scenarios",
         "config",
     ] {

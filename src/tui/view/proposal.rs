@@ -14,7 +14,7 @@ use ratatui::layout::Rect;
 
 use crate::{
     backend::FlagView,
-    control::{Actor, Decision, Event},
+    control::{Actor, Decision, Event, Explanation},
     tui::{
         Model, figures,
         pen::{Align, Pen, wrap},
@@ -28,8 +28,9 @@ const SHORT: [&str; 6] = ["back", "down", "hold", "up 1", "up 2", "up 3"];
 /// Columns of a name, with the space behind it.
 const NAME: u16 = 10;
 const SHORT_NAME: u16 = 5;
-/// Columns of a number: `0.52 %`.
-const NUMBER: u16 = 6;
+/// Columns of a number, with the space before it: ` 0.52 %`, and where two stand in a line ` <1 %`.
+const NUMBER: u16 = 7;
+const SHORT_NUMBER: u16 = 5;
 /// Columns of a bar at most.
 const BAR: u16 = 20;
 /// From so many columns on it is said what the value means.
@@ -43,7 +44,8 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
     let mut lines = (area.y..area.bottom()).map(|y| Rect { y, height: 1, ..area });
     let Some(line) = lines.next() else { return };
     let x = pen.text(line.x, line.y, line.width, "PROPOSAL", theme.strong()) + 1;
-    let moved = moved_by(model, flag).map_or_else(Vec::new, |text| wrap(&text, usize::from(area.width)));
+    let own = own_decision(model, flag);
+    let mut moved = own.map_or_else(Vec::new, |own| moved_by(own, false, area.width));
     let hold = flag.hold.as_ref().filter(|hold| hold.until > world.now);
     let guard_off = flag.guard_off_until.filter(|until| *until > world.now);
     match &flag.proposal {
@@ -58,6 +60,9 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
                 // The title, six moves, the value and the rungs; and what else there is to say.
                 let else_said = usize::from(hold.is_some()) + usize::from(guard_off.is_some());
                 let roomy = usize::from(area.height) >= 9 + moved.len() + else_said;
+                if !roomy {
+                    moved = own.map_or_else(Vec::new, |own| moved_by(own, true, area.width));
+                }
                 draw_probabilities(probabilities, roomy, &mut lines, pen);
             } else {
                 let text = format!("{} has no probabilities: {}", world.policy.name, world.policy.about);
@@ -103,14 +108,33 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
     }
 }
 
-/// What moved the agent's last own decision on the flag, where its policy says so.
-fn moved_by(model: &Model, flag: &FlagView) -> Option<String> {
+/// The agent's last own decision on the flag, where its policy says why.
+fn own_decision<'a>(model: &'a Model, flag: &FlagView) -> Option<(&'a Decision, &'a Explanation)> {
     model.entries_of(Some(&flag.spec.key)).find_map(|entry| match (&entry.event, &entry.actor) {
-        (Event::Decided(Decision { action, explanation: Some(explanation), .. }), Actor::Agent) => {
-            Some(format!("{action} was moved by {}", explanation.moved_most()?))
-        }
+        (Event::Decided(decision), Actor::Agent) => Some((decision, decision.explanation.as_deref()?)),
         _ => None,
     })
+}
+
+/// Units in fewer columns.
+const SHORTER: [(&str, &str); 4] = [
+    (" standard errors", " s.e."),
+    (" times control's", "x control's"),
+    (" percentage points", " pp"),
+    (" of the proof needed", " of proof"),
+];
+
+/// What moved a decision, in lines; in as few words as can be where there is little room.
+fn moved_by((decision, explanation): (&Decision, &Explanation), short: bool, width: u16) -> Vec<String> {
+    let Some(moved) = explanation.moved_most() else { return Vec::new() };
+    let text = if short {
+        let clauses = explanation.moved_by.join("; ");
+        let clauses = SHORTER.iter().fold(clauses, |text, (long, short)| text.replace(long, short));
+        format!("{}: {clauses}", decision.to)
+    } else {
+        format!("{} was moved by {moved}", decision.action)
+    };
+    wrap(&text, usize::from(width))
 }
 
 /// One in a line where there is room, two otherwise: those that go down or stay to the left, raises to the right.
@@ -123,7 +147,8 @@ fn draw_probabilities(
     if roomy {
         for (name, share) in MOVES.into_iter().zip(probabilities) {
             let Some(line) = lines.next() else { return };
-            draw_one((name, NAME), *share, line, pen);
+            let number = format!("{} %", figures::percent(Some(f64::from(*share))));
+            draw_one((name, NAME), (&number, NUMBER), *share, line, pen);
         }
         return;
     }
@@ -133,25 +158,32 @@ fn draw_probabilities(
         let left = Rect { width: half.saturating_sub(1), ..line };
         let right = Rect { x: line.x + half, width: line.width - half, ..line };
         for (place, at) in [(row, left), (row + 3, right)] {
-            draw_one((SHORT[place], SHORT_NAME), probabilities[place], at, pen);
+            let share = probabilities[place];
+            let number = if share < 0.01 { "<1 %".to_owned() } else { format!("{:.0} %", share * 100.0) };
+            draw_one((SHORT[place], SHORT_NAME), (&number, SHORT_NUMBER), share, at, pen);
         }
     }
 }
 
 /// A name, its bar and its number. A probability of exactly 0 is a move that the shield would not allow.
-fn draw_one((name, columns): (&str, u16), share: f32, line: Rect, pen: &mut Pen<'_>) {
+fn draw_one(
+    (name, columns): (&str, u16),
+    (number, number_columns): (&str, u16),
+    share: f32,
+    line: Rect,
+    pen: &mut Pen<'_>,
+) {
     let theme = pen.theme;
     let legal = share > 0.0;
     pen.text(line.x, line.y, columns, name, if legal { theme.plain() } else { theme.dim() });
-    let room = line.width.saturating_sub(columns + NUMBER).min(BAR);
+    let room = line.width.saturating_sub(columns + number_columns).min(BAR);
     let x = line.x + columns;
     if legal {
         let share = f64::from(share);
         pen.gauge(x, line.y, room, if share.is_finite() { share } else { 0.0 }, theme.plain());
-        let text = format!("{} %", figures::percent(Some(share)));
-        pen.cell(x + room, line.y, NUMBER, Align::Right, &text, theme.plain());
+        pen.cell(x + room, line.y, number_columns, Align::Right, number, theme.plain());
     } else {
-        pen.cell(x + room, line.y, NUMBER, Align::Right, figures::NONE, theme.dim());
+        pen.cell(x + room, line.y, number_columns, Align::Right, figures::NONE, theme.dim());
     }
 }
 
