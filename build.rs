@@ -1,4 +1,4 @@
-//! Tells a binary with the feature `train` where its libtorch lies, so that it starts without LD_LIBRARY_PATH.
+//! Tells a binary with the feature `train` where its libtorch lies, so that it starts without `LD_LIBRARY_PATH`.
 
 fn main() {
     println!("cargo::rerun-if-env-changed=LIBTORCH");

@@ -1,6 +1,6 @@
 //! PPO-Master on the 10 000 flags of a tick: the network alone (budget 0.5 µs a flag), its features, and the whole
 //! proposal with and without explanations. The second column is what the items cost: flags a second.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a benchmark")]
 
 use std::{collections::BTreeMap, hint::black_box, sync::Arc};
 

@@ -14,6 +14,7 @@ mod ppo_master;
 mod random;
 mod rule;
 mod schedule;
+mod shield_alone;
 mod weights;
 
 pub use catalogue::{PolicyName, UnknownPolicy};
@@ -26,4 +27,5 @@ pub use ppo_master::{MOST_EXPLAINED, PpoMaster};
 pub use random::Random;
 pub use rule::Rule;
 pub use schedule::Schedule;
+pub use shield_alone::ShieldAlone;
 pub use weights::{Normaliser, Weights, WeightsError};

@@ -55,7 +55,7 @@ struct Cli {
 enum Verb {
     /// Runs a scenario under a policy without a screen, as fast as it goes; same seed, same bytes
     Simulate(simulate::Args),
-    /// Compares the policies on the shipped scenarios with the same seeds
+    /// Compares the policies on shipped scenarios or generated worlds, the same for each
     Evaluate(evaluate::Args),
     /// One line for each change, for pipes, CI and screen readers
     Watch(watch::Args),
@@ -94,6 +94,8 @@ enum PolicyArg {
     Schedule,
     /// Flagger's defaults
     Flagger,
+    /// The largest raise that the shield allows, and never down
+    ShieldAlone,
     /// At random, to test the shield
     Random,
 }
@@ -105,6 +107,7 @@ impl From<PolicyArg> for PolicyName {
             PolicyArg::Rule => Self::Rule,
             PolicyArg::Schedule => Self::Schedule,
             PolicyArg::Flagger => Self::Flagger,
+            PolicyArg::ShieldAlone => Self::ShieldAlone,
             PolicyArg::Random => Self::Random,
         }
     }

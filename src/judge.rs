@@ -2,10 +2,16 @@
 //!
 //! An episode is one scenario under one policy and one seed, on the same tick, evidence and shield as production, and
 //! is judged by the simulator's truth, which no policy sees. The league compares policies on the same seeds: each gets
-//! the same traffic, noise and faults.
+//! the same traffic, noise and faults. What an episode cost is said by [`Cost`], with the weights of
+//! `config/judge.toml`; how sure a mean is, by [`Bootstrap`]. Metrics of a policy, each with its unit, are the
+//! fields of [`Standing`].
 
+mod bootstrap;
+mod cost;
 mod episode;
 mod league;
 
+pub use bootstrap::{Bootstrap, Estimate};
+pub use cost::{Cost, CostError, IntervalCost, WEIGHTS};
 pub use episode::{Episode, FlagResult};
-pub use league::{League, Standing};
+pub use league::{Difference, Intervals, League, Record, Standing};

@@ -32,6 +32,8 @@ pub mod engine;
 pub mod flag;
 pub mod integrations;
 pub mod judge;
+#[cfg(feature = "train")]
+pub mod learn;
 pub mod logging;
 pub mod sim;
 pub mod store;

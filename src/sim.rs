@@ -11,6 +11,7 @@
 //! ```
 
 mod effect;
+mod generate;
 mod library;
 mod noise;
 mod parse;
@@ -24,6 +25,7 @@ mod wire;
 mod world;
 
 pub use effect::{HARMFUL_ERRORS, HARMFUL_P99};
+pub use generate::{Curriculum, Family, Generator, HORIZON, Split, UnknownFamily};
 pub use parse::MAX_SCENARIO_BYTES;
 pub use problem::{Problem, ScenarioError};
 pub use scenario::{

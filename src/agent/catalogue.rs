@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-use super::{Flagger, PpoMaster, Random, Rule, Schedule};
+use super::{Flagger, PpoMaster, Random, Rule, Schedule, ShieldAlone};
 use crate::control::Policy;
 
 /// A policy that can be asked for.
@@ -19,6 +19,8 @@ pub enum PolicyName {
     Schedule,
     /// Flagger's defaults.
     Flagger,
+    /// The largest raise that the shield allows, and never down.
+    ShieldAlone,
     /// At random: to test the shield.
     Random,
 }
@@ -33,7 +35,8 @@ pub struct UnknownPolicy {
 
 impl PolicyName {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::PpoMaster, Self::Rule, Self::Schedule, Self::Flagger, Self::Random];
+    pub const ALL: [Self; 6] =
+        [Self::PpoMaster, Self::Rule, Self::Schedule, Self::Flagger, Self::ShieldAlone, Self::Random];
 
     /// The name.
     #[must_use]
@@ -43,6 +46,7 @@ impl PolicyName {
             Self::Rule => "rule",
             Self::Schedule => "schedule",
             Self::Flagger => "flagger",
+            Self::ShieldAlone => "shield-alone",
             Self::Random => "random",
         }
     }
@@ -55,6 +59,7 @@ impl PolicyName {
             Self::Rule => "fixed rules on the evidence, nothing learned",
             Self::Schedule => "a fixed schedule without analysis",
             Self::Flagger => "Flagger's default thresholds",
+            Self::ShieldAlone => "whatever the shield allows, without a judgement of its own",
             Self::Random => "random proposals, to test the shield",
         }
     }
@@ -67,6 +72,7 @@ impl PolicyName {
             Self::Rule => Box::new(Rule),
             Self::Schedule => Box::new(Schedule::default()),
             Self::Flagger => Box::new(Flagger::default()),
+            Self::ShieldAlone => Box::new(ShieldAlone),
             Self::Random => Box::new(Random::new(seed)),
         }
     }

@@ -27,7 +27,7 @@ pub fn influences(
     }
     let mut answers = Vec::with_capacity(inputs.len());
     weights.network.answers(&inputs, &mut answers);
-    let odds = |logits| log_odds(logits, legal, chosen);
+    let odds = |logits| log_odds(logits, *legal, chosen);
     let seen = answers.last().map_or(0.0, |answer| odds(&answer.logits));
     let mut all = [0.0; FEATURE_COUNT];
     for (influence, answer) in all.iter_mut().zip(&answers) {
@@ -38,10 +38,10 @@ pub fn influences(
 }
 
 /// The logit of `chosen` minus the logarithm of the summed exponentials of the other legal ones.
-fn log_odds(logits: &[f32; CHOICES], legal: &[bool; CHOICES], chosen: Choice) -> f64 {
+fn log_odds(logits: &[f32; CHOICES], legal: [bool; CHOICES], chosen: Choice) -> f64 {
     let others = || {
         let all = logits.iter().zip(legal).zip(Choice::ALL);
-        all.filter(|((_, legal), choice)| **legal && *choice != chosen)
+        all.filter(|((_, legal), choice)| *legal && *choice != chosen)
             .map(|((logit, _), _)| f64::from(*logit))
     };
     let most = others().fold(f64::NEG_INFINITY, f64::max);
@@ -130,6 +130,8 @@ fn narrow(value: f64) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp, clippy::cast_possible_truncation, reason = "a test")]
+
     use std::collections::BTreeMap;
 
     use super::*;

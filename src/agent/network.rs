@@ -195,7 +195,7 @@ fn tanh(x: f32) -> f32 {
                 + s * (1.485_722_4e-5
                     + s * (5.122_297_1e-8
                         + s * (-8.604_672e-11 + s * (2.000_188e-13 + s * -2.760_768_5e-16))))));
-    let below = 4.893_525_2e-3 + s * (2.268_434_6e-3 + s * (1.185_347_1e-4 + s * 1.198_258_4e-6));
+    let below = 4.893_525e-3 + s * (2.268_434_6e-3 + s * (1.185_347_1e-4 + s * 1.198_258_4e-6));
     above / below
 }
 
@@ -215,6 +215,8 @@ pub fn probabilities(logits: &[f32; CHOICES], legal: &[bool; CHOICES]) -> [f32; 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp, clippy::cast_precision_loss, reason = "a test")]
+
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64;
 

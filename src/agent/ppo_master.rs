@@ -73,7 +73,6 @@ impl PpoMaster {
     }
 
     /// What the weights are, or why there are none.
-    #[must_use]
     pub const fn weights(&self) -> &Result<Arc<Weights>, WeightsError> {
         &self.weights
     }
@@ -168,6 +167,8 @@ impl Choice {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::{
         agent::weights::tests::drawn,
@@ -181,7 +182,7 @@ mod tests {
         // Raising wins wherever it is legal; where it is not, rolling back does.
         let mut parameters = drawn(1, 1.0).parameters;
         parameters.policy.1 = vec![20.0, -20.0, -20.0, 60.0, -20.0, -20.0];
-        let weights = Weights::new(parameters, super::super::Normaliser::default(), Default::default());
+        let weights = Weights::new(parameters, super::super::Normaliser::default(), BTreeMap::default());
         let mut policy = PpoMaster::new(Ok(Arc::new(weights)));
         let (ladder, report) = (Ladder::default(), WindowReport::default());
         let rollout = Rollout::from_percent(25.0).unwrap();

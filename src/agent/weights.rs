@@ -240,6 +240,8 @@ fn tensor(tensors: &SafeTensors<'_>, name: &'static str, shape: &[usize]) -> Res
 
 #[cfg(test)]
 pub(super) mod tests {
+    #![allow(clippy::cast_precision_loss, reason = "a test")]
+
     use proptest::prelude::*;
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64;

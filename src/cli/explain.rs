@@ -265,6 +265,7 @@ fn show(decision: &Decision, explained: &Explained) -> Result<(), Failure> {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
     reason = "between 0 and the bar's columns"
 )]
 fn bar(part: f64, all: f64) -> String {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::{Cost, IntervalCost};
 use crate::{
     control::{
         Actor, Command, ControlConfig, Entry, Event, Moment, Observatory, Order, OrderId, Outcome, Phase,
@@ -35,6 +36,31 @@ pub struct FlagResult {
     pub cost: f64,
     /// What the flag would have cost at 100 % from its start to the end, in dollars.
     pub cost_at_full: f64,
+    /// What its intervals came to by the weights of [`Cost`], from its start until it was rolled back or the end, at
+    /// 100 % too; in points, one of which is a control interval at 0 %.
+    pub points: IntervalCost,
+    /// What its rollback came to, in points.
+    pub rollback_points: f64,
+    /// Of the points those for what users suffered: errors and latency.
+    pub harm: f64,
+}
+
+impl FlagResult {
+    /// All it cost, in points.
+    #[must_use]
+    pub fn total_points(&self) -> f64 {
+        self.points.total() + self.rollback_points
+    }
+}
+
+/// What is gathered of one flag as the world runs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    /// A flag that hurts only together with another is harmful while that one is on, and guilty ever after.
+    harmful: bool,
+    cost_at_full: f64,
+    points: IntervalCost,
+    rollbacks: u32,
 }
 
 /// A scenario lived through.
@@ -51,8 +77,21 @@ pub struct Episode {
 }
 
 impl Episode {
-    /// Lives through `scenario` under `policy`, as fast as it goes. `each` is told the journal's news after each tick.
+    /// Lives through `scenario` under `policy`, as fast as it goes, judged by the shipped weights. `each` is told the
+    /// journal's news after each tick.
     pub fn run(
+        scenario: &Scenario,
+        seed: u64,
+        policy: &mut dyn Policy,
+        config: &ControlConfig,
+        each: impl FnMut(&[Entry]),
+    ) -> Self {
+        Self::run_at(&Cost::default(), scenario, seed, policy, config, each)
+    }
+
+    /// The same, judged by other weights.
+    pub fn run_at(
+        cost: &Cost,
         scenario: &Scenario,
         seed: u64,
         policy: &mut dyn Policy,
@@ -73,8 +112,7 @@ impl Episode {
         each(&episode.journal);
         let mut cues = scenario.cues().iter().peekable();
         let mut feed = Feed::default();
-        // A flag that hurts only together with another is harmful while that one is on, and guilty ever after.
-        let mut harmful = vec![(false, 0.0); scenario.flags.len()];
+        let mut tallies = vec![Tally::default(); scenario.flags.len()];
         while !world.done() {
             let now = world.now();
             let told = episode.journal.len();
@@ -91,6 +129,8 @@ impl Episode {
                 }
             }
             let rollouts: Vec<Rollout> = episode.state.flags.iter().map(|flag| flag.rollout).collect();
+            let under_way: Vec<bool> =
+                episode.state.flags.iter().map(|flag| !flag.phase.needs_start()).collect();
             world.step(&rollouts, &mut feed);
             let end = world.now();
             let moment = Moment { end, now: end };
@@ -98,13 +138,18 @@ impl Episode {
             episode.flag_steps +=
                 episode.state.flags.iter().filter(|flag| flag.phase == Phase::Ramping).count() as u64;
             episode.keep(end, happened);
-            for ((ever, truth), flag) in harmful.iter_mut().zip(world.truths()).zip(&episode.state.flags) {
-                ever.0 |= truth.harmful;
-                ever.1 += if flag.ramp > 0 { truth.cost_at_full } else { 0.0 };
+            for (index, flag) in episode.state.flags.iter().enumerate() {
+                let (tally, truth) = (&mut tallies[index], &world.truths()[index]);
+                tally.harmful |= truth.harmful;
+                tally.cost_at_full += if flag.ramp > 0 { truth.cost_at_full } else { 0.0 };
+                if under_way[index] {
+                    tally.points += cost.interval(truth, flag.rollout != rollouts[index]);
+                    tally.rollbacks += u32::from(flag.phase == Phase::RolledBack);
+                }
             }
             each(&episode.journal[told..]);
         }
-        episode.finish(scenario, &world, &harmful);
+        episode.finish(scenario, &world, &tallies, cost);
         episode
     }
 
@@ -136,15 +181,15 @@ impl Episode {
         }
     }
 
-    fn finish(&mut self, scenario: &Scenario, world: &World, harmful: &[(bool, f64)]) {
+    fn finish(&mut self, scenario: &Scenario, world: &World, tallies: &[Tally], cost: &Cost) {
         let mut results: Vec<FlagResult> = (0_u32..)
             .zip(&self.state.flags)
             .map(|(id, flag)| {
                 let truth = world.truth(FlagId(id));
-                let (ever, cost_at_full) = harmful.get(id as usize).copied().unwrap_or_default();
+                let tally = tallies.get(id as usize).copied().unwrap_or_default();
                 FlagResult {
                     flag: flag.spec.key.clone(),
-                    harmful: ever,
+                    harmful: tally.harmful,
                     started_at: None,
                     complete_at: None,
                     rolled_back_at: None,
@@ -152,7 +197,10 @@ impl Episode {
                     rollout: flag.rollout,
                     bad_requests: truth.total_bad_requests,
                     cost: truth.total_cost,
-                    cost_at_full,
+                    cost_at_full: tally.cost_at_full,
+                    points: tally.points,
+                    rollback_points: f64::from(tally.rollbacks) * cost.rollback(!tally.harmful),
+                    harm: tally.points.harm(),
                 }
             })
             .collect();

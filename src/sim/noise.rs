@@ -27,6 +27,8 @@ pub(super) enum Purpose {
     TreatmentWire,
     /// Whether a telemetry gap begins or ends.
     Gap,
+    /// What a generated scenario is made of.
+    Scenario,
 }
 
 /// The golden ratio's fraction: what `SplitMix64` counts in.

@@ -24,7 +24,7 @@ const POINTS_PER_E: f64 = 32.0 / std::f64::consts::LN_2;
 /// Where the Pareto tail begins, in standard deviations of the body above its median: the body's P95.
 const TAIL_FROM: f64 = 1.645;
 /// The share of requests slower than the P99.
-const SLOW_SHARE: f64 = 0.01;
+pub(super) const SLOW_SHARE: f64 = 0.01;
 
 /// The share of requests that are at least as slow as each bucket's lower edge.
 pub(super) type Survival = [f64; BUCKET_COUNT];
@@ -130,7 +130,7 @@ fn split(position: f64) -> (usize, f64) {
 }
 
 /// The share of requests slower than e^`ln_ms` milliseconds.
-fn survival(model: &LatencyModel, ln_ms: f64) -> f64 {
+pub(super) fn survival(model: &LatencyModel, ln_ms: f64) -> f64 {
     let body =
         |median_ln: f64| 0.5 * libm::erfc((ln_ms - median_ln) / (model.sigma * std::f64::consts::SQRT_2));
     let miss_ln = libm::log(model.p50_ms);

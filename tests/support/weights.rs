@@ -1,5 +1,10 @@
 //! Weights for tests: drawn at random from a seed, leaning towards raising whatever may be raised.
-#![allow(dead_code, clippy::unwrap_used, reason = "shared by several tests, each of which uses part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "shared by several tests, each of which uses part of it"
+)]
 
 use std::collections::BTreeMap;
 

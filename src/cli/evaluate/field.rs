@@ -1,0 +1,155 @@
+//! What policies are evaluated on: shipped scenarios with a number of seeds each, or generated worlds by their number.
+//!
+//! It hands them out by index, so that any thread can take any of them. It knows nothing of policies.
+
+use std::borrow::Cow;
+
+use clap::ValueEnum;
+use serde::{Serialize, Serializer};
+
+use super::{
+    super::{Failure, scene},
+    Args,
+};
+use crate::sim::{Family, Generator, Scenario, Split};
+
+/// Too large to be part of the comparison: a fleet for load, not for judgement.
+const LEFT_OUT: &str = "fleet-1000";
+
+/// A split, as `--generated` takes it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum SplitArg {
+    /// What the agent learns on
+    Training,
+    /// What settings are chosen by
+    Validation,
+    /// What results are reported on
+    Test,
+}
+
+impl From<SplitArg> for Split {
+    fn from(arg: SplitArg) -> Self {
+        match arg {
+            SplitArg::Training => Self::Training,
+            SplitArg::Validation => Self::Validation,
+            SplitArg::Test => Self::Test,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Field {
+    /// Every scenario with every seed from 0 up.
+    Shipped {
+        #[serde(serialize_with = "names")]
+        scenarios: Vec<Scenario>,
+        seeds: u64,
+    },
+    /// So many worlds from one number on.
+    Generated {
+        #[serde(flatten, serialize_with = "split_and_families")]
+        generator: Generator,
+        from: u64,
+        worlds: u64,
+    },
+}
+
+/// One of them.
+pub(super) struct World<'a> {
+    pub(super) scenario: Cow<'a, Scenario>,
+    pub(super) seed: u64,
+}
+
+impl Field {
+    pub(super) fn of(args: &Args) -> Result<Self, Failure> {
+        let Some(split) = args.generated.map(Split::from) else {
+            return Ok(Self::Shipped { scenarios: scenarios(&args.scenario)?, seeds: args.seeds });
+        };
+        let mut generator = Generator::new(split);
+        if !args.family.is_empty() {
+            generator.families.clone_from(&args.family);
+        } else if split == Split::Test {
+            // What was left out of training is looked at when results are reported, and not before.
+            generator.families = Family::ALL.to_vec();
+        }
+        Ok(Self::Generated { generator, from: args.from, worlds: args.worlds })
+    }
+
+    /// How many worlds there are.
+    pub(super) fn len(&self) -> usize {
+        let worlds = match self {
+            Self::Shipped { scenarios, seeds } => scenarios.len() as u64 * seeds,
+            Self::Generated { worlds, .. } => *worlds,
+        };
+        usize::try_from(worlds).unwrap_or(usize::MAX)
+    }
+
+    /// The world at an index below [`Field::len`].
+    pub(super) fn world(&self, index: usize) -> World<'_> {
+        let index = index as u64;
+        match self {
+            Self::Shipped { scenarios, seeds } => {
+                World { scenario: Cow::Borrowed(self.shipped(scenarios, index)), seed: index % seeds }
+            }
+            Self::Generated { generator, from, .. } => {
+                let number = from + index;
+                let (_, scenario) = generator.scenario(number);
+                World { scenario: Cow::Owned(scenario), seed: generator.seed(number) }
+            }
+        }
+    }
+
+    fn shipped<'a>(&self, scenarios: &'a [Scenario], index: u64) -> &'a Scenario {
+        let each = self.len() / scenarios.len().max(1);
+        &scenarios[usize::try_from(index).unwrap_or(usize::MAX) / each.max(1)]
+    }
+
+    /// The part that each world belongs to, by index: its family, or its scenario.
+    pub(super) fn parts(&self) -> Vec<&str> {
+        let part = |index: usize| match self {
+            Self::Shipped { scenarios, .. } => self.shipped(scenarios, index as u64).name.as_str(),
+            Self::Generated { generator, from, .. } => generator.scenario(from + index as u64).0.as_str(),
+        };
+        (0..self.len()).map(part).collect()
+    }
+
+    /// What it is, in a clause.
+    pub(super) fn about(&self) -> String {
+        match self {
+            Self::Shipped { scenarios, seeds } => {
+                format!("{} scenarios, {seeds} seeds each", scenarios.len())
+            }
+            Self::Generated { generator, from, worlds } => format!(
+                "{worlds} generated {} worlds, number {from} to {}, of {} {}",
+                generator.split.as_str(),
+                from + worlds - 1,
+                generator.families.len(),
+                if generator.families.len() == 1 { "family" } else { "families" },
+            ),
+        }
+    }
+}
+
+fn scenarios(named: &[String]) -> Result<Vec<Scenario>, Failure> {
+    if !named.is_empty() {
+        return named.iter().map(|name| scene::load(name)).collect();
+    }
+    let shipped = Scenario::builtins().iter().filter(|(name, _)| *name != LEFT_OUT);
+    shipped.map(|(name, text)| Scenario::parse(text, name).map_err(Failure::input)).collect()
+}
+
+fn names<S: Serializer>(scenarios: &[Scenario], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(scenarios.iter().map(|scenario| &scenario.name))
+}
+
+fn split_and_families<S: Serializer>(generator: &Generator, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Named<'a> {
+        split: &'a str,
+        families: Vec<&'a str>,
+    }
+    let families = generator.families.iter().map(|family| family.as_str()).collect();
+    Named { split: generator.split.as_str(), families }.serialize(serializer)
+}

@@ -1,0 +1,171 @@
+//! The league as text, at most 100 columns wide: what the policies did, what it came to, and, where asked, part by part.
+
+use std::path::Path;
+
+use super::{
+    super::{Failure, print},
+    Field, Results,
+};
+use crate::judge::{Difference, Estimate, Standing};
+
+/// Two lines above each column: what, and in which unit. A width below 0 stands left.
+type Columns<'a> = &'a [(i8, &'a str, &'a str)];
+
+/// Writes everything.
+pub(super) fn write(
+    whole: &Results,
+    parts: &[Results],
+    field: &Field,
+    against: &str,
+    weights: Option<&Path>,
+) -> Result<(), Failure> {
+    print::line(&field.about())?;
+    print::line("the same for every policy; every policy behind the same shield")?;
+    print::line("")?;
+    deeds(&whole.standings)?;
+    print::line("")?;
+    costs(whole, against)?;
+    if !parts.is_empty() {
+        print::line("")?;
+        each(parts)?;
+    }
+    let weights = weights.map_or_else(|| "config/judge.toml".to_owned(), |file| file.display().to_string());
+    print::line("")?;
+    print::line("[ ] holds the truth 95 times in 100: paired bootstrap over the episodes.")?;
+    print::line(&format!("1 point = one control interval of one flag at 0 %; weights: {weights}."))
+}
+
+fn deeds(standings: &[Standing]) -> Result<(), Failure> {
+    let columns: Columns = &[
+        (-13, "policy", ""),
+        (12, "bad requests", "per bad flag"),
+        (21, "missed", "% of bad flags"),
+        (21, "false rollbacks", "% of good flags"),
+        (8, "good to", "100 %"),
+        (7, "min to", "100 %"),
+        (9, "min to", "rollback"),
+        (9, "vetoes", "per 1000"),
+    ];
+    head(columns)?;
+    for standing in standings {
+        row(
+            columns,
+            &[
+                standing.policy.clone(),
+                number(standing.bad_requests_per_bad_flag),
+                share(standing.missed_percent, standing.intervals.missed_percent),
+                share(standing.false_rollbacks_percent, standing.intervals.false_rollbacks_percent),
+                percent(standing.completed_percent, standing.good_flags),
+                minutes(standing.minutes_to_full),
+                minutes(standing.minutes_to_rollback),
+                format!("{:.1}", standing.vetoes_per_thousand),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn costs(whole: &Results, against: &str) -> Result<(), Failure> {
+    let than = format!("cost more than {against}");
+    let columns: Columns = &[
+        (-13, "policy", ""),
+        (24, "cost", "points an episode"),
+        (24, "harm", "points an episode"),
+        (13, "worst 5 %", "harm, points"),
+        (26, &than, "points an episode"),
+    ];
+    head(columns)?;
+    for (standing, difference) in whole.standings.iter().zip(&whole.differences) {
+        row(
+            columns,
+            &[
+                standing.policy.clone(),
+                estimate(&standing.cost),
+                estimate(&standing.harm),
+                number(standing.harm_cvar95),
+                more(difference.as_ref()),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn each(parts: &[Results]) -> Result<(), Failure> {
+    let columns: Columns = &[
+        (-15, "policy", ""),
+        (24, "cost", "points an episode"),
+        (24, "harm", "points an episode"),
+        (9, "missed", "%"),
+        (9, "false", "%"),
+        (9, "min to", "100 %"),
+        (10, "min to", "rollback"),
+    ];
+    head(columns)?;
+    for results in parts {
+        let Some(first) = results.standings.first() else { continue };
+        print::line(&format!(
+            "{}: episodes {}, bad flags {}, good flags {}",
+            results.part, first.episodes, first.bad_flags, first.good_flags
+        ))?;
+        for standing in &results.standings {
+            row(
+                columns,
+                &[
+                    format!("  {}", standing.policy),
+                    estimate(&standing.cost),
+                    estimate(&standing.harm),
+                    percent(standing.missed_percent, standing.bad_flags),
+                    percent(standing.false_rollbacks_percent, standing.good_flags),
+                    minutes(standing.minutes_to_full),
+                    minutes(standing.minutes_to_rollback),
+                ],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn head(columns: Columns) -> Result<(), Failure> {
+    row(columns, &columns.iter().map(|(_, what, _)| (*what).to_owned()).collect::<Vec<_>>())?;
+    row(columns, &columns.iter().map(|(_, _, unit)| (*unit).to_owned()).collect::<Vec<_>>())
+}
+
+fn row(columns: Columns, cells: &[String]) -> Result<(), Failure> {
+    let cells = columns.iter().zip(cells).map(|((width, ..), cell)| {
+        let size = usize::from(width.unsigned_abs());
+        if *width < 0 { format!("{cell:<size$}") } else { format!("{cell:>size$}") }
+    });
+    let line: String = cells.collect();
+    print::line(line.trim_end())
+}
+
+/// With one decimal where it matters.
+fn number(value: f64) -> String {
+    // What would be shown as -0.0 is shown as 0.0.
+    let value = if value.abs() < 0.05 { 0.0 } else { value };
+    if value.abs() < 1_000.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+fn estimate(estimate: &Estimate) -> String {
+    format!("{} [{}, {}]", number(estimate.mean), number(estimate.low), number(estimate.high))
+}
+
+fn share(percent: f64, ends: Option<[f64; 2]>) -> String {
+    ends.map_or("-".to_owned(), |[low, high]| estimate(&Estimate { mean: percent, low, high }))
+}
+
+fn percent(percent: f64, of: u64) -> String {
+    if of == 0 { "-".to_owned() } else { format!("{percent:.1}") }
+}
+
+fn minutes(minutes: Option<f64>) -> String {
+    minutes.map_or("-".to_owned(), |minutes| format!("{minutes:.1}"))
+}
+
+/// With its sign, since less is better.
+fn more(difference: Option<&Difference>) -> String {
+    difference.map_or("-".to_owned(), |difference| {
+        let sign = if difference.cost.mean >= 0.05 { "+" } else { "" };
+        format!("{sign}{}", estimate(&difference.cost))
+    })
+}

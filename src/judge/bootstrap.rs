@@ -1,0 +1,190 @@
+//! How sure a mean over scenarios is: the paired bootstrap.
+//!
+//! Scenarios are drawn anew with replacement, and the statistic is taken each time; what lies between the 2.5 % and
+//! 97.5 % quantiles is its interval (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13: the
+//! percentile interval). Policies that met the same scenarios are compared scenario by scenario, so that what makes
+//! a scenario hard for both cancels out. It knows nothing of what the numbers mean.
+
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use serde::Serialize;
+
+/// A mean and the interval that it is known to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Over the scenarios as they were.
+    pub mean: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+/// How often scenarios are drawn anew, for which confidence, from which seed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bootstrap {
+    /// Resamples; at least 1 is used. 2 000 put the ends of a 95 % interval where they belong to within a few per cent
+    /// of its width.
+    pub resamples: u32,
+    /// The share of intervals that hold the truth, between 0 and 1.
+    pub confidence: f64,
+    /// The same seed and number of scenarios give the same resamples, whatever is resampled.
+    pub seed: u64,
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Self { resamples: 2_000, confidence: 0.95, seed: 0 }
+    }
+}
+
+impl Bootstrap {
+    /// The mean of `values`, one for each scenario. None where there is no scenario.
+    #[must_use]
+    pub fn mean(&self, values: &[f64]) -> Option<Estimate> {
+        let terms: Vec<_> = values.iter().map(|value| (*value, 1.0)).collect();
+        self.ratio(&terms)
+    }
+
+    /// The mean of `of[i] - than[i]`, scenario by scenario. None where there is no scenario, or not as many of each.
+    #[must_use]
+    pub fn difference(&self, of: &[f64], than: &[f64]) -> Option<Estimate> {
+        if of.len() != than.len() {
+            return None;
+        }
+        let terms: Vec<_> = of.iter().zip(than).map(|(of, than)| (of - than, 1.0)).collect();
+        self.ratio(&terms)
+    }
+
+    /// A sum over a sum, such as failures over flags, where a scenario adds to both: `(numerator, denominator)` for
+    /// each scenario, no denominator negative. None where the denominators are all 0. A resample of nothing but
+    /// zeros says nothing and is left out.
+    #[must_use]
+    pub fn ratio(&self, terms: &[(f64, f64)]) -> Option<Estimate> {
+        let (above, below) = sum(terms.iter());
+        if below <= 0.0 {
+            return None;
+        }
+        let mut generator = Pcg64Mcg::seed_from_u64(self.seed);
+        let mut ratios: Vec<f64> = (0..self.resamples.max(1))
+            .filter_map(|_| {
+                let drawn = terms.iter().map(|_| &terms[below_bound(&mut generator, terms.len())]);
+                let (above, below) = sum(drawn);
+                (below > 0.0).then(|| above / below)
+            })
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        let tail = (1.0 - self.confidence.clamp(0.0, 1.0)) / 2.0;
+        let mean = above / below;
+        let at = |share| quantile(&ratios, share).unwrap_or(mean);
+        Some(Estimate { mean, low: at(tail), high: at(1.0 - tail) })
+    }
+}
+
+fn sum<'a>(terms: impl Iterator<Item = &'a (f64, f64)>) -> (f64, f64) {
+    terms.fold((0.0, 0.0), |(above, below), term| (above + term.0, below + term.1))
+}
+
+/// A number below `bound`, each as likely to within 2^-32, and the same on any machine.
+fn below_bound(generator: &mut Pcg64Mcg, bound: usize) -> usize {
+    let drawn = ((generator.next_u64() >> 32) * bound as u64) >> 32;
+    usize::try_from(drawn).unwrap_or_default()
+}
+
+/// The quantile of sorted values, straight between the two nearest; None where there is none.
+pub(super) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+    let place = share.clamp(0.0, 1.0) * last as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and the last index"
+    )]
+    let index = place as usize;
+    let (low, high) = (sorted[index], sorted[(index + 1).min(last)]);
+    Some(low + (high - low) * (place - libm::floor(place)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uniform(generator: &mut Pcg64Mcg) -> f64 {
+        f64::from(u32::try_from(generator.next_u64() >> 32).unwrap()) / 4_294_967_296.0
+    }
+
+    #[test]
+    fn of_nothing_there_is_no_mean() {
+        let bootstrap = Bootstrap::default();
+        assert_eq!(bootstrap.mean(&[]), None);
+        assert_eq!(bootstrap.difference(&[1.0], &[]), None);
+        assert_eq!(bootstrap.ratio(&[(0.0, 0.0), (3.0, 0.0)]), None);
+    }
+
+    #[test]
+    fn what_does_not_vary_is_known_exactly() {
+        let estimate = Bootstrap::default().mean(&[4.5; 30]).unwrap();
+        assert_eq!(estimate, Estimate { mean: 4.5, low: 4.5, high: 4.5 });
+    }
+
+    #[test]
+    fn of_two_scenarios_nothing_between_them_can_be_excluded() {
+        // Both the same one in a quarter of the resamples each: far more than 2.5 %.
+        let estimate = Bootstrap::default().mean(&[0.0, 1.0]).unwrap();
+        assert_eq!(estimate, Estimate { mean: 0.5, low: 0.0, high: 1.0 });
+    }
+
+    #[test]
+    fn half_of_a_hundred_is_known_to_a_tenth() {
+        // Binomial: the 2.5 % and 97.5 % quantiles of 100 draws at 1/2 are 40 and 60.
+        let values: Vec<f64> = (0..100).map(|index| f64::from(index % 2)).collect();
+        let estimate = Bootstrap { resamples: 20_000, ..Bootstrap::default() }.mean(&values).unwrap();
+        assert!((estimate.low - 0.40).abs() < 0.011 && (estimate.high - 0.60).abs() < 0.011, "{estimate:?}");
+    }
+
+    #[test]
+    fn a_pair_is_compared_scenario_by_scenario() {
+        // Scenarios differ by hundreds, the policies by exactly one.
+        let than: Vec<f64> = (0..50).map(|index| f64::from(index * index)).collect();
+        let of: Vec<f64> = than.iter().map(|value| value + 1.0).collect();
+        let estimate = Bootstrap::default().difference(&of, &than).unwrap();
+        assert_eq!(estimate, Estimate { mean: 1.0, low: 1.0, high: 1.0 });
+        let alone = Bootstrap::default().mean(&of).unwrap();
+        assert!(alone.high - alone.low > 100.0, "{alone:?}");
+    }
+
+    #[test]
+    fn a_ratio_weighs_scenarios_by_their_denominator() {
+        let estimate = Bootstrap::default().ratio(&[(1.0, 1.0), (0.0, 3.0), (7.0, 0.0)]).unwrap();
+        assert!((estimate.mean - 2.0).abs() < 1e-12, "{estimate:?}");
+    }
+
+    #[test]
+    fn ninety_five_of_a_hundred_intervals_hold_the_truth() {
+        // Skewed data, exponential of mean 1; the percentile interval is known to be a little short on such.
+        let mut generator = Pcg64Mcg::seed_from_u64(11);
+        let mut mean_held = 0;
+        let mut difference_held = 0;
+        for seed in 0..1_000 {
+            let bootstrap = Bootstrap { resamples: 400, seed, ..Bootstrap::default() };
+            let mut draw = || -libm::log(1.0 - uniform(&mut generator));
+            let hardness: Vec<f64> = (0..100).map(|_| draw()).collect();
+            let other: Vec<f64> = hardness.iter().map(|hard| 0.5 * hard + 0.5 * draw()).collect();
+            let mean = bootstrap.mean(&hardness).unwrap();
+            mean_held += i32::from(mean.low <= 1.0 && 1.0 <= mean.high);
+            let difference = bootstrap.difference(&hardness, &other).unwrap();
+            difference_held += i32::from(difference.low <= 0.0 && 0.0 <= difference.high);
+        }
+        assert!((915..=970).contains(&mean_held), "{mean_held} of 1000");
+        assert!((920..=975).contains(&difference_held), "{difference_held} of 1000");
+    }
+
+    #[test]
+    fn a_quantile_lies_straight_between_its_neighbours() {
+        assert_eq!(quantile(&[], 0.5), None);
+        assert_eq!(quantile(&[3.0], 0.9), Some(3.0));
+        assert_eq!(quantile(&[0.0, 1.0, 2.0, 4.0], 0.5), Some(1.5));
+        assert_eq!(quantile(&[0.0, 1.0, 2.0, 4.0], 1.0), Some(4.0));
+    }
+}

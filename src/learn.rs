@@ -1,0 +1,30 @@
+//! Layer 7 (feature `train`): learning. The only layer that knows `tch`.
+//!
+//! ```text
+//! environment -> Rollout -> Ppo::update -> parameters -> ActorWeights -> agent
+//!                              |
+//!                              +-> UpdateStats, checkpoint
+//! ```
+//!
+//! Rollouts are made elsewhere, in plain Rust; here they are learnt from. `cartpole` is the proof on a known problem that
+//! this PPO is PPO.
+
+mod adam;
+mod advantage;
+pub mod cartpole;
+mod config;
+mod error;
+mod net;
+mod ppo;
+mod random;
+mod rollout;
+mod scaling;
+
+pub use advantage::{Estimates, estimate, explained_variance};
+pub use config::{PpoConfig, RateSchedule, Schedule, ValueLoss};
+pub use error::LearnError;
+pub use net::{ActorWeights, MASKED};
+pub use ppo::{Ppo, UpdateStats};
+pub use random::{Purpose, generator, uniform};
+pub use rollout::{Rollout, Segment, Shape, Tail};
+pub use scaling::{Normaliser, RewardScaler};

@@ -1,0 +1,92 @@
+//! The cart and its pole: physics, limits and time limit of Gymnasium's `CartPole-v1`. Knows nothing of learning.
+
+use rand::Rng;
+
+use crate::learn::uniform;
+
+/// One cart with one pole.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CartPole {
+    /// Position (m), velocity (m/s), angle (rad), angular velocity (rad/s).
+    state: [f64; 4],
+    /// Steps of this episode.
+    steps: u32,
+}
+
+/// How an episode ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The pole fell or the cart left the track.
+    Fell,
+    /// 500 steps are over.
+    OutOfTime,
+}
+
+const GRAVITY: f64 = 9.8;
+const MASS_POLE: f64 = 0.1;
+const MASS_ALL: f64 = 1.0 + MASS_POLE;
+/// Half of the pole.
+const LENGTH: f64 = 0.5;
+const FORCE: f64 = 10.0;
+/// Seconds a step.
+const TAU: f64 = 0.02;
+/// 12 degrees.
+const MOST_ANGLE: f64 = 12.0 * 2.0 * std::f64::consts::PI / 360.0;
+const MOST_POSITION: f64 = 2.4;
+/// Steps of the longest episode.
+pub(super) const MOST_STEPS: u32 = 500;
+
+impl CartPole {
+    /// At the beginning of an episode: all four numbers uniform within 0.05 of 0.
+    pub fn begin(draws: &mut impl Rng) -> Self {
+        Self { state: std::array::from_fn(|_| uniform(draws) * 0.1 - 0.05), steps: 0 }
+    }
+
+    /// In a given state (m, m/s, rad, rad/s).
+    #[must_use]
+    pub const fn at(state: [f64; 4]) -> Self {
+        Self { state, steps: 0 }
+    }
+
+    /// Position, velocity, angle, angular velocity.
+    #[must_use]
+    pub const fn state(&self) -> [f64; 4] {
+        self.state
+    }
+
+    /// What is seen: the state in single precision.
+    #[must_use]
+    pub fn observation(&self) -> [f32; 4] {
+        #[expect(clippy::cast_possible_truncation, reason = "as in Gymnasium")]
+        self.state.map(|value| value as f32)
+    }
+
+    /// Steps of this episode so far.
+    #[must_use]
+    pub const fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// Pushes to the right, or to the left, for one step (explicit Euler). The reward is 1, at the last step too.
+    pub fn step(&mut self, right: bool) -> Option<End> {
+        let [x, x_dot, theta, theta_dot] = self.state;
+        let force = if right { FORCE } else { -FORCE };
+        let (sin, cos) = (libm::sin(theta), libm::cos(theta));
+        let pole = MASS_POLE * LENGTH;
+        let push = (force + pole * theta_dot * theta_dot * sin) / MASS_ALL;
+        let theta_acc =
+            (GRAVITY * sin - cos * push) / (LENGTH * (4.0 / 3.0 - MASS_POLE * cos * cos / MASS_ALL));
+        let x_acc = push - pole * theta_acc * cos / MASS_ALL;
+        self.state =
+            [x + TAU * x_dot, x_dot + TAU * x_acc, theta + TAU * theta_dot, theta_dot + TAU * theta_acc];
+        self.steps += 1;
+        if self.state[0].abs() > MOST_POSITION || self.state[2].abs() > MOST_ANGLE {
+            Some(End::Fell)
+        } else if self.steps >= MOST_STEPS {
+            Some(End::OutOfTime)
+        } else {
+            None
+        }
+    }
+}
