@@ -9,7 +9,9 @@ mod cartpole;
 mod control_room;
 mod curves;
 mod evaluate;
+mod explain;
 mod picture;
+mod policies;
 mod print;
 mod replay;
 mod scene;
@@ -71,6 +73,8 @@ enum Verb {
     Replay(replay::Args),
     /// Shows, exports and verifies a session's journal
     Audit(audit::Args),
+    /// Explains one decision of the agent: its probabilities, and everything it saw by how much that moved it
+    Explain(explain::Args),
     /// Lists the built-in scenarios, or prints one
     Scenarios {
         /// Print this one
@@ -188,6 +192,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Status(args)) => status::run(&args, &config),
         Some(Verb::Replay(args)) => replay::run(&args, &config),
         Some(Verb::Audit(args)) => audit::run(&args, &config),
+        Some(Verb::Explain(args)) => explain::run(&args, &config),
         Some(Verb::Scenarios { name }) => scene::list(name.as_deref()),
         Some(Verb::Config { check }) => scene::configuration(&config, check),
         Some(Verb::Picture(args)) => picture::run(&args, &config),

@@ -30,8 +30,18 @@ pub struct Config {
     pub state: PathBuf,
     /// How the screen looks.
     pub screen: Screen,
+    /// The learned policy.
+    pub agent: Agent,
     /// How flags are steered.
     pub control: ControlConfig,
+}
+
+/// The learned policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Agent {
+    /// The weights file that PPO-Master decides by; the shipped weights where empty.
+    pub weights: PathBuf,
 }
 
 /// How the screen looks.
@@ -84,6 +94,7 @@ impl Default for Config {
             environment: "local".to_owned(),
             state: PathBuf::new(),
             screen: Screen::default(),
+            agent: Agent::default(),
             control: ControlConfig::default(),
         }
     }

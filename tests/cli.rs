@@ -442,6 +442,7 @@ fn help_is_what_it_was() {
         "audit show",
         "audit export",
         "audit verify",
+        "explain",
         "scenarios",
         "config",
     ] {

@@ -64,7 +64,7 @@ impl Policy for Broken {
             Self::NotANumber => out.extend(seen.iter().map(|_| Proposal {
                 action: Action::RaiseTo(Rollout::FULL),
                 probabilities: Some([f32::NAN; 6]),
-                value: None,
+                ..Proposal::HOLD
             })),
             Self::Gives => return Err(PolicyFault::Stalled(Millis(250))),
         }

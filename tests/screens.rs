@@ -99,6 +99,7 @@ fn screens(glyphs: Glyphs) -> Vec<(&'static str, Room)> {
         ("fleet", room()),
         ("fleet_stale", stale),
         ("flag_regressed", pressed("Enter")),
+        ("flag_explained", pressed("j j j j j j j Enter")),
         ("flag_job", {
             let mut room = room();
             room.press("s G Enter");

@@ -1,19 +1,35 @@
-//! PPO-Master: the learned policy, as it steers in production. Features, network, mask, and the likeliest move.
+//! PPO-Master: the learned policy, as it steers in production. Features, network, mask, the likeliest move, and why.
 
 use std::sync::Arc;
 
-use super::{CHOICES, Choice, Memory, Weights, WeightsError, features, legal, probabilities};
-use crate::control::{Observation, Policy, PolicyFault, Proposal};
+use super::{
+    Answer, CHOICES, Choice, Features, Memory, Weights, WeightsError, explain, features, legal, probabilities,
+};
+use crate::control::{Action, Explanation, Observation, Policy, PolicyFault, Proposal};
 
 /// The trained weights that the program ships with.
 static SHIPPED: &[u8] = include_bytes!("../../assets/ppo-master.safetensors");
 
+/// What the shipped weights are called in an alarm.
+const SHIPPED_NAME: &str = "the shipped weights";
+
+/// Most proposals of one tick that are explained: each takes as long as some forty proposals. Where more flags than
+/// that want to move at once, rollbacks and step downs come first, then the fleet's order; the shield's caps let few
+/// of the others through anyway.
+pub const MOST_EXPLAINED: usize = 1_000;
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct PpoMaster {
+    /// Where the weights are from, for the alarm.
+    name: Arc<str>,
     weights: Result<Arc<Weights>, WeightsError>,
     taste: f32,
     memories: Vec<Memory>,
+    /// Of one tick, kept for their room: what is seen of each flag, the same normalised, and the answers.
+    seen: Vec<Features>,
+    inputs: Vec<Features>,
+    answers: Vec<Answer>,
 }
 
 impl PpoMaster {
@@ -27,13 +43,27 @@ impl PpoMaster {
     /// With the weights that the program ships with.
     #[must_use]
     pub fn shipped() -> Self {
-        Self::from_file(SHIPPED)
+        Self::from_file(SHIPPED).named(SHIPPED_NAME)
     }
 
     /// With these weights.
     #[must_use]
-    pub const fn new(weights: Result<Arc<Weights>, WeightsError>) -> Self {
-        Self { weights, taste: 0.0, memories: Vec::new() }
+    pub fn new(weights: Result<Arc<Weights>, WeightsError>) -> Self {
+        Self {
+            name: Arc::from("the weights"),
+            weights,
+            taste: 0.0,
+            memories: Vec::new(),
+            seen: Vec::new(),
+            inputs: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// The same, its weights called this in an alarm: a file's name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: crate::flag::clean_line(name).into(), ..self }
     }
 
     /// The same, weighing harm `factor` times as much against waiting as it is usually weighed.
@@ -43,9 +73,39 @@ impl PpoMaster {
     }
 
     /// What the weights are, or why there are none.
-    #[must_use]
     pub const fn weights(&self) -> &Result<Arc<Weights>, WeightsError> {
         &self.weights
+    }
+
+    fn unfit(&self, why: &dyn std::fmt::Display) -> PolicyFault {
+        PolicyFault::Unfit(format!("{}: {why}", self.name))
+    }
+
+    /// Says why, of the proposals that move a flag: see [`MOST_EXPLAINED`].
+    fn explain(&self, weights: &Weights, observations: &[Observation<'_>], proposals: &mut [Proposal]) {
+        let moves = |raise: bool| {
+            let of = move |proposal: &Proposal| match proposal.action {
+                Action::Hold => false,
+                Action::RaiseTo(_) => raise,
+                Action::RollBack | Action::StepDown => !raise,
+            };
+            proposals.iter().enumerate().filter(move |(_, proposal)| of(proposal)).map(|(index, _)| index)
+        };
+        let explained: Vec<usize> = moves(false).chain(moves(true)).take(MOST_EXPLAINED).collect();
+        for index in explained {
+            let (seen, answer) = (&self.seen[index], &self.answers[index]);
+            let legal = legal(&observations[index]);
+            let probabilities = probabilities(&answer.logits, &legal);
+            let influences = explain::influences(weights, seen, &legal, Choice::likeliest(&probabilities));
+            proposals[index].explanation = Some(Box::new(Explanation {
+                probabilities,
+                value: answer.value,
+                legal,
+                features: seen.to_vec(),
+                weights: weights.hash.clone(),
+                moved_by: explain::moved_by(&influences, seen),
+            }));
+        }
     }
 }
 
@@ -59,33 +119,102 @@ impl Policy for PpoMaster {
         observations: &[Observation<'_>],
         proposals: &mut Vec<Proposal>,
     ) -> Result<(), PolicyFault> {
-        let weights = self.weights.as_ref().map_err(|error| PolicyFault::Unfit(error.to_string()))?;
+        let weights = Arc::clone(self.weights.as_ref().map_err(|error| self.unfit(error))?);
+        self.seen.clear();
+        self.inputs.clear();
+        self.answers.clear();
         for seen in observations {
             let flag = seen.flag.index();
             if self.memories.len() <= flag {
                 self.memories.resize_with(flag + 1, Memory::default);
             }
             let seen_as = features(seen, self.taste, &mut self.memories[flag]);
-            let answer = weights.network.answer(&weights.normaliser.apply(&seen_as));
-            let legal = legal(seen);
-            let probabilities = probabilities(&answer.logits, &legal);
-            proposals.push(Proposal {
-                action: Choice::ALL[likeliest(&probabilities)].action(seen),
+            self.inputs.push(weights.normaliser.apply(&seen_as));
+            self.seen.push(seen_as);
+        }
+        weights.network.answers(&self.inputs, &mut self.answers);
+        if let Some(index) = self.answers.iter().position(|answer| !answer.is_finite()) {
+            let flag = observations[index].flag.0;
+            return Err(self.unfit(&format_args!("on flag {flag} their answer is not a finite number")));
+        }
+        proposals.extend(observations.iter().zip(&self.answers).map(|(seen, answer)| {
+            let probabilities = probabilities(&answer.logits, &legal(seen));
+            Proposal {
+                action: Choice::likeliest(&probabilities).action(seen),
                 probabilities: Some(probabilities),
                 value: Some(answer.value),
-            });
-        }
+                explanation: None,
+            }
+        }));
+        self.explain(&weights, observations, proposals);
         Ok(())
     }
 }
 
-/// The position of the largest; of equals the first, which is the more careful one.
-pub(super) fn likeliest(probabilities: &[f32; CHOICES]) -> usize {
-    let mut best = 0;
-    for (position, p) in probabilities.iter().enumerate() {
-        if *p > probabilities[best] {
-            best = position;
+impl Choice {
+    /// The one with the largest probability; of equals the first, which is the more careful one.
+    #[must_use]
+    pub fn likeliest(probabilities: &[f32; CHOICES]) -> Self {
+        let mut best = Self::RollBack;
+        for (choice, p) in Self::ALL.into_iter().zip(probabilities) {
+            if *p > probabilities[best as usize] {
+                best = choice;
+            }
         }
+        best
     }
-    best
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        agent::weights::tests::drawn,
+        control::{ActionMask, Phase},
+        flag::{FlagId, Ladder, Rollout},
+        telemetry::{Millis, WindowReport},
+    };
+
+    #[test]
+    fn of_too_many_moves_those_that_go_down_are_explained_first() {
+        // Raising wins wherever it is legal; where it is not, rolling back does.
+        let mut parameters = drawn(1, 1.0).parameters;
+        parameters.policy.1 = vec![20.0, -20.0, -20.0, 60.0, -20.0, -20.0];
+        let weights = Weights::new(parameters, super::super::Normaliser::default(), BTreeMap::default());
+        let mut policy = PpoMaster::new(Ok(Arc::new(weights)));
+        let (ladder, report) = (Ladder::default(), WindowReport::default());
+        let rollout = Rollout::from_percent(25.0).unwrap();
+        let seen = |flag: u32, raise_to| Observation {
+            flag: FlagId(flag),
+            ramp: 1,
+            now: Millis::from_secs(100),
+            interval: Millis::from_secs(10),
+            phase: Phase::Ramping,
+            rollout,
+            ladder: &ladder,
+            since_change: Millis::from_secs(90),
+            report: &report,
+            latest: &[None; 2],
+            moving_in_service: 0,
+            mask: ActionMask { lower: true, raise_to },
+        };
+        let up = Some(ladder.above(rollout, 1));
+        let mut all: Vec<Observation<'_>> = (0..1_100).map(|flag| seen(flag, up)).collect();
+        all.extend((1_100..1_150).map(|flag| seen(flag, None)));
+        let mut proposals = Vec::new();
+        policy.propose(&all, &mut proposals).unwrap();
+        let explained = |proposals: &[Proposal]| proposals.iter().filter(|p| p.explanation.is_some()).count();
+        assert!(proposals[1_100..].iter().all(|proposal| proposal.action == Action::RollBack));
+        assert_eq!(explained(&proposals), MOST_EXPLAINED);
+        assert_eq!(explained(&proposals[1_100..]), 50);
+        assert_eq!(explained(&proposals[..MOST_EXPLAINED - 50]), MOST_EXPLAINED - 50);
+    }
+
+    #[test]
+    fn of_equal_probabilities_the_more_careful_choice_is_taken() {
+        assert_eq!(Choice::likeliest(&[0.1, 0.1, 0.3, 0.3, 0.2, 0.0]), Choice::Hold);
+        assert_eq!(Choice::likeliest(&[0.0, 0.0, 0.2, 0.2, 0.6, 0.0]), Choice::RaiseMedium);
+    }
 }

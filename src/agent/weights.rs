@@ -1,12 +1,15 @@
 //! The weights file: safetensors, with what is needed to trust it in its metadata.
 //!
 //! Metadata: `schema` (the hash of the feature table), `normaliser` (JSON: mean and standard deviation of each
-//! feature, frozen), `training` (JSON: how it came to be). A file that does not fit is refused as a whole.
+//! feature, frozen), `training` (JSON: how it came to be). A file that does not fit is refused as a whole. The file's
+//! own hash is its name: a decision says by which weights it was made.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::BTreeMap, fmt::Write};
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{CHOICES, FEATURE_COUNT, Features, HIDDEN, Network, Parameters, schema_hash};
@@ -56,11 +59,16 @@ pub struct Weights {
     pub normaliser: Normaliser,
     /// How it came to be: seed, steps, seconds and so on, by name.
     pub training: BTreeMap<String, String>,
+    /// The first 16 hexadecimal digits of the SHA-256 of the file: what `sha256sum` begins with.
+    pub hash: String,
 }
 
 /// Why a weights file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum WeightsError {
+    /// There is no such file, or it cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
     /// It is no safetensors file, or not all of one.
     #[error("not a whole safetensors file: {0}")]
     Broken(String),
@@ -116,7 +124,11 @@ impl Weights {
     /// Puts them together.
     #[must_use]
     pub fn new(parameters: Parameters, normaliser: Normaliser, training: BTreeMap<String, String>) -> Self {
-        Self { network: Network::new(&parameters), parameters, normaliser, training }
+        let network = Network::new(&parameters);
+        let mut weights = Self { parameters, network, normaliser, training, hash: String::new() };
+        // Parameters that make no file have no name either.
+        weights.hash = weights.to_bytes().map_or_else(|_| String::new(), |bytes| hash(&bytes));
+        weights
     }
 
     /// Reads a weights file.
@@ -145,33 +157,56 @@ impl Weights {
             Ok((next()?, next()?))
         };
         let parameters = Parameters { first: layer()?, second: layer()?, policy: layer()?, value: layer()? };
-        Ok(Self::new(parameters, normaliser, training))
+        let network = Network::new(&parameters);
+        Ok(Self { parameters, network, normaliser, training, hash: hash(bytes) })
     }
 
-    /// The file of these weights. The same weights give the same bytes.
+    /// The file of these weights. The same weights give the same bytes; the crate that reads it writes its metadata in
+    /// another order each time.
     ///
     /// # Errors
     /// When a tensor's length does not fit its shape.
     pub fn to_bytes(&self) -> Result<Vec<u8>, WeightsError> {
-        let broken = |error: String| WeightsError::Broken(error);
+        let text = |value: serde_json::Result<String>| {
+            value.map_err(|error| WeightsError::Broken(error.to_string()))
+        };
         let Parameters { first, second, policy, value } = &self.parameters;
         let all = [&first.0, &first.1, &second.0, &second.1, &policy.0, &policy.1, &value.0, &value.1];
-        let raw: Vec<Vec<u8>> =
-            all.iter().map(|values| values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
-        let views = TENSORS
-            .iter()
-            .zip(&raw)
-            .map(|((name, shape), raw)| Ok((*name, TensorView::new(Dtype::F32, shape.to_vec(), raw)?)))
-            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-            .map_err(|error| broken(error.to_string()))?;
-        let json = |value: serde_json::Result<String>| value.map_err(|error| broken(error.to_string()));
-        let metadata = HashMap::from([
-            ("schema".to_owned(), schema_hash()),
-            ("normaliser".to_owned(), json(serde_json::to_string(&self.normaliser))?),
-            ("training".to_owned(), json(serde_json::to_string(&self.training))?),
-        ]);
-        safetensors::serialize(views, Some(metadata)).map_err(|error| broken(error.to_string()))
+        let mut header = Map::new();
+        header.insert(
+            "__metadata__".to_owned(),
+            json!({
+                "schema": schema_hash(),
+                "normaliser": text(serde_json::to_string(&self.normaliser))?,
+                "training": text(serde_json::to_string(&self.training))?,
+            }),
+        );
+        let mut data = Vec::new();
+        for ((name, shape), values) in TENSORS.into_iter().zip(all) {
+            if values.len() != shape.iter().product::<usize>() {
+                let found = format!("{} numbers", values.len());
+                return Err(WeightsError::Shape { name, expected: shape.to_vec(), found });
+            }
+            let start = data.len();
+            data.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+            let tensor = json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, data.len()] });
+            header.insert(name.to_owned(), tensor);
+        }
+        let mut header = text(serde_json::to_string(&Value::Object(header)))?;
+        // The format wants the numbers aligned.
+        header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+        let length = header.len() as u64;
+        Ok([&length.to_le_bytes(), header.as_bytes(), &data].concat())
     }
+}
+
+/// The first 16 hexadecimal digits of the SHA-256 of these bytes.
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).fold(String::new(), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn normaliser(text: &str) -> Result<Normaliser, WeightsError> {
@@ -200,5 +235,117 @@ fn tensor(tensors: &SafeTensors<'_>, name: &'static str, shape: &[usize]) -> Res
     match values.iter().position(|x| !x.is_finite()) {
         Some(position) => Err(WeightsError::NotFinite { name, position }),
         None => Ok(values),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::cast_precision_loss, reason = "a test")]
+
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    use super::*;
+
+    /// Weights drawn at random: each layer's about as large as trained ones are, times `scale`.
+    pub(in crate::agent) fn drawn(seed: u64, scale: f32) -> Weights {
+        let mut random = Pcg64::seed_from_u64(seed);
+        let mut draw = |n: usize, most: f32| (0..n).map(|_| random.random_range(-most..most)).collect();
+        let mut layer = |inputs: usize, outputs: usize| {
+            let most = scale * (3.0 / inputs as f32).sqrt();
+            (draw(inputs * outputs, most), draw(outputs, 0.1 * scale))
+        };
+        let parameters = Parameters {
+            first: layer(FEATURE_COUNT, HIDDEN),
+            second: layer(HIDDEN, HIDDEN),
+            policy: layer(HIDDEN, CHOICES),
+            value: layer(HIDDEN, 1),
+        };
+        let training = BTreeMap::from([("seed".to_owned(), seed.to_string())]);
+        Weights::new(parameters, Normaliser::default(), training)
+    }
+
+    fn is_finite(weights: &Weights) -> bool {
+        let Parameters { first, second, policy, value } = &weights.parameters;
+        let layers =
+            [first, second, policy, value].into_iter().flat_map(|(weight, bias)| weight.iter().chain(bias));
+        let normaliser = weights.normaliser.mean.iter().chain(&weights.normaliser.deviation);
+        layers.chain(normaliser).all(|x| x.is_finite())
+    }
+
+    #[test]
+    fn a_file_gives_back_its_weights_and_the_same_weights_the_same_file() {
+        let weights = drawn(1, 1.0);
+        let bytes = weights.to_bytes().unwrap();
+        assert_eq!(Weights::parse(&bytes).unwrap(), weights);
+        for _ in 0..20 {
+            assert!(drawn(1, 1.0).to_bytes().unwrap() == bytes);
+        }
+        assert_eq!(weights.hash.len(), 16);
+        assert_ne!(weights.hash, drawn(2, 1.0).hash);
+    }
+
+    #[test]
+    fn a_file_cut_at_any_byte_is_refused() {
+        let bytes = drawn(1, 1.0).to_bytes().unwrap();
+        for length in 0..bytes.len() {
+            let cut = Weights::parse(&bytes[..length]);
+            assert!(matches!(cut, Err(WeightsError::Broken(_))), "cut at {length}: {cut:?}");
+        }
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert!(matches!(Weights::parse(&longer), Err(WeightsError::Broken(_))));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_by_its_name() {
+        let whole = drawn(1, 1.0);
+        let bytes = whole.to_bytes().unwrap();
+        let refused = |bytes: &[u8]| Weights::parse(bytes).unwrap_err().to_string();
+        let replaced = |from: &str, to: &str| {
+            assert_eq!(from.len(), to.len(), "or the header would not fit");
+            let at = bytes.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
+            let mut bytes = bytes.clone();
+            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+            refused(&bytes)
+        };
+        let schema = schema_hash();
+        let other = schema.replace(|c: char| c.is_ascii_hexdigit(), "0");
+        assert!(replaced(&schema, &other).contains("feature schema 0000"), "{}", replaced(&schema, &other));
+        let shape = format!("[{HIDDEN},{FEATURE_COUNT}]");
+        let turned = format!("[{FEATURE_COUNT},{HIDDEN}]");
+        assert!(replaced(&shape, &turned).starts_with("tensor \"first.weight\": expected"));
+        assert!(replaced("value.bias", "value.bios").contains("tensor \"value.bias\""));
+        assert!(replaced("\"normaliser\"", "\"normalizer\"").contains("\"normaliser\": it is missing"));
+        let mut short = whole.clone();
+        short.normaliser.mean.pop();
+        assert!(refused(&short.to_bytes().unwrap()).contains("mean has 44 numbers, not 45"));
+        for worth in [f32::NAN, f32::INFINITY] {
+            let mut broken = whole.clone();
+            broken.parameters.second.0[3] = worth;
+            let said = refused(&broken.to_bytes().unwrap());
+            assert_eq!(said, "\"second.weight\" holds a number that is not finite, at position 3");
+        }
+        let mut few = whole.clone();
+        few.parameters.first.0.pop();
+        assert!(matches!(few.to_bytes(), Err(WeightsError::Shape { name: "first.weight", .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_flipped_byte_makes_it_panic_or_lets_in_what_is_not_finite(
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            in_header in any::<bool>(),
+        ) {
+            let mut bytes = drawn(1, 1.0).to_bytes().unwrap();
+            // The header is a thirtieth of the file and holds all that can go wrong.
+            let room = if in_header { 1_500 } else { bytes.len() };
+            for (at, byte) in flips {
+                bytes[at.index(room)] = byte;
+            }
+            if let Ok(weights) = Weights::parse(&bytes) {
+                prop_assert!(is_finite(&weights));
+            }
+        }
     }
 }

@@ -230,7 +230,7 @@ impl Views {
             report: outlook.report.clone(),
             point: self.history[flag.id.index()].back().copied().unwrap_or_default(),
             assumed: observatory.window(flag.id).is_some_and(Window::assumed),
-            proposal: outlook.proposal.map(|proposal| ProposalView {
+            proposal: outlook.proposal.as_ref().map(|proposal| ProposalView {
                 action: proposal.action,
                 probabilities: proposal.probabilities,
                 value: proposal.value,

@@ -19,7 +19,11 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Failure, Outcome, print};
+use super::{
+    Failure, Outcome,
+    policies::{Policies, WeightsArgs},
+    print,
+};
 use crate::{
     agent::PolicyName,
     config::Config,
@@ -37,6 +41,8 @@ pub(super) struct Args {
     /// Only this policy (repeatable)
     #[arg(long, value_enum)]
     policy: Vec<super::PolicyArg>,
+    #[command(flatten)]
+    weights: WeightsArgs,
     /// Only this scenario, by name or file (repeatable)
     #[arg(long, value_name = "NAME|FILE")]
     scenario: Vec<String>,
@@ -121,7 +127,8 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let cost = args.cost.as_deref().map_or(Ok(Cost::default()), weights)?;
     let field = Field::of(args)?;
     let (policies, against) = policies(args);
-    let leagues = leagues(&policies, &field, &cost, &config.control, threads(args));
+    let built = Policies::of(&args.weights, config, &policies)?.usable()?;
+    let leagues = leagues(&policies, &built, &field, &cost, &config.control, threads(args));
     let whole = results(String::new(), &leagues, against);
     let parts = if args.by_family { by_part(&field, &leagues, against) } else { Vec::new() };
     if args.json {
@@ -166,6 +173,7 @@ fn threads(args: &Args) -> usize {
 /// in the field's order: the number of threads cannot be seen in them.
 fn leagues(
     policies: &[PolicyName],
+    built: &Policies,
     field: &Field,
     cost: &Cost,
     control: &ControlConfig,
@@ -182,7 +190,7 @@ fn leagues(
                 return records;
             }
             let world = field.world(job % field.len());
-            let mut policy = policies[job / field.len()].build(world.seed);
+            let mut policy = built.build(policies[job / field.len()], world.seed);
             let episode =
                 Episode::run_at(cost, &world.scenario, world.seed, policy.as_mut(), control, |_| {});
             records.push((job, Record::from(&episode)));

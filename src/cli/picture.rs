@@ -116,6 +116,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         seed: Some(args.seed),
         policy: Some(args.policy),
         session: Some(session.clone()),
+        ..scene::SceneArgs::default()
     };
     let drawn = draw(args, &scene, config);
     if let Err(error) = store::discard(&session) {

@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Failure, Outcome, PolicyArg, control_room, curves, print, scene};
+use super::{
+    Failure, Outcome, PolicyArg, control_room, curves,
+    policies::{Policies, WeightsArgs},
+    print, scene,
+};
 use crate::{
     agent::{PolicyName, training::TrainingLog},
     backend::{EmbeddedOptions, Pace},
@@ -35,6 +39,8 @@ pub(super) struct Args {
     /// Who decides on recorded telemetry
     #[arg(long, value_enum, default_value = "rule")]
     policy: PolicyArg,
+    #[command(flatten)]
+    weights: WeightsArgs,
     /// Seed of the sampling where a recording has quantiles only
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -140,6 +146,7 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         let _ = writeln!(stderr(), "knightwatch: {}", crate::flag::clean(note));
     }
     let policy = PolicyName::from(args.policy);
+    let policies = Policies::of(&args.weights, config, &[policy])?;
     let title = recording.title.trim_end_matches(" (semi-real)");
     let source_name = format!("semi-real recording: {title}");
     let meta = SessionMeta {
@@ -170,7 +177,8 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         cues: cues.collect(),
         log: Box::new(log),
         policy: Box::new(
-            Guarded::new(policy.build(args.seed), scene::POLICY_DEADLINE).map_err(Failure::refused)?,
+            Guarded::new(policies.build(policy, args.seed), scene::POLICY_DEADLINE)
+                .map_err(Failure::refused)?,
         ),
         source: Box::new(Playback::new(recording, args.seed)),
     };

@@ -8,7 +8,11 @@ use std::{
 
 use clap::Args;
 
-use super::{Failure, Outcome, PolicyArg, print};
+use super::{
+    Failure, Outcome, PolicyArg,
+    policies::{Policies, WeightsArgs},
+    print,
+};
 use crate::{
     agent::PolicyName,
     config::{self, Config},
@@ -42,6 +46,9 @@ pub(super) struct SceneArgs {
     /// Who steers [default: rule, or who steered the session before]
     #[arg(long, value_enum)]
     pub(super) policy: Option<PolicyArg>,
+
+    #[command(flatten)]
+    pub(super) weights: WeightsArgs,
 
     /// Keep the session in this file, or go on with the one that is there
     #[arg(long, value_name = "FILE")]
@@ -93,6 +100,7 @@ pub(super) fn session_file(config: &Config, named: Option<&PathBuf>, name: &str)
 pub(super) struct Scene {
     pub(super) scenario: Scenario,
     pub(super) policy: PolicyName,
+    weights: WeightsArgs,
     seed: u64,
     source_name: String,
     origin: Origin,
@@ -118,6 +126,7 @@ impl Scene {
         let seed = args.seed.unwrap_or(SEED);
         Ok(Self {
             policy: args.policy.map(PolicyName::from).unwrap_or_default(),
+            weights: args.weights.clone(),
             seed,
             source_name: format!("scenario {} (seed {seed})", scenario.name),
             origin: Origin::Fresh { text, session: args.session.clone() },
@@ -153,7 +162,9 @@ impl Scene {
             Some(policy) => policy.into(),
             None => meta.policy.parse().map_err(Failure::input)?,
         };
-        Ok(Self { scenario, policy, seed, source_name: meta.source, origin: Origin::Resumed(Box::new(log)) })
+        let weights = args.weights.clone();
+        let origin = Origin::Resumed(Box::new(log));
+        Ok(Self { scenario, policy, weights, seed, source_name: meta.source, origin })
     }
 
     /// Whether it begins here, and not where a session was left.
@@ -163,13 +174,15 @@ impl Scene {
 
     /// The engine that steers it.
     pub(super) fn engine(self, config: &Config) -> Result<Engine, Failure> {
-        let Self { scenario, policy, seed, source_name, origin } = self;
+        let Self { scenario, policy, weights, seed, source_name, origin } = self;
+        let policies = Policies::of(&weights, config, &[policy])?;
         let cues = scenario.cues().iter().map(|cue| Cue {
             at: scenario.start + cue.at,
             flag: cue.flag,
             operator: cue.operator.clone(),
         });
-        let guarded = Guarded::new(policy.build(seed), POLICY_DEADLINE).map_err(Failure::refused)?;
+        let guarded =
+            Guarded::new(policies.build(policy, seed), POLICY_DEADLINE).map_err(Failure::refused)?;
         let setup = |source_name, log| Setup {
             environment: config.environment.clone(),
             source_name,

@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Failure, Outcome, PolicyArg, print, scene};
+use super::{
+    Failure, Outcome, PolicyArg,
+    policies::{Policies, WeightsArgs},
+    print, scene,
+};
 use crate::{
     agent::PolicyName,
     config::Config,
@@ -18,6 +22,8 @@ pub(super) struct Args {
     /// Who steers
     #[arg(long, value_enum, default_value = "rule")]
     policy: PolicyArg,
+    #[command(flatten)]
+    weights: WeightsArgs,
     /// Seed of everything that is drawn at random
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -41,14 +47,14 @@ struct Report<'a> {
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let scenario = scene::load(&args.scenario)?;
     let name = PolicyName::from(args.policy);
+    let mut policy = Policies::of(&args.weights, config, &[name])?.usable()?.build(name, args.seed);
     let mut failed = None;
     let mut each = |news: &[Entry]| {
         if failed.is_none() && !args.quiet {
             failed = news.iter().find_map(|entry| show(entry, args.json).err());
         }
     };
-    let episode =
-        Episode::run(&scenario, args.seed, name.build(args.seed).as_mut(), &config.control, &mut each);
+    let episode = Episode::run(&scenario, args.seed, policy.as_mut(), &config.control, &mut each);
     if let Some(failure) = failed {
         return Err(failure);
     }

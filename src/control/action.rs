@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Explanation;
 use crate::flag::Rollout;
 
 /// A move of one flag.
@@ -32,25 +33,30 @@ impl fmt::Display for Action {
     }
 }
 
-/// What a policy wants of one flag, and, where it has them, its own numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What a policy wants of one flag, and, where it has them, its own numbers. A tick moves thousands of them: what is
+/// large stands behind a pointer, and only where there is something to explain.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Proposal {
     /// The move.
     pub action: Action,
-    /// Probabilities of roll back, step down, hold, raise small, medium, large; `None` for a policy without any.
+    /// Probabilities of roll back, step down, hold, raise small, medium, large, exactly 0 where the shield would not
+    /// allow it; `None` for a policy without any.
     pub probabilities: Option<[f32; 6]>,
     /// The policy's estimate of what is still to come (higher is better), where it has one.
     pub value: Option<f32>,
+    /// Why, from a policy that explains itself; `None` for a hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Box<Explanation>>,
 }
 
 impl Proposal {
     /// To do nothing.
-    pub const HOLD: Self = Self { action: Action::Hold, probabilities: None, value: None };
+    pub const HOLD: Self = Self::to(Action::Hold);
 
     /// A bare move.
     #[must_use]
     pub const fn to(action: Action) -> Self {
-        Self { action, probabilities: None, value: None }
+        Self { action, probabilities: None, value: None, explanation: None }
     }
 
     /// Whether every number in it is finite.
@@ -58,6 +64,7 @@ impl Proposal {
     pub fn is_finite(&self) -> bool {
         self.probabilities.is_none_or(|all| all.iter().all(|p| p.is_finite()))
             && self.value.is_none_or(f32::is_finite)
+            && self.explanation.as_ref().is_none_or(|explanation| explanation.is_finite())
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, AlarmId, AlarmKind, Outcome, Reason};
+use super::{Action, AlarmId, AlarmKind, Explanation, Outcome, Reason};
 use crate::{
     flag::{FlagId, FlagKey, FlagSpec, Rollout},
     telemetry::Millis,
@@ -66,6 +66,9 @@ pub struct Decision {
     pub evidence: String,
     /// How many holds went unrecorded before this on the flag.
     pub holds: u32,
+    /// Why the policy proposed it, where it explains itself. Absent in older journals, whose hashes stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Box<Explanation>>,
 }
 
 /// Something that happened.

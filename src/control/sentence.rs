@@ -48,13 +48,20 @@ fn alarm_text(state: &State, id: super::AlarmId) -> String {
 }
 
 fn decided(key: &str, decision: &Decision) -> String {
-    let Decision { proposed, outcome, action, from, to, reason, evidence, holds, .. } = decision;
+    let Decision { proposed, outcome, action, from, to, reason, evidence, holds, explanation, .. } = decision;
     let after = match holds {
         0 => String::new(),
         1 => " After 1 hold.".to_owned(),
         holds => format!(" After {holds} holds."),
     };
     let evidence = if evidence.is_empty() { String::new() } else { format!(" ({evidence})") };
+    // Only of its own moves: a veto and what the shield does by itself have the shield's reasons.
+    let own = matches!(outcome, Outcome::Allowed | Outcome::Clipped);
+    let moved = explanation.as_ref().filter(|_| own).and_then(|explanation| explanation.moved_most());
+    let evidence = match moved {
+        Some(moved) => format!("{evidence}; moved most by {moved}"),
+        None => evidence,
+    };
     match (outcome, action) {
         (Outcome::Vetoed, _) => {
             format!("{key} stays at {from}: vetoed {proposed}: {reason}{evidence}.{after}")

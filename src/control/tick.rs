@@ -73,11 +73,12 @@ pub fn tick(
     let fault = ask(state, observatory, policy, config, &shield, &asked, moment);
     for (index, id) in asked.iter().enumerate() {
         let flag = &state.flags[id.index()];
-        let proposal = observatory.proposals[index];
+        let proposal = std::mem::take(&mut observatory.proposals[index]);
         let outlook = &mut observatory.outlooks[id.index()];
-        let ruling = shield.rule(flag, &outlook.report, proposal.action);
+        let proposed = proposal.action;
+        let ruling = shield.rule(flag, &outlook.report, proposed);
         outlook.proposal = fault.is_none().then_some(proposal);
-        settle(flag, outlook, proposal.action, ruling, &mut alarms, &mut happened);
+        settle(flag, outlook, proposed, ruling, &mut alarms, &mut happened);
     }
     alarms.policy(fault.as_ref());
     alarms.telemetry(observatory, config, &troubled);
@@ -188,6 +189,7 @@ fn settle(
             reason: ruling.reason.clone(),
             evidence: in_words(&outlook.report),
             holds: std::mem::take(&mut outlook.holds),
+            explanation: outlook.proposal.as_ref().and_then(|proposal| proposal.explanation.clone()),
         };
         let by_shield = matches!(ruling.outcome, Outcome::Obliged | Outcome::Vetoed);
         if ruling.action == Action::RollBack {

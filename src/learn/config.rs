@@ -43,6 +43,9 @@ pub struct PpoConfig {
     pub minibatch: usize,
     /// Largest norm of the gradient. 0.5.
     pub max_gradient_norm: f64,
+    /// Whether the actor's and the critic's gradients are clipped apart, so that a critic that has much to learn does not
+    /// slow the actor down; otherwise as one, as the original code does. No.
+    pub clip_apart: bool,
     /// Adam's epsilon. 1e-5, as in the original code, not Adam's own 1e-8.
     pub adam_epsilon: f64,
     /// Whether advantages are brought to mean 0 and deviation 1 in each minibatch. Yes.
@@ -110,6 +113,7 @@ impl Default for PpoConfig {
             epochs: 4,
             minibatch: 2_048,
             max_gradient_norm: 0.5,
+            clip_apart: false,
             adam_epsilon: 1e-5,
             normalise_advantages: true,
             target_kl: None,

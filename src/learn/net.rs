@@ -82,10 +82,10 @@ impl Net {
         ]
     }
 
-    /// How many parameters there are: of actor and critic, and of all three.
-    pub(super) fn counts(shape: Shape, hidden: usize) -> (usize, usize) {
+    /// How many parameters there are: of the actor, of actor and critic, and of all three.
+    pub(super) fn counts(shape: Shape, hidden: usize) -> (usize, usize, usize) {
         let sizes = Self::dimensions(shape, hidden).map(|(rows, columns)| rows * columns);
-        (sizes[..CRITIC].iter().sum(), sizes.iter().sum())
+        (sizes[..ACTOR].iter().sum(), sizes[..CRITIC].iter().sum(), sizes.iter().sum())
     }
 
     /// New networks: orthogonal weights with gain sqrt 2 for hidden layers, 0.01 for the policy and 1 for values (the 37

@@ -349,14 +349,19 @@ impl Ppo {
     /// Clips the gradient to its largest norm, actor and critic as one, the readout by itself: what it learns must not
     /// change what the others do. Gives the norm of the former before.
     fn clip_gradient(&self, gradient: &Tensor) -> Tensor {
-        let (main, all) = Net::counts(self.shape, self.config.hidden);
+        let (actor, main, all) = Net::counts(self.shape, self.config.hidden);
         let most = self.config.max_gradient_norm;
         let clip = |mut part: Tensor| {
             let norm = part.norm();
             let _ = part.g_mul_(&(most / (&norm + 1e-6)).clamp_max(1.0));
             norm
         };
-        let norm = clip(gradient.narrow(0, 0, size(main)));
+        let norm = if self.config.clip_apart {
+            let _ = clip(gradient.narrow(0, size(actor), size(main - actor)));
+            clip(gradient.narrow(0, 0, size(actor)))
+        } else {
+            clip(gradient.narrow(0, 0, size(main)))
+        };
         let _ = clip(gradient.narrow(0, size(main), size(all - main)));
         norm
     }

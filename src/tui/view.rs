@@ -24,6 +24,7 @@ mod help;
 mod history;
 mod kill;
 mod log;
+mod proposal;
 mod standing;
 mod tiny;
 mod training;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use knightwatch::{
     backend::{ArmPoint, Change, FlagView, Pace, Point, PolicyView, ProposalView, RulingView, Snapshot},
     control::{
-        Action, Actor, Alarm, AlarmId, AlarmKind, Decision, Entry, Event, Hold, LastAction, Outcome, Phase,
-        Reason, Seq,
+        Action, Actor, Alarm, AlarmId, AlarmKind, Decision, Entry, Event, Explanation, Hold, LastAction,
+        Outcome, Phase, Reason, Seq,
     },
     flag::{FlagId, FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName},
     telemetry::{ArmStats, MetricEvidence, Millis, Verdict, WindowReport},
@@ -241,7 +241,7 @@ fn flag_view(place: u64, points: &[Point], now: Millis) -> FlagView {
                 }
                 _ => Action::Hold,
             },
-            probabilities: place.is_multiple_of(2).then_some([0.01, 0.02, 0.31, 0.52, 0.11, 0.03]),
+            probabilities: place.is_multiple_of(2).then_some([0.000_4, 0.02, 0.31, 0.669_6, 0.0, 0.0]),
             value: place.is_multiple_of(2).then_some(-12.4),
         }),
         ruling: Some(RulingView {
@@ -274,7 +274,27 @@ fn decided(flag: u32, outcome: Outcome, action: Action, from: f64, to: f64) -> E
         reason: Reason::NothingToDo,
         evidence: String::new(),
         holds: 0,
+        explanation: None,
     })
+}
+
+/// The same decision by a policy that explains itself.
+fn explained(mut event: Event) -> Event {
+    if let Event::Decided(decision) = &mut event {
+        let moved_by = [
+            "errors since the last change (-1.2 standard errors)",
+            "where P99 is going (0.93 times control's)",
+        ];
+        decision.explanation = Some(Box::new(Explanation {
+            probabilities: [0.01, 0.01, 0.18, 0.8, 0.0, 0.0],
+            value: -11.2,
+            legal: [true, true, true, true, false, false],
+            features: vec![0.0; 45],
+            weights: "0123456789abcdef".to_owned(),
+            moved_by: moved_by.map(str::to_owned).to_vec(),
+        }));
+    }
+    event
 }
 
 #[rustfmt::skip]
@@ -286,7 +306,7 @@ fn entries() -> Vec<Entry> {
         entry(104, 540, "maria", Some(6), Event::Set { flag: FlagId(6), from: percent(5.0), to: percent(12.5), until: Millis(NOW.0 + 1_260_000), guard_off: true, overrode: vec![] }, "one-click-refund set from 5 % to 12.5 % for 30 min, hard limits off. Reason given: support needs it before the weekend"),
         entry(105, 420, "maria", Some(4), Event::Paused { flag: FlagId(4), reason: None }, "fraud-score-v3 paused."),
         entry(106, 372, "system", Some(5), Event::AlarmRaised { id: AlarmId(1), kind: AlarmKind::TelemetryLost(key("search-typo-fix")), text: "search-typo-fix: no telemetry for 5 min".to_owned() }, "Alarm: search-typo-fix: no telemetry for 5 min"),
-        entry(107, 240, "agent", Some(0), decided(0, Outcome::Allowed, Action::RaiseTo(percent(25.0)), 10.0, 25.0), "new-checkout-ui raised from 10 % to 25 %: the evidence is healthy (errors 0.41 % against 0.39 %, 12 400 and 111 600 requests). After 17 holds."),
+        entry(107, 240, "agent", Some(0), explained(decided(0, Outcome::Allowed, Action::RaiseTo(percent(25.0)), 10.0, 25.0)), "new-checkout-ui raised from 10 % to 25 %: the evidence is healthy (errors 0.41 % against 0.39 %, 12 400 and 111 600 requests); moved most by errors since the last change (-1.2 standard errors) and where P99 is going (0.93 times control's). After 17 holds."),
         entry(108, 180, "agent", Some(7), decided(7, Outcome::Allowed, Action::RaiseTo(percent(10.0)), 5.0, 10.0), "eu-vat-rounding raised from 5 % to 10 %: the evidence is healthy."),
         entry(109, 120, "shield", Some(2), decided(2, Outcome::Obliged, Action::RollBack, 10.0, 0.0), "power-peg rolled back from 10 % to 0 %: errors: 12.1 % more bad requests in treatment than in control, limit 5.0 %, 1 240 requests (errors 12.5 % against 0.4 %)."),
         entry(110, 120, "system", Some(2), Event::AlarmRaised { id: AlarmId(2), kind: AlarmKind::RolledBack(key("power-peg")), text: "the shield rolled power-peg back from 10 %: errors 12.1 % above control".to_owned() }, "Alarm: the shield rolled power-peg back from 10 %: errors 12.1 % above control"),

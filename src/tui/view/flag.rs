@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 
 use ratatui::layout::Rect;
 
-use super::{chart, history, standing};
+use super::{chart, history, proposal, standing};
 use crate::{
     backend::FlagView,
     control::Phase,
@@ -108,7 +108,7 @@ pub(super) fn draw(model: &Model, key: &FlagKey, area: Rect, pen: &mut Pen<'_>) 
         chart::draw(model, world, flag, parts.charts, pen);
     }
     draw_evidence(model, world, flag, parts.evidence, pen);
-    draw_proposal(world, flag, parts.proposal, pen);
+    proposal::draw(model, world, flag, parts.proposal, pen);
     history::draw(model, key, parts.history, pen);
 }
 
@@ -286,74 +286,4 @@ fn draw_nats(evidence: &MetricEvidence, known: bool, verdict: Verdict, line: Rec
     if x + pen.width_of("nats") <= line.right() + 1 {
         pen.text(x - 1, line.y, line.right() + 1 - x, "nats", theme.dim());
     }
-}
-
-/// Names of the six moves, in the order of the probabilities.
-const MOVES: [&str; 6] = ["roll back", "step down", "hold", "raise 1", "raise 2", "raise 3"];
-
-fn draw_proposal(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
-    if area.width < 16 {
-        return;
-    }
-    let theme = pen.theme;
-    let mut lines = (area.y..area.bottom()).map(|y| Rect { y, height: 1, ..area });
-    let Some(line) = lines.next() else { return };
-    let x = pen.text(line.x, line.y, line.width, "PROPOSAL", theme.strong()) + 1;
-    let Some(proposal) = &flag.proposal else {
-        let none = if flag.phase.needs_start() { "none: only a person starts it" } else { "none yet" };
-        pen.text(x, line.y, line.right().saturating_sub(x), none, theme.dim());
-        return;
-    };
-    pen.text(x, line.y, line.right().saturating_sub(x), &proposal.action.to_string(), theme.plain());
-    if let Some(probabilities) = &proposal.probabilities {
-        for (name, share) in MOVES.iter().zip(probabilities) {
-            let Some(line) = lines.next() else { return };
-            pen.text(line.x, line.y, 10, name, theme.dim());
-            let room = line.width.saturating_sub(10 + 6).min(20);
-            let share = f64::from(*share);
-            pen.gauge(line.x + 10, line.y, room, if share.is_finite() { share } else { 0.0 }, theme.plain());
-            let text = format!("{} %", figures::percent(Some(share)));
-            pen.cell(line.x + 10 + room, line.y, 6, Align::Right, &text, theme.plain());
-        }
-    } else {
-        let text = format!("{} has no probabilities: {}", world.policy.name, world.policy.about);
-        for part in wrap(&text, usize::from(area.width)) {
-            let Some(line) = lines.next() else { return };
-            pen.text(line.x, line.y, line.width, &part, theme.dim());
-        }
-    }
-    if let Some(value) = proposal.value
-        && let Some(line) = lines.next()
-    {
-        let text = format!("expected return {value:.2} (higher is better)");
-        pen.text(line.x, line.y, line.width, &text, theme.dim());
-    }
-    if let Some(hold) = flag.hold.as_ref().filter(|hold| hold.until > world.now)
-        && let Some(line) = lines.next()
-    {
-        let text = format!("{} holds it, {} left", hold.by, hold.until.since(world.now));
-        pen.text(line.x, line.y, line.width, &text, theme.person());
-    }
-    if let Some(until) = flag.guard_off_until.filter(|until| *until > world.now)
-        && let Some(line) = lines.next()
-    {
-        let text = format!("guard OFF, {} left", until.since(world.now));
-        pen.text(line.x, line.y, line.width, &text, theme.abnormal());
-    }
-    let _ = lines.next();
-    if let Some(line) = lines.next() {
-        draw_rungs(flag, line, pen);
-    }
-}
-
-/// The rungs it climbs, the one it is on marked.
-fn draw_rungs(flag: &FlagView, line: Rect, pen: &mut Pen<'_>) {
-    let theme = pen.theme;
-    let mut x = pen.text(line.x, line.y, line.width, "RUNGS", theme.strong()) + 1;
-    for rung in flag.spec.ladder.rungs() {
-        let text = rung.to_string();
-        let style = if *rung == flag.rollout { theme.cursor() } else { theme.dim() };
-        x = pen.text(x, line.y, line.right().saturating_sub(x), text.trim_end_matches(" %"), style) + 1;
-    }
-    pen.text(x, line.y, line.right().saturating_sub(x), "%", theme.dim());
 }
