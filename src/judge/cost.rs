@@ -104,7 +104,7 @@ impl Default for Cost {
             most_ratio: 20.0,
             acting: 0.02,
             rollback: 2.0,
-            false_rollback: 480.0,
+            false_rollback: 960.0,
         }
     }
 }

@@ -111,7 +111,7 @@ impl Ppo {
         same(&header, &settings(config, path)?, shape, scope)
             .map_err(|detail| LearnError::Mismatch { path: path.to_owned(), detail })?;
 
-        let count = Net::counts(shape, config.hidden).1;
+        let count = Net::counts(shape, config.hidden).2;
         if header.parameters != count || rest.len() != count * 12 + header.environment {
             let detail = format!(
                 "expected {count} parameters and {} bytes after the header, found {} and {}",

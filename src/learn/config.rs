@@ -50,6 +50,9 @@ pub struct PpoConfig {
     pub adam_epsilon: f64,
     /// Whether advantages are brought to mean 0 and deviation 1 in each minibatch. Yes.
     pub normalise_advantages: bool,
+    /// How large an advantage may be, after they are normalised; absent: as large as it likes. Where single disasters that
+    /// nobody could have seen coming outweigh thousands of steps, they drown what can be learnt. Absent.
+    pub advantage_clip: Option<f64>,
     /// Mean KL divergence of an epoch, in nats, after which no more epochs follow; absent: all of them. Absent.
     pub target_kl: Option<f64>,
     /// Whether rewards are divided by the running deviation of discounted returns. No.
@@ -116,6 +119,7 @@ impl Default for PpoConfig {
             clip_apart: false,
             adam_epsilon: 1e-5,
             normalise_advantages: true,
+            advantage_clip: None,
             target_kl: None,
             scale_rewards: false,
             hidden: 64,
@@ -181,6 +185,9 @@ impl PpoConfig {
         whole("minibatch", self.minibatch, 2, 1 << 24)?;
         between("max_gradient_norm", self.max_gradient_norm, 1e-6, 1e6)?;
         between("adam_epsilon", self.adam_epsilon, 1e-12, 1e-1)?;
+        if let Some(most) = self.advantage_clip {
+            between("advantage_clip", most, 0.1, 1e6)?;
+        }
         if let Some(kl) = self.target_kl {
             between("target_kl", kl, 1e-6, 10.0)?;
         }

@@ -60,7 +60,7 @@ impl Ppo {
         config.check()?;
         shape.check()?;
         let net = Net::new(shape, config.hidden, seed);
-        let adam = Adam::new(Net::counts(shape, config.hidden).1, config.adam_epsilon);
+        let adam = Adam::new(Net::counts(shape, config.hidden).2, config.adam_epsilon);
         let state = Progress {
             iteration: 0,
             steps: 0,
@@ -301,6 +301,11 @@ impl Ppo {
             if self.config.normalise_advantages {
                 normalise(&mut advantages[start..end]);
             }
+            if let Some(most) = self.config.advantage_clip {
+                #[expect(clippy::cast_possible_truncation, reason = "the network calculates in f32")]
+                let most = most as f32;
+                advantages[start..end].iter_mut().for_each(|value| *value = value.clamp(-most, most));
+            }
             let rows = Rows {
                 masks: &masks[start * width..end * width],
                 actions: &actions[start..end],
@@ -346,7 +351,7 @@ impl Ppo {
         sums
     }
 
-    /// Clips the gradient to its largest norm, actor and critic as one, the readout by itself: what it learns must not
+    /// Clips the gradient to its largest norm, actor and critic as one or apart, the readout by itself: what it learns must not
     /// change what the others do. Gives the norm of the former before.
     fn clip_gradient(&self, gradient: &Tensor) -> Tensor {
         let (actor, main, all) = Net::counts(self.shape, self.config.hidden);
