@@ -1,4 +1,4 @@
-//! The learner on the problem that everybody knows: what solves CartPole as fast as this is PPO.
+//! The learner on the problem that everybody knows: what solves `CartPole` as fast as this is PPO.
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 

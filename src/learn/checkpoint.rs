@@ -123,9 +123,9 @@ impl Ppo {
         }
         let (numbers, environment) = rest.split_at(count * 12);
         let mut blocks = numbers.chunks_exact(count * 4).map(floats);
-        let mut next = || blocks.next().unwrap_or_default();
-        let net = Net::from_flat(shape, config.hidden, &next());
-        let adam = Adam::resume(&next(), &next(), header.optimiser_steps, config.adam_epsilon);
+        let mut block = || blocks.next().unwrap_or_default();
+        let net = Net::from_flat(shape, config.hidden, &block());
+        let adam = Adam::resume(&block(), &block(), header.optimiser_steps, config.adam_epsilon);
         let companion = Companion { normaliser: header.normaliser, environment: environment.to_vec() };
         Ok((Self::assemble(config.clone(), shape, header.seed, net, adam, header.state), companion))
     }

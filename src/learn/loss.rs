@@ -56,8 +56,8 @@ impl Sums {
 /// The clipped surrogate minus the weighted entropy, mean over the rows. Turns `logits` (rows × A) into its gradient.
 ///
 /// With the ratio r and the advantage a, the loss of a row is -min(r a, clip(r) a): its gradient with respect to ln p is
-/// -r a, or 0 where the clip holds. That of ln p with respect to logit j is [j taken] - p_j, that of the entropy H is
-/// -p_j (ln p_j + H).
+/// -r a, or 0 where the clip holds. That of ln p with respect to logit j is `[j taken] - p_j`, that of the entropy H is
+/// `-p_j (ln p_j + H)`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

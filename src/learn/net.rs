@@ -258,18 +258,18 @@ fn orthogonal(rows: usize, columns: usize, gain: f64, seed: u64, block: u64) -> 
         let length = dot(&vector, &vector).sqrt();
         // A draw within the span of the others is next to impossible; another is drawn then.
         if length > 1e-6 {
-            vector.iter_mut().for_each(|v| *v /= length);
+            for value in &mut vector {
+                *value /= length;
+            }
             basis.push(vector);
         }
     }
-    let mut matrix = Vec::with_capacity(rows * columns);
-    for row in 0..rows {
-        for column in 0..columns {
-            let entry = if rows <= columns { basis[row][column] } else { basis[column][row] };
-            #[expect(clippy::cast_possible_truncation, reason = "the network calculates in f32")]
-            matrix.push((entry * gain) as f32);
-        }
-    }
+    let entry = |at: usize| {
+        let (row, column) = (at / columns, at % columns);
+        if rows <= columns { basis[row][column] } else { basis[column][row] }
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "the network calculates in f32")]
+    let matrix = (0..rows * columns).map(|at| (entry(at) * gain) as f32).collect();
     matrix
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LearnError, Rollout, Tail};
 
-/// Divides rewards by the running deviation of discounted returns, as `VecNormalize` of OpenAI's baselines does
+/// Divides rewards by the running deviation of discounted returns, as `VecNormalize` of `OpenAI`'s baselines does
 /// (Engstrom et al. 2020, arXiv 2005.12729, detail 2). The statistics take in a whole rollout first and then scale all of
 /// it alike; there each step is scaled by what was known at that step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

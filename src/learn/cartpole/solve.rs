@@ -1,4 +1,4 @@
-//! Learning CartPole until it is solved: carts side by side, rollouts in plain Rust, the report. Knows nothing of how the
+//! Learning `CartPole` until it is solved: carts side by side, rollouts in plain Rust, the report. Knows nothing of how the
 //! learning is done.
 
 use std::{collections::VecDeque, time::Instant};
@@ -28,7 +28,7 @@ pub enum Preset {
     StableBaselines,
 }
 
-/// How CartPole is learnt.
+/// How `CartPole` is learnt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -143,7 +143,7 @@ pub fn solve(settings: &Settings, seed: u64) -> Result<Report, LearnError> {
 pub(in crate::learn) struct Carts {
     seed: u64,
     steps: usize,
-    carts: Vec<CartPole>,
+    poles: Vec<CartPole>,
     /// Episodes begun: each has its own generator.
     begun: u64,
     episodes: u64,
@@ -163,14 +163,14 @@ impl Carts {
         let mut carts = Self {
             seed,
             steps: settings.steps,
-            carts: Vec::new(),
+            poles: Vec::new(),
             begun: 0,
             episodes: 0,
             recent: VecDeque::new(),
         };
         for _ in 0..settings.environments {
             let cart = carts.begin();
-            carts.carts.push(cart);
+            carts.poles.push(cart);
         }
         Ok(carts)
     }
@@ -190,7 +190,7 @@ impl Carts {
     pub(in crate::learn) fn collect(&mut self, actor: &ActorWeights, iteration: u64, rollout: &mut Rollout) {
         let mut forward = Forward::new(actor);
         let mut draws = generator(self.seed, Purpose::Action, iteration);
-        let (carts, steps) = (self.carts.len(), self.steps);
+        let (carts, steps) = (self.poles.len(), self.steps);
         let rows = carts * steps;
         rollout.clear();
         rollout.observations.resize(rows * 4, 0.0);
@@ -202,14 +202,14 @@ impl Carts {
         for step in 0..steps {
             for (number, ends) in ends.iter_mut().enumerate() {
                 let row = number * steps + step;
-                let observation = self.carts[number].observation();
+                let observation = self.poles[number].observation();
                 let [left, right] = forward.log_probabilities(&observation);
                 let goes_right = uniform(&mut draws) < libm::exp(f64::from(right));
                 rollout.observations[row * 4..row * 4 + 4].copy_from_slice(&observation);
                 rollout.actions[row] = u8::from(goes_right);
                 rollout.log_probs[row] = if goes_right { right } else { left };
-                if let Some(end) = self.carts[number].step(goes_right) {
-                    ends.push((row + 1, end, self.carts[number].observation()));
+                if let Some(end) = self.poles[number].step(goes_right) {
+                    ends.push((row + 1, end, self.poles[number].observation()));
                     self.ended(number);
                 }
             }
@@ -226,7 +226,7 @@ impl Carts {
             }
             let end = (number + 1) * steps;
             if start < end {
-                let tail = Tail::CutOff(bootstrap(rollout, self.carts[number].observation()));
+                let tail = Tail::CutOff(bootstrap(rollout, self.poles[number].observation()));
                 rollout.segments.push(Segment { start, end, lane, tail });
             }
         }
@@ -237,8 +237,8 @@ impl Carts {
         if self.recent.len() == EPISODES {
             self.recent.pop_front();
         }
-        self.recent.push_back(self.carts[number].steps());
-        self.carts[number] = self.begin();
+        self.recent.push_back(self.poles[number].steps());
+        self.poles[number] = self.begin();
     }
 }
 
@@ -249,7 +249,8 @@ fn bootstrap(rollout: &mut Rollout, observation: [f32; 4]) -> usize {
     row
 }
 
-/// The actor in plain Rust, weights turned so that the inner loop runs over outputs.
+/// The actor in plain Rust, weights turned so that the inner loop runs over outputs. (`agent::Network` has the product's
+/// sizes built in.)
 struct Forward {
     layers: Vec<(Vec<f32>, Vec<f32>)>,
     values: Vec<f32>,

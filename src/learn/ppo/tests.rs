@@ -60,7 +60,7 @@ fn trained(config: PpoConfig, seed: u64, iterations: u64) -> (Ppo, UpdateStats) 
 fn the_better_action_wins_and_the_illegal_one_is_never_touched() {
     let (ppo, stats) = trained(PpoConfig { entropy: 0.0, ..config() }, 1, 60);
     let after = rollout(&ppo, 1_000, 1_000);
-    let better = after.actions.iter().filter(|action| **action == 1).count();
+    let better = after.actions.iter().map(|action| usize::from(*action)).sum::<usize>();
     assert!(better > 900, "{better} of 1000");
     assert!(stats.entropy < 0.5, "{}", stats.entropy);
     let (_, bias) = &ppo.actor().layers[2];
@@ -157,10 +157,10 @@ fn a_rollout_that_does_not_hold_together_is_refused_with_its_iteration() {
 fn a_minibatch_is_normalised_and_a_single_advantage_stays() {
     let mut advantages = [1.0, 2.0, 3.0];
     normalise(&mut advantages);
-    assert_eq!(advantages, [-1.0, 0.0, 1.0]);
+    assert!(advantages.iter().zip([-1.0, 0.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{advantages:?}");
     let mut one = [5.0];
     normalise(&mut one);
-    assert_eq!(one, [5.0]);
+    assert!((one[0] - 5.0_f32).abs() < 1e-6);
 }
 
 /// The same loss written as the papers do, with libtorch to derive it.
