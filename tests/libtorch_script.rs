@@ -512,7 +512,8 @@ fn the_wheels_are_laid_out_by_pip_and_checked() {
     nowhere
         .env_remove("PIP_NO_INDEX")
         .env("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
-        .env("PIP_RETRIES", "0");
+        .env("PIP_RETRIES", "0")
+        .env("PIP_DEFAULT_TIMEOUT", "5");
     ended(&mut nowhere).with(4, &["torch could not be fetched", "pip config list"]);
     place.assert_nothing_laid();
 
