@@ -244,7 +244,7 @@ mod tests {
         assert!(refused(&broken).starts_with("line 3: column "), "{}", refused(&broken));
         let missing = format!("{HEADER}\n{{\"point\":{{\"iteration\":1,\"steps\":3}}}}\n");
         assert!(
-            refused(&missing).contains("line 2: column 35: missing field `seconds`"),
+            refused(&missing).contains("line 2: column 34: missing field `seconds`"),
             "{}",
             refused(&missing)
         );
