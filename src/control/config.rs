@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::telemetry::{EvidenceConfig, HardLimits, Millis};
+use crate::telemetry::{EvidenceConfig, HardLimits, Millis, Verdict, WindowReport};
 
 /// Settings of the tick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,6 +104,14 @@ pub struct ShieldConfig {
     pub hard: HardLimits,
     /// When no raises happen.
     pub freeze: Vec<FreezeWindow>,
+}
+
+impl ShieldConfig {
+    /// Whether telemetry has been lost for so long that a person has been called.
+    #[must_use]
+    pub fn hands_over(&self, report: &WindowReport) -> bool {
+        report.verdict == Verdict::Lost && report.age.is_some_and(|age| age > self.lost_deadline)
+    }
 }
 
 impl Default for ShieldConfig {

@@ -36,8 +36,8 @@ pub struct FlagResult {
     pub cost: f64,
     /// What the flag would have cost at 100 % from its start to the end, in dollars.
     pub cost_at_full: f64,
-    /// What its intervals came to by the weights of [`Cost`], from its start until it was rolled back or the end, at
-    /// 100 % too; in points, one of which is a control interval at 0 %.
+    /// What its intervals came to by the weights of [`Cost`], from its start until it was rolled back, a person was called
+    /// because its telemetry was lost, or the end, at 100 % too; in points, one of which is a control interval at 0 %.
     pub points: IntervalCost,
     /// What its rollback came to, in points.
     pub rollback_points: f64,
@@ -61,6 +61,8 @@ struct Tally {
     cost_at_full: f64,
     points: IntervalCost,
     rollbacks: u32,
+    /// Its telemetry was lost for so long that a person was called: what comes then is no policy's doing.
+    handed_over: bool,
 }
 
 /// A scenario lived through.
@@ -142,9 +144,11 @@ impl Episode {
                 let (tally, truth) = (&mut tallies[index], &world.truths()[index]);
                 tally.harmful |= truth.harmful;
                 tally.cost_at_full += if flag.ramp > 0 { truth.cost_at_full } else { 0.0 };
-                if under_way[index] {
+                if under_way[index] && !tally.handed_over {
                     tally.points += cost.interval(truth, flag.rollout != rollouts[index]);
                     tally.rollbacks += u32::from(flag.phase == Phase::RolledBack);
+                    tally.handed_over =
+                        observatory.report(flag.id).is_some_and(|report| config.shield.hands_over(report));
                 }
             }
             each(&episode.journal[told..]);

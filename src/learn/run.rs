@@ -210,7 +210,7 @@ const SHAPE: Shape = Shape { observations: FEATURE_COUNT, privileged: PRIVILEGED
 
 /// What is added to the first biases of rolling back and stepping down. A policy that begins by moving at random rolls
 /// nearly every flag back within seconds, and never sees what lies above the first rung.
-const RELUCTANCE: f32 = -6.0;
+const RELUCTANCE: f32 = -5.0;
 
 fn lean_towards_going_on(ppo: &mut Ppo) -> Result<(), LearnError> {
     let mut actor = ppo.actor();

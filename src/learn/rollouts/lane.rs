@@ -22,7 +22,7 @@ use crate::{
 
 /// What only the critic sees of a flag: whether it is harmful, its excess of errors and P99 now, and what its worst
 /// effects are.
-pub(super) const PRIVILEGED: usize = 6;
+pub(super) const PRIVILEGED: usize = 9;
 
 /// Control intervals for which a flag is watched after the agent has nothing more to say of it; what it costs then is
 /// taken to go on until the scenario's end.
@@ -297,6 +297,12 @@ impl Lane {
                 }
                 _ => {}
             }
+            // A person was called: what comes then is not the policy's doing.
+            if track.stage != Stage::Idle
+                && self.observatory.report(flag.id).is_some_and(|report| self.config.shield.hands_over(report))
+            {
+                track.stage = Stage::Through;
+            }
             if track.stage == Stage::Watched && (track.watched >= WATCHED || left == 0) {
                 // What it cost of late goes on to the end.
                 #[expect(clippy::cast_precision_loss, reason = "a scenario has few intervals")]
@@ -358,6 +364,12 @@ fn privileged(scenario: &Scenario, world: &World, flag: FlagId) -> [f32; PRIVILE
     let effects = scenario.flags.get(flag.index()).map_or(&[][..], |flag| &flag.effects);
     let errors = effects.iter().map(|effect| effect.errors * effect.share).fold(0.0, f64::max);
     let slower = effects.iter().map(|effect| libm::log(effect.latency) * effect.share).fold(0.0, f64::max);
+    // How far above the rollout its harm begins, how much traffic it still takes, and how long.
+    let above = effects.iter().map(|effect| effect.above_rollout).fold(0.0, f64::max) - truth.rollout.share();
+    let served = effects.iter().map(|effect| effect.after_requests).fold(0.0, f64::max);
+    let served = libm::log1p(served / truth.usual_requests.max(1.0)) / 3.0;
+    let elapsed = world.now().since(scenario.start);
+    let due = effects.iter().map(|effect| effect.from.since(elapsed).as_secs_f64()).fold(0.0, f64::max);
     let left = scenario.duration.since(world.now().since(scenario.start)).as_secs_f64();
     [
         f64::from(u8::from(truth.harmful)),
@@ -366,6 +378,9 @@ fn privileged(scenario: &Scenario, world: &World, flag: FlagId) -> [f32; PRIVILE
         libm::log1p(errors * 1e4) / 4.0,
         slower,
         left / scenario.duration.as_secs_f64().max(1.0),
+        above,
+        served,
+        due / scenario.duration.as_secs_f64().max(1.0),
     ]
     .map(|value| {
         #[expect(clippy::cast_possible_truncation, reason = "of order one")]
