@@ -77,8 +77,7 @@ struct Fleet {
 
 impl Fleet {
     fn new() -> Self {
-        let arm =
-            |requests, errors| ArmStats { requests, errors, p99_ms: Some(231.0), ..ArmStats::default() };
+        let arm = |requests, errors| ArmStats { requests, errors, p99_ms: Some(231.0) };
         let evidence = MetricEvidence {
             treatment: 0.0021,
             control: 0.0019,
@@ -92,7 +91,7 @@ impl Fleet {
         };
         let report = WindowReport {
             verdict: Verdict::Healthy,
-            errors: evidence.clone(),
+            errors: evidence,
             p99: evidence,
             treatment: arm(12_000, 25),
             control: arm(36_000, 70),

@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 fn steered(scenario: &str) -> (Home, String) {
     let home = Home::new();
     let bytes = weights::eager(4).to_bytes().unwrap();
-    let hash: String = Sha256::digest(&bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = Sha256::digest(&bytes);
+    let hash = format!("{:016x}", u64::from_be_bytes(digest[..8].try_into().unwrap()));
     home.file("mine.safetensors", bytes);
     home.run(&format!("watch --scenario {scenario} --policy ppo-master --weights mine.safetensors")).fine();
     (home, hash)

@@ -1,5 +1,11 @@
 //! PPO-Master under the real tick: what it says of its own moves, and what happens when its weights are no good.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test"
+)]
 
 #[path = "support/fleet.rs"]
 mod fleet;
