@@ -4,7 +4,8 @@
 //! back; otherwise the weight goes up by `stepWeight` until `maxWeight`, then the canary is promoted.
 //!
 //! The numbers are those of its example: interval 1 m, threshold 10, stepWeight 2, maxWeight 50, request success rate at
-//! least 99 %, P99 at most 500 ms.
+//! least 99 %, P99 at most 500 ms. Limits on metrics have no default, and an owner whose service is slower or fails more
+//! sets others: here twice what control had when the canary began, where that is more.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,9 @@ use crate::{
     flag::{FlagId, Rollout},
     telemetry::Millis,
 };
+
+/// How many times what is usual a limit on a metric is, where that is more than the example's.
+const LENIENCY: f64 = 2.0;
 
 /// Flagger with its settings.
 #[derive(Clone, Debug)]
@@ -38,6 +42,8 @@ struct Canary {
     ramp: u32,
     failed_checks: u32,
     checked_at: Millis,
+    /// What the service's owner has set: most errors, as a share, and most P99, in milliseconds.
+    limits: Option<(f64, f64)>,
 }
 
 impl Default for Flagger {
@@ -73,17 +79,22 @@ impl Flagger {
     fn check(&mut self, seen: &Observation<'_>) -> Action {
         let canary = self.canaries.entry(seen.flag).or_default();
         if canary.ramp != seen.ramp {
-            *canary = Canary { ramp: seen.ramp, failed_checks: 0, checked_at: seen.now };
+            *canary = Canary { ramp: seen.ramp, failed_checks: 0, checked_at: seen.now, limits: None };
         }
+        let usual = &seen.report.control;
+        let (errors, p99_ms) = *canary.limits.get_or_insert_with(|| {
+            let errors = LENIENCY * usual.error_rate().unwrap_or(0.0);
+            let p99_ms = LENIENCY * usual.p99_ms.unwrap_or(0.0);
+            (errors.max(1.0 - self.success_rate), p99_ms.max(self.p99_ms))
+        });
         if seen.now.since(canary.checked_at) < self.interval {
             return Action::Hold;
         }
         canary.checked_at = seen.now;
         let treatment = &seen.report.treatment;
-        let success = treatment.error_rate().map(|rate| 1.0 - rate);
         // No data fails the check: what its users complain of most.
-        let passed = success.is_some_and(|rate| rate >= self.success_rate)
-            && treatment.p99_ms.is_some_and(|p99| p99 <= self.p99_ms);
+        let passed = treatment.error_rate().is_some_and(|rate| rate <= errors)
+            && treatment.p99_ms.is_some_and(|p99| p99 <= p99_ms);
         if !passed {
             canary.failed_checks += 1;
             return if canary.failed_checks >= self.threshold { Action::RollBack } else { Action::Hold };

@@ -23,6 +23,8 @@ const MOST: f64 = 1e6;
 pub struct Cost {
     /// `c_T`: for an interval at 0 %; above 0.
     pub waiting: f64,
+    /// `c_O`: for an interval in which the rollout is not at 100 %; 0 or more.
+    pub open: f64,
     /// `c_B`: for an interval in which all requests fail, at usual traffic; above 0.
     pub errors: f64,
     /// `c_L`: for an interval at 100 % and usual traffic, per multiple of control's P99; 0 or more.
@@ -42,7 +44,7 @@ pub struct Cost {
 /// What one interval of one flag cost, part by part; sums of them are of the same kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IntervalCost {
-    /// The new code was not out to everybody.
+    /// The new code was not out to everybody, and the rollout not done.
     pub waiting: f64,
     /// Requests that failed because of it.
     pub errors: f64,
@@ -97,7 +99,8 @@ impl Default for Cost {
     /// The weights of `config/judge.toml`.
     fn default() -> Self {
         Self {
-            waiting: 1.0,
+            waiting: 0.5,
+            open: 0.5,
             errors: 200.0,
             latency: 2.0,
             tolerance: 0.05,
@@ -130,6 +133,7 @@ impl Cost {
         let least_ratio = 1.0 + self.tolerance;
         let ranges = [
             ("waiting", self.waiting, self.waiting > 0.0 && self.waiting <= MOST, "above 0, at most 1e6"),
+            ("open", self.open, (0.0..=MOST).contains(&self.open), "0 to 1e6"),
             ("errors", self.errors, self.errors > 0.0 && self.errors <= MOST, "above 0, at most 1e6"),
             ("latency", self.latency, (0.0..=MOST).contains(&self.latency), "0 to 1e6"),
             ("tolerance", self.tolerance, (0.0..=1.0).contains(&self.tolerance), "0 to 1"),
@@ -158,7 +162,7 @@ impl Cost {
         Self { errors: c_b, latency: self.latency * (c_b / self.errors), ..self }
     }
 
-    /// `c_T / c_B`: how much waiting weighs against harm; 0.01 as shipped. An input of the network.
+    /// `c_T / c_B`: how much waiting weighs against harm.
     #[must_use]
     pub fn taste(&self) -> f64 {
         self.waiting / self.errors
@@ -173,7 +177,7 @@ impl Cost {
         let excess = (truth.error_rate_treatment - truth.error_rate_control).max(0.0);
         let slower = (truth.p99_ratio().min(self.most_ratio) - 1.0 - self.tolerance).max(0.0);
         IntervalCost {
-            waiting: self.waiting * (1.0 - share),
+            waiting: self.waiting * (1.0 - share) + if truth.rollout.is_full() { 0.0 } else { self.open },
             errors: self.errors * exposed * excess,
             latency: self.latency * exposed * slower,
             acting: if acted { self.acting } else { 0.0 },

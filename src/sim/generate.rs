@@ -20,8 +20,9 @@ use crate::{flag::FlagId, telemetry::Millis};
 pub use family::{Family, UnknownFamily};
 use ranges::Dice;
 
-/// How long a generated scenario runs: time for a good flag to reach 100 %, and for what wakes late to be seen there.
-pub const HORIZON: Millis = Millis::from_secs(40 * 60);
+/// How long a generated scenario runs: time for the slowest policy to bring a good flag to 100 % (half an hour for the fixed
+/// schedule), and as long again for what wakes late to be seen there. A shorter one would flatter the slow.
+pub const HORIZON: Millis = Millis::from_secs(60 * 60);
 /// The control interval of generated scenarios.
 const INTERVAL: Millis = Millis::from_secs(10);
 /// Who starts their flags.
