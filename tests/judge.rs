@@ -39,13 +39,15 @@ fn moves(scenario: &Scenario, episode: &Episode) -> Vec<(Millis, Rollout)> {
     own.filter_map(|entry| Some((entry.at.since(scenario.start), to(&entry.event)?))).collect()
 }
 
-/// What waiting comes to by hand: the share of control in each interval between one change and the next.
+/// What waiting comes to by hand, in each interval between one change and the next: half a point for control's share, and
+/// half a point until all have it.
 fn waited(scenario: &Scenario, moves: &[(Millis, Rollout)]) -> f64 {
     let ends = moves.iter().skip(1).map(|(at, _)| *at).chain([scenario.duration]);
     let stays = moves.iter().zip(ends).filter(|((_, rollout), _)| !rollout.is_zero());
     stays
         .map(|((from, rollout), to)| {
-            (1.0 - rollout.share()) * to.since(*from).as_secs_f64() / scenario.interval.as_secs_f64()
+            let price = 0.5 * (1.0 - rollout.share()) + if rollout.is_full() { 0.0 } else { 0.5 };
+            price * to.since(*from).as_secs_f64() / scenario.interval.as_secs_f64()
         })
         .sum()
 }
@@ -77,7 +79,7 @@ fn a_bad_flag_pays_for_its_harm_and_its_rollback_and_then_no_more() {
     // The day after the rollback is free, though the flag stands at 0 %.
     near(flag.points.waiting, waited(&scenario, &moves(&scenario, &episode)));
     let usual = flag.bad_requests;
-    let dear = Cost::default().with_taste(300.0);
+    let dear = Cost::default().with_taste(600.0);
     let mut policy = PolicyName::Rule.build(2);
     let again = Episode::run_at(&dear, &scenario, 2, policy.as_mut(), &ControlConfig::default(), |_| {});
     near(again.flags[0].bad_requests, usual);
@@ -86,13 +88,13 @@ fn a_bad_flag_pays_for_its_harm_and_its_rollback_and_then_no_more() {
 }
 
 #[test]
-fn a_rollback_of_a_good_flag_costs_sixty_more() {
+fn a_rollback_of_a_good_flag_costs_the_release_on_top() {
     let scenario = shipped("good");
     let flag = (0..20)
         .map(|seed| run(&scenario, PolicyName::Random, seed).flags.remove(0))
         .find(|flag| flag.rolled_back_at.is_some())
         .expect("a policy that answers at random rolls back sooner or later");
-    near(flag.rollback_points, 62.0);
+    near(flag.rollback_points, 2.0 + 960.0);
 }
 
 #[test]
@@ -210,7 +212,7 @@ fn generated_worlds_are_told_part_by_part_and_in_pairs() {
         assert!(line["cost"]["mean"].as_f64() <= line["cost"]["high"].as_f64());
         assert!(mean(line, "harm") <= line["harm_cvar95"].as_f64().unwrap());
         assert_eq!(line["field"]["generated"]["split"], "validation");
-        assert_eq!(line["weights"]["false_rollback"], 60.0);
+        assert_eq!(line["weights"]["false_rollback"], 960.0);
     }
     // What was left out of training is met in the test alone, unless it is asked for by name.
     let families = |line: &str| home.run(line).json().remove(0)["field"]["generated"]["families"].clone();
@@ -223,8 +225,8 @@ fn generated_worlds_are_told_part_by_part_and_in_pairs() {
 #[test]
 fn weights_of_ones_own_change_the_cost_and_nothing_else() {
     let home = Home::new();
-    let text = knightwatch::judge::WEIGHTS.replace("\nerrors = 100.0", "\nerrors = 50.0");
-    let file = home.file("weights.toml", text.replace("\nlatency = 1.0", "\nlatency = 0.5"));
+    let text = knightwatch::judge::WEIGHTS.replace("\nerrors = 200.0", "\nerrors = 100.0");
+    let file = home.file("weights.toml", text.replace("\nlatency = 2.0", "\nlatency = 1.0"));
     let line = "evaluate --scenario error-spike --seeds 2 --policy rule --json";
     let shipped = home.run(line).json().remove(0);
     let own = home.run_on(&format!("{line} --cost"), &file).json().remove(0);

@@ -222,12 +222,12 @@ mod tests {
     fn an_interval_costs_what_the_formula_says() {
         // At 25 %, twice the usual traffic, 3 % against 1 % errors, P99 of 300 against 200 ms, changed at the end.
         let cost = Cost::default().interval(&truth(25.0, 2.0, [0.03, 0.01], [300.0, 200.0]), true);
-        near(cost.waiting, 0.75);
-        near(cost.errors, 100.0 * 2.0 * 0.25 * 0.02);
-        near(cost.latency, 2.0 * 0.25 * (1.5 - 1.0 - 0.05));
+        near(cost.waiting, 0.5 * 0.75 + 0.5);
+        near(cost.errors, 200.0 * 2.0 * 0.25 * 0.02);
+        near(cost.latency, 2.0 * 2.0 * 0.25 * (1.5 - 1.0 - 0.05));
         near(cost.acting, 0.02);
-        near(cost.total(), 0.75 + 1.0 + 0.225 + 0.02);
-        near(cost.harm(), 1.225);
+        near(cost.total(), 0.875 + 2.0 + 0.45 + 0.02);
+        near(cost.harm(), 2.45);
     }
 
     #[test]
@@ -240,8 +240,18 @@ mod tests {
     }
 
     #[test]
+    fn a_rollout_is_open_until_the_last_user_has_it() {
+        let cost = |percent| {
+            Cost::default().interval(&truth(percent, 1.0, [0.0; 2], [100.0; 2]), false).total()
+        };
+        near(cost(1.0), 0.5 * 0.99 + 0.5);
+        near(cost(99.0), 0.5 * 0.01 + 0.5);
+        near(cost(100.0), 0.0);
+    }
+
+    #[test]
     fn harm_without_traffic_costs_nothing_but_the_waiting() {
-        near(Cost::default().interval(&truth(50.0, 0.0, [1.0, 0.0], [900.0, 9.0]), false).total(), 0.5);
+        near(Cost::default().interval(&truth(50.0, 0.0, [1.0, 0.0], [900.0, 9.0]), false).total(), 0.75);
         // Before the first interval nothing is known, and nothing but waiting is charged.
         near(Cost::default().interval(&Truth::default(), false).total(), 1.0);
     }
@@ -250,7 +260,7 @@ mod tests {
     fn no_latency_counts_for_more_than_the_limit() {
         let cost =
             |p99| Cost::default().interval(&truth(100.0, 1.0, [0.0, 0.0], [p99, 100.0]), false).latency;
-        near(cost(2_000.0), 20.0 - 1.05);
+        near(cost(2_000.0), 2.0 * (20.0 - 1.05));
         near(cost(1e12), cost(2_000.0));
         near(cost(f64::INFINITY), cost(2_000.0));
     }
@@ -258,14 +268,14 @@ mod tests {
     #[test]
     fn a_false_rollback_costs_more_than_a_right_one() {
         near(Cost::default().rollback(false), 2.0);
-        near(Cost::default().rollback(true), 62.0);
+        near(Cost::default().rollback(true), 2.0 + 960.0);
     }
 
     #[test]
     fn a_taste_changes_the_price_of_harm_and_nothing_else() {
-        let dear = Cost::default().with_taste(400.0);
-        assert_eq!(dear, Cost { errors: 400.0, latency: 4.0, ..Cost::default() });
-        near(dear.taste(), 0.0025);
+        let dear = Cost::default().with_taste(800.0);
+        assert_eq!(dear, Cost { errors: 800.0, latency: 8.0, ..Cost::default() });
+        near(dear.taste(), 0.5 / 800.0);
         let truth = truth(50.0, 1.0, [0.2, 0.1], [400.0, 100.0]);
         let [usual, dear] = [Cost::default(), dear].map(|cost| cost.interval(&truth, true));
         near(dear.harm(), 4.0 * usual.harm());
@@ -279,15 +289,16 @@ mod tests {
             Cost::parse(&WEIGHTS.replacen(from, to, 1)).unwrap_err().to_string()
         };
         assert_eq!(
-            wrong("\nwaiting = 1.0", "\nwaiting = 0"),
+            wrong("\nwaiting = 0.5", "\nwaiting = 0"),
             "cost.waiting is 0, expected above 0, at most 1e6"
         );
         assert_eq!(
-            wrong("\nerrors = 100.0", "\nerrors = nan"),
+            wrong("\nerrors = 200.0", "\nerrors = nan"),
             "cost.errors is NaN, expected above 0, at most 1e6"
         );
         assert_eq!(wrong("\ntolerance = 0.05", "\ntolerance = -1"), "cost.tolerance is -1, expected 0 to 1");
         assert!(wrong("\nmost_ratio = 20.0", "\nmost_ratio = 1.05").contains("above 1 + tolerance"));
+        assert_eq!(wrong("\nopen = 0.5", "\nopen = -1"), "cost.open is -1, expected 0 to 1e6");
         assert!(wrong("\nrollback = 2.0", "\nrollback = inf").contains("cost.rollback is inf"));
         let unknown = wrong("\nacting = 0.02", "\nacting = 0.02\nspeed = 1");
         assert!(unknown.contains("line ") && unknown.contains("unknown field `speed`"), "{unknown}");

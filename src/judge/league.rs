@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Bootstrap, Episode, Estimate, bootstrap::quantile};
 use crate::telemetry::Millis;
 
-/// The share of scenarios that harm's tail is taken over: CVaR95.
+/// The share of scenarios that harm's tail is taken over: `CVaR95`.
 const TAIL: f64 = 0.05;
 
 /// What the league remembers of one episode.
@@ -93,7 +93,7 @@ pub struct Standing {
     pub cost: Estimate,
     /// Of it what users suffered.
     pub harm: Estimate,
-    /// The mean harm of the worst 5 % of episodes (CVaR95), in points.
+    /// The mean harm of the worst 5 % of episodes (`CVaR95`), in points.
     pub harm_cvar95: f64,
     /// 95 % intervals of the shares and means above.
     pub intervals: Intervals,
