@@ -8,7 +8,10 @@ mod command;
 use command::Home;
 use knightwatch::{
     agent::{PolicyName, ShieldAlone},
-    control::{Action, ActionMask, Actor, ControlConfig, Event, Observation, Outcome, Policy, Proposal},
+    control::{
+        Action, ActionMask, Actor, ControlConfig, Entry, Event, Observation, Outcome, Phase, Policy,
+        Proposal, Reason,
+    },
     flag::Rollout,
     judge::{Cost, Episode, FlagResult},
     sim::{Family, Generator, Scenario, Split},
@@ -41,8 +44,8 @@ fn moves(scenario: &Scenario, episode: &Episode) -> Vec<(Millis, Rollout)> {
 
 /// What waiting comes to by hand, in each interval between one change and the next: half a point for control's share, and
 /// half a point until all have it.
-fn waited(scenario: &Scenario, moves: &[(Millis, Rollout)]) -> f64 {
-    let ends = moves.iter().skip(1).map(|(at, _)| *at).chain([scenario.duration]);
+fn waited(scenario: &Scenario, moves: &[(Millis, Rollout)], end: Millis) -> f64 {
+    let ends = moves.iter().skip(1).map(|(at, _)| *at).chain([end]);
     let stays = moves.iter().zip(ends).filter(|((_, rollout), _)| !rollout.is_zero());
     stays
         .map(|((from, rollout), to)| {
@@ -59,7 +62,7 @@ fn a_good_flag_pays_for_waiting_and_for_each_change_until_it_is_out() {
     let moves = moves(&scenario, &episode);
     let flag: &FlagResult = &episode.flags[0];
     assert!(!flag.harmful && flag.complete_at.is_some(), "{flag:?}");
-    near(flag.points.waiting, waited(&scenario, &moves));
+    near(flag.points.waiting, waited(&scenario, &moves, scenario.duration));
     // Its start is a person's doing and free.
     let changes = u32::try_from(moves.len() - 1).unwrap();
     near(flag.points.acting, 0.02 * f64::from(changes));
@@ -77,7 +80,7 @@ fn a_bad_flag_pays_for_its_harm_and_its_rollback_and_then_no_more() {
     near(flag.harm, flag.points.errors + flag.points.latency);
     near(flag.rollback_points, 2.0);
     // The day after the rollback is free, though the flag stands at 0 %.
-    near(flag.points.waiting, waited(&scenario, &moves(&scenario, &episode)));
+    near(flag.points.waiting, waited(&scenario, &moves(&scenario, &episode), scenario.duration));
     let usual = flag.bad_requests;
     let dear = Cost::default().with_taste(600.0);
     let mut policy = PolicyName::Rule.build(2);
@@ -95,6 +98,34 @@ fn a_rollback_of_a_good_flag_costs_the_release_on_top() {
         .find(|flag| flag.rolled_back_at.is_some())
         .expect("a policy that answers at random rolls back sooner or later");
     near(flag.rollback_points, 2.0 + 960.0);
+}
+
+#[test]
+fn what_comes_after_a_person_was_called_costs_nothing() {
+    // The fault begins when telemetry is already lost: nobody can see it, and it goes on to the end.
+    let silent = |duration: Millis| {
+        let text = Scenario::builtin("error-spike")
+            .unwrap()
+            .replace("duration = \"1 h\"", &format!("duration = \"{} s\"", duration.0 / 1_000));
+        let text = format!("{text}\n[flag.telemetry]\nsilent_from = \"4 min\"\n");
+        Scenario::parse(&text, "silent").unwrap()
+    };
+    let scenario = silent(Millis::from_secs(3_600));
+    let episode = run(&scenario, PolicyName::ShieldAlone, 2);
+    let called = |entry: &&Entry| {
+        matches!(&entry.event, Event::Paused { reason: Some(Reason::TelemetryLost { .. }), .. })
+    };
+    let called = episode.journal.iter().find(called).unwrap().at.since(scenario.start);
+    assert!(called > Millis::from_secs(9 * 60), "{called}");
+    let flag = &episode.flags[0];
+    assert!(flag.harmful && flag.phase == Phase::Paused && !flag.rollout.is_zero(), "{flag:?}");
+    near(flag.points.waiting, waited(&scenario, &moves(&scenario, &episode), called));
+
+    // It costs what it would have cost had the world ended then, though it went on failing requests.
+    let until_then = run(&silent(called), PolicyName::ShieldAlone, 2);
+    assert_eq!(until_then.flags[0].points, flag.points);
+    assert!(flag.harm > 0.0, "{flag:?}");
+    assert!(flag.bad_requests > 5.0 * until_then.flags[0].bad_requests, "{flag:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub enum PolicyName {
     Rule,
     /// 1, 5, 10, 25, 50, 100 %, without looking.
     Schedule,
-    /// Flagger's defaults.
+    /// Flagger's defaults, its limits set for the service.
     Flagger,
     /// The largest raise that the shield allows, and never down.
     ShieldAlone,
@@ -58,7 +58,7 @@ impl PolicyName {
             Self::PpoMaster => "learned by PPO in the simulator",
             Self::Rule => "fixed rules on the evidence, nothing learned",
             Self::Schedule => "a fixed schedule without analysis",
-            Self::Flagger => "Flagger's default thresholds",
+            Self::Flagger => "Flagger's defaults, its limits set for the service",
             Self::ShieldAlone => "whatever the shield allows, without a judgement of its own",
             Self::Random => "random proposals, to test the shield",
         }

@@ -42,7 +42,8 @@ struct Canary {
     ramp: u32,
     failed_checks: u32,
     checked_at: Millis,
-    /// What the service's owner has set: most errors, as a share, and most P99, in milliseconds.
+    /// What the service's owner has set: most errors, as a share, and most P99, in milliseconds. Nothing until control
+    /// was first seen in this ramp; the example's hold until then.
     limits: Option<(f64, f64)>,
 }
 
@@ -81,12 +82,12 @@ impl Flagger {
         if canary.ramp != seen.ramp {
             *canary = Canary { ramp: seen.ramp, failed_checks: 0, checked_at: seen.now, limits: None };
         }
+        let example = (1.0 - self.success_rate, self.p99_ms);
         let usual = &seen.report.control;
-        let (errors, p99_ms) = *canary.limits.get_or_insert_with(|| {
-            let errors = LENIENCY * usual.error_rate().unwrap_or(0.0);
-            let p99_ms = LENIENCY * usual.p99_ms.unwrap_or(0.0);
-            (errors.max(1.0 - self.success_rate), p99_ms.max(self.p99_ms))
-        });
+        if let (None, Some(errors), Some(p99_ms)) = (canary.limits, usual.error_rate(), usual.p99_ms) {
+            canary.limits = Some(((LENIENCY * errors).max(example.0), (LENIENCY * p99_ms).max(example.1)));
+        }
+        let (errors, p99_ms) = canary.limits.unwrap_or(example);
         if seen.now.since(canary.checked_at) < self.interval {
             return Action::Hold;
         }
@@ -103,5 +104,91 @@ impl Flagger {
         let next =
             if weight >= self.max_weight { 10_000 } else { (weight + self.step_weight).min(self.max_weight) };
         Rollout::from_basis_points(next).map_or(Action::Hold, Action::RaiseTo)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        control::{ActionMask, Phase},
+        flag::Ladder,
+        telemetry::{ArmStats, WindowReport},
+    };
+
+    /// 1 000 requests with so many failed and this P99.
+    fn arm(errors: u64, p99_ms: f64) -> ArmStats {
+        ArmStats { requests: 1_000, errors, p99_ms: Some(p99_ms) }
+    }
+
+    /// What it does about a flag at 2 %, seen once a minute: one pair of treatment and control after another.
+    fn answers(flagger: &mut Flagger, ramp: u32, seen: &[[ArmStats; 2]]) -> Vec<Action> {
+        let ladder = Ladder::default();
+        let mut answers = Vec::new();
+        for (minute, [treatment, control]) in (1..).zip(seen) {
+            let report = WindowReport { treatment: *treatment, control: *control, ..WindowReport::default() };
+            answers.push(flagger.check(&Observation {
+                flag: FlagId(0),
+                ramp,
+                now: Millis::from_secs(60 * minute),
+                interval: Millis::from_secs(10),
+                phase: Phase::Ramping,
+                rollout: Rollout::from_percent(2.0).unwrap(),
+                ladder: &ladder,
+                since_change: Millis::from_secs(60),
+                report: &report,
+                latest: &[None; 2],
+                moving_in_service: 0,
+                mask: ActionMask::default(),
+            }));
+        }
+        answers
+    }
+
+    /// Whether a first check at these numbers passes, where control began with those.
+    fn passes(treatment: ArmStats, control: ArmStats) -> bool {
+        let first = [control, control];
+        let answers = answers(&mut Flagger::default(), 1, &[first, [treatment, control]]);
+        assert_eq!(answers[0], Action::Hold, "the first minute is waited for");
+        answers[1] == Action::RaiseTo(Rollout::from_percent(4.0).unwrap())
+    }
+
+    #[test]
+    fn a_usual_service_has_the_limits_of_the_example() {
+        let usual = arm(3, 200.0);
+        assert!(passes(arm(10, 500.0), usual));
+        assert!(!passes(arm(11, 500.0), usual), "1 % of requests may fail");
+        assert!(!passes(arm(10, 501.0), usual), "P99 may be 500 ms");
+    }
+
+    #[test]
+    fn a_slow_or_failing_service_has_limits_of_twice_what_it_began_with() {
+        let slow = arm(20, 400.0);
+        assert!(passes(arm(40, 800.0), slow));
+        assert!(!passes(arm(41, 800.0), slow));
+        assert!(!passes(arm(40, 801.0), slow));
+    }
+
+    #[test]
+    fn limits_are_those_of_the_ramps_start_whatever_control_does_later() {
+        let [calm, storm] = [arm(3, 200.0), arm(300, 2_000.0)];
+        let seen = [[calm, calm], [storm, storm], [calm, calm]];
+        let mut flagger = Flagger::default();
+        let raised = Action::RaiseTo(Rollout::from_percent(4.0).unwrap());
+        assert_eq!(answers(&mut flagger, 1, &seen), [Action::Hold, Action::Hold, raised]);
+        // A ramp that begins in the storm takes that for usual.
+        let seen = [[storm, storm], [storm, storm]];
+        assert_eq!(answers(&mut flagger, 2, &seen), [Action::Hold, raised]);
+    }
+
+    #[test]
+    fn limits_wait_for_control_to_be_seen_and_no_data_fails_a_check() {
+        let (nothing, slow) = (ArmStats::default(), arm(20, 400.0));
+        let seen = [[nothing.clone(), nothing], [slow, slow], [arm(40, 800.0), slow]];
+        let raised = Action::RaiseTo(Rollout::from_percent(4.0).unwrap());
+        assert_eq!(answers(&mut Flagger::default(), 1, &seen), [Action::Hold, raised, raised]);
+        let blind = vec![[ArmStats::default(), ArmStats::default()]; 11];
+        let answers = answers(&mut Flagger::default(), 1, &blind);
+        assert_eq!(answers.iter().position(|action| *action == Action::RollBack), Some(10));
     }
 }

@@ -241,9 +241,8 @@ mod tests {
 
     #[test]
     fn a_rollout_is_open_until_the_last_user_has_it() {
-        let cost = |percent| {
-            Cost::default().interval(&truth(percent, 1.0, [0.0; 2], [100.0; 2]), false).total()
-        };
+        let cost =
+            |percent| Cost::default().interval(&truth(percent, 1.0, [0.0; 2], [100.0; 2]), false).total();
         near(cost(1.0), 0.5 * 0.99 + 0.5);
         near(cost(99.0), 0.5 * 0.01 + 0.5);
         near(cost(100.0), 0.0);

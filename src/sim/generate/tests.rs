@@ -146,7 +146,7 @@ fn every_scenario_is_one_that_could_be_written_down() {
             assert!(flags.iter().all(|flag| flag.spec.ladder == Ladder::default() && flag.service == 0));
             assert!(flags.len() == 1 || flags[0].spec.key != flags[1].spec.key, "{name}");
             assert_eq!(scenario.cues().len(), flags.len(), "{name}: each flag is started");
-            assert_eq!((scenario.duration, scenario.steps()), (HORIZON, 240));
+            assert_eq!((scenario.duration, scenario.steps()), (HORIZON, 360));
             let first = scenario.cues().iter().find(|cue| cue.flag == FlagId(0)).unwrap();
             assert!((30_000..=120_000).contains(&first.at.0) && first.operator == "generator", "{name}");
             assert!((0.0..=0.02).contains(&service.errors) && service.utilisation <= 0.75, "{name}");
