@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn limits_wait_for_control_to_be_seen_and_no_data_fails_a_check() {
         let (nothing, slow) = (ArmStats::default(), arm(20, 400.0));
-        let seen = [[nothing.clone(), nothing], [slow, slow], [arm(40, 800.0), slow]];
+        let seen = [[nothing, nothing], [slow, slow], [arm(40, 800.0), slow]];
         let raised = Action::RaiseTo(Rollout::from_percent(4.0).unwrap());
         assert_eq!(answers(&mut Flagger::default(), 1, &seen), [Action::Hold, raised, raised]);
         let blind = vec![[ArmStats::default(), ArmStats::default()]; 11];
