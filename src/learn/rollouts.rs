@@ -126,7 +126,12 @@ impl Worlds {
     }
 
     /// Runs the worlds until at least `steps` decisions are gathered, and returns them.
-    pub(super) fn gather(&mut self, network: &Network, normaliser: &Normaliser, steps: usize) -> (Rollout, Episodes) {
+    pub(super) fn gather(
+        &mut self,
+        network: &Network,
+        normaliser: &Normaliser,
+        steps: usize,
+    ) -> (Rollout, Episodes) {
         let mut gathered = 0;
         while gathered < steps {
             for index in 0..self.lanes.len() {

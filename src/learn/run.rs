@@ -4,16 +4,18 @@
 //! files and screens is decided outside. Time is read here for the budget alone: apart from it, the same configuration
 //! gives the same weights.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
+
+use serde::{Deserialize, Serialize};
 
 use super::{
-    ActorWeights, LearnError, Normaliser as Statistics, Ppo, Rollout, Shape, TrainingConfig,
-    rollouts::{Episodes, PRIVILEGED, Setting, Worlds},
+    ActorWeights, Companion, LearnError, Normaliser as Statistics, Ppo, Rollout, Shape, TrainingConfig,
+    rollouts::{Episodes, PRIVILEGED, Saved, Setting, Worlds},
     validation::{Score, Validation},
 };
 use crate::{
     agent::{
-        CHOICES, Choice, FEATURE_COUNT, Normaliser, Parameters, PolicyName, PpoMaster, Weights,
+        CHOICES, Choice, FEATURE_COUNT, Normaliser, Parameters, PolicyName, PpoMaster, Weights, WeightsError,
         training::{TrainingPoint, Validation as Validated},
     },
     control::{ControlConfig, Policy},
@@ -31,6 +33,8 @@ pub struct Run {
     best: Option<Best>,
     /// Steps at the next validation.
     validate_at: u64,
+    /// The least harm of an opponent that was measured.
+    best_opponent_harm: Option<f64>,
     /// Seconds spent before this process took the run up.
     seconds_before: f64,
     since: Instant,
@@ -47,6 +51,27 @@ pub struct Best {
     pub weights: Weights,
     /// Validations since then that were no better.
     pub since: u32,
+}
+
+/// A run as a checkpoint keeps it, beside the learner.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedRun {
+    best: Option<SavedBest>,
+    normaliser: Normaliser,
+    workers: Vec<Saved>,
+    validate_at: u64,
+    seconds: f64,
+}
+
+/// The best weights as a checkpoint keeps them.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedBest {
+    iteration: u64,
+    score: Score,
+    weights: Vec<u8>,
+    since: u32,
 }
 
 impl Run {
@@ -69,6 +94,7 @@ impl Run {
             workers,
             validation,
             best: None,
+            best_opponent_harm: None,
             seconds_before: 0.0,
             since: Instant::now(),
         })
@@ -86,7 +112,7 @@ impl Run {
         let gathered = begun.elapsed().as_secs_f64();
         let stats = self.ppo.update(&rollout)?;
         let took = begun.elapsed().as_secs_f64();
-        if stats.iteration % 10 == 1 { eprintln!("gather {gathered:.3} took {took:.3}"); }
+        tracing::debug!(gathered, took, "an iteration");
         let mean = |sum: f64| (episodes.count > 0).then(|| sum / real(episodes.count));
         let mut point = TrainingPoint {
             iteration: stats.iteration,
@@ -141,10 +167,9 @@ impl Run {
 
     fn validate(&mut self, iteration: u64) -> Validated {
         let weights = self.weights();
-        let shared = std::sync::Arc::new(weights.clone());
-        let score = self
-            .validation
-            .score(&|| Box::new(PpoMaster::new(Ok(std::sync::Arc::clone(&shared)))) as Box<dyn Policy>);
+        let shared = Arc::new(weights.clone());
+        let score =
+            self.validation.score(&|| Box::new(PpoMaster::new(Ok(Arc::clone(&shared)))) as Box<dyn Policy>);
         let better = self.best.as_ref().is_none_or(|best| score.cost < best.score.cost);
         if better {
             self.best = Some(Best { iteration, score, weights, since: 0 });
@@ -156,15 +181,81 @@ impl Run {
             cost: score.cost,
             minutes_to_full: Some(score.minutes_to_full),
             false_rollbacks_percent: Some(score.false_rollbacks_percent),
-            best_opponent_harm: None,
+            best_opponent_harm: self.best_opponent_harm,
             best: better,
         }
     }
 
+    /// Writes all that going on exactly needs to `path`, in place of what was there.
+    ///
+    /// # Errors
+    /// What the operating system refused; what was there still is.
+    pub fn save(&self, path: &Path) -> Result<(), LearnError> {
+        let best = self.best.as_ref().map(|best| {
+            let Best { iteration, score, weights, since } = best;
+            Ok::<_, WeightsError>(SavedBest {
+                iteration: *iteration,
+                score: *score,
+                weights: weights.to_bytes()?,
+                since: *since,
+            })
+        });
+        let saved = SavedRun {
+            best: best.transpose().map_err(|error| LearnError::Weights { detail: error.to_string() })?,
+            normaliser: self.normaliser.clone(),
+            workers: self.workers.iter().map(Worlds::save).collect(),
+            validate_at: self.validate_at,
+            seconds: self.seconds(),
+        };
+        let environment = serde_json::to_vec(&saved)
+            .map_err(|error| LearnError::Checkpoint { path: path.to_owned(), detail: error.to_string() })?;
+        self.ppo.save(path, &self.config.scope(), &Companion { normaliser: None, environment })
+    }
+
+    /// Goes on from the checkpoint at `path`, with the settings that it was begun with; the budget may differ.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is no whole checkpoint of this version, or is one of other settings or features.
+    pub fn resume(config: TrainingConfig, path: &Path) -> Result<Self, LearnError> {
+        config.check()?;
+        let (ppo, companion) = Ppo::load(path, &config.ppo, SHAPE, &config.scope())?;
+        let broken = |detail: String| LearnError::Checkpoint { path: path.to_owned(), detail };
+        let saved: SavedRun =
+            serde_json::from_slice(&companion.environment).map_err(|error| broken(error.to_string()))?;
+        let best = saved.best.map(|best| {
+            let weights = Weights::parse(&best.weights).map_err(|error| broken(error.to_string()))?;
+            let SavedBest { iteration, score, since, .. } = best;
+            Ok::<_, LearnError>(Best { iteration, score, weights, since })
+        });
+        let normaliser = saved.normaliser;
+        let mut workers = workers(&config);
+        for (worlds, saved) in workers.iter_mut().zip(&saved.workers) {
+            worlds.restore(saved, &normaliser);
+        }
+        Ok(Self {
+            validation: validation(&config),
+            ppo,
+            normaliser,
+            workers,
+            best: best.transpose()?,
+            validate_at: saved.validate_at,
+            best_opponent_harm: None,
+            seconds_before: saved.seconds,
+            since: Instant::now(),
+            config,
+        })
+    }
+
     /// What an opponent comes to on the scenarios that weights are chosen by.
-    #[must_use]
-    pub fn opponent(&self, name: PolicyName) -> Score {
-        self.validation.score(&|| name.build(0))
+    pub fn opponent(&mut self, name: PolicyName) -> Score {
+        let score = self.validation.score(&|| name.build(0));
+        self.compare_with(score.harm);
+        score
+    }
+
+    /// Takes note of an opponent's harm, for the curves.
+    pub fn compare_with(&mut self, harm: f64) {
+        self.best_opponent_harm = Some(self.best_opponent_harm.map_or(harm, |best| best.min(harm)));
     }
 
     /// The present weights, with how they came to be.
@@ -189,6 +280,18 @@ impl Run {
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.seconds_before + self.since.elapsed().as_secs_f64()
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn config(&self) -> &TrainingConfig {
+        &self.config
+    }
+
+    /// Iterations so far.
+    #[must_use]
+    pub fn iteration(&self) -> u64 {
+        self.ppo.iteration()
     }
 
     /// Steps so far.

@@ -49,7 +49,8 @@ impl TrainingConfig {
     /// What is wrong, where, and what was expected.
     pub fn parse(text: &str, place: &str) -> Result<Self, LearnError> {
         let fault = |detail: String| LearnError::Settings { place: place.to_owned(), detail };
-        let config: Self = toml::from_str(text).map_err(|error| fault(error.to_string().trim_end().to_owned()))?;
+        let config: Self =
+            toml::from_str(text).map_err(|error| fault(error.to_string().trim_end().to_owned()))?;
         config.check().map_err(|error| match error {
             LearnError::Setting { key, detail } => fault(format!("{key}: {detail}")),
             other => other,
@@ -63,6 +64,13 @@ impl TrainingConfig {
     /// None, as a test shows.
     pub fn shipped() -> Result<Self, LearnError> {
         Self::parse(TRAINING, "config/training.toml")
+    }
+
+    /// What two trainings must have in common for the one to go on from the other's checkpoint, PPO's own settings apart:
+    /// the features, and every setting but the budget.
+    pub(super) fn scope(&self) -> String {
+        let same = Self { seconds: 0.0, patience: 0, ppo: PpoConfig::default(), ..self.clone() };
+        format!("features {}, settings {same:?}", crate::agent::schema_hash())
     }
 
     /// What types alone cannot say: ranges.

@@ -51,12 +51,7 @@ struct Tally {
 }
 
 impl Validation {
-    pub(super) fn new(
-        generator: &Generator,
-        worlds: u64,
-        control: ControlConfig,
-        threads: usize,
-    ) -> Self {
+    pub(super) fn new(generator: &Generator, worlds: u64, control: ControlConfig, threads: usize) -> Self {
         let scenarios =
             (FIRST..FIRST + worlds).map(|number| (number, generator.scenario(number).1)).collect();
         Self { scenarios, control, threads: threads.max(1) }

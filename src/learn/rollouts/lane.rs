@@ -11,8 +11,8 @@ use super::{
 use crate::{
     agent::{Features, Memory, Network, Normaliser},
     control::{
-        Action, Actor, Command, ControlConfig, Event, Moment, Observatory, Order, OrderId, Phase, State, decide,
-        tick,
+        Action, Actor, Command, ControlConfig, Event, Moment, Observatory, Order, OrderId, Phase, State,
+        decide, tick,
     },
     flag::{FlagId, Rollout},
     judge::Cost,
@@ -128,7 +128,9 @@ impl Lane {
             cue: 0,
             memories: vec![Memory::default(); flags],
             chance,
-            tracks: (0..flags).map(|flag| Track { lane: lane_of(number, flag), ..Track::default() }).collect(),
+            tracks: (0..flags)
+                .map(|flag| Track { lane: lane_of(number, flag), ..Track::default() })
+                .collect(),
             asked: Vec::new(),
             rollouts: Vec::new(),
             ticks: 0,
@@ -205,9 +207,7 @@ impl Lane {
         let decided: Vec<(FlagId, Action, bool)> = happened
             .iter()
             .filter_map(|(actor, event)| match event {
-                Event::Decided(decision) => {
-                    Some((decision.flag, decision.action, *actor == Actor::Agent))
-                }
+                Event::Decided(decision) => Some((decision.flag, decision.action, *actor == Actor::Agent)),
                 _ => None,
             })
             .collect();
@@ -222,7 +222,9 @@ impl Lane {
 
     fn start_what_is_due(&mut self) {
         let now = self.world.now();
-        while let Some(cue) = self.scenario.cues().get(self.cue).filter(|cue| self.scenario.start + cue.at <= now) {
+        while let Some(cue) =
+            self.scenario.cues().get(self.cue).filter(|cue| self.scenario.start + cue.at <= now)
+        {
             let order = Order {
                 id: OrderId(String::new()),
                 actor: Actor::Person(cue.operator.clone()),
@@ -299,7 +301,10 @@ impl Lane {
             }
             // A person was called: what comes then is not the policy's doing.
             if track.stage != Stage::Idle
-                && self.observatory.report(flag.id).is_some_and(|report| self.config.shield.hands_over(report))
+                && self
+                    .observatory
+                    .report(flag.id)
+                    .is_some_and(|report| self.config.shield.hands_over(report))
             {
                 track.stage = Stage::Through;
             }
@@ -326,7 +331,9 @@ impl Lane {
     pub(super) fn cut(&mut self, each: &mut impl FnMut(u32, &[Step], &Step)) {
         for track in &mut self.tracks {
             // While it is watched its last step is still being charged.
-            if let (Stage::Steered | Stage::Watched, Some((open, done))) = (track.stage, track.steps.split_last()) {
+            if let (Stage::Steered | Stage::Watched, Some((open, done))) =
+                (track.stage, track.steps.split_last())
+            {
                 each(track.lane, done, open);
                 track.steps.drain(..track.steps.len() - 1);
             }
