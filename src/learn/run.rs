@@ -315,11 +315,15 @@ const SHAPE: Shape = Shape { observations: FEATURE_COUNT, privileged: PRIVILEGED
 /// nearly every flag back within seconds, and never sees what lies above the first rung.
 const RELUCTANCE: f32 = -5.0;
 
+/// What is added to the first bias of the largest raise that the shield usually allows: where it may go up, it does.
+const EAGERNESS: f32 = 2.0;
+
 fn lean_towards_going_on(ppo: &mut Ppo) -> Result<(), LearnError> {
     let mut actor = ppo.actor();
     if let Some((_, bias)) = actor.layers.last_mut() {
         bias[Choice::RollBack as usize] = RELUCTANCE;
         bias[Choice::StepDown as usize] = RELUCTANCE;
+        bias[Choice::RaiseMedium as usize] = EAGERNESS;
     }
     ppo.set_actor(&actor)
 }

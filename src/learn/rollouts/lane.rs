@@ -204,16 +204,16 @@ impl Lane {
             tick(&self.state, &mut self.observatory, &mut sampler, &self.config, &self.feed, moment);
         self.script.extend(self.asked.iter().map(|asked| (asked.choice, asked.log_probability)));
         self.open();
-        let decided: Vec<(FlagId, Action, bool)> = happened
+        let decided: Vec<(FlagId, Action, Actor)> = happened
             .iter()
             .filter_map(|(actor, event)| match event {
-                Event::Decided(decision) => Some((decision.flag, decision.action, *actor == Actor::Agent)),
+                Event::Decided(decision) => Some((decision.flag, decision.action, actor.clone())),
                 _ => None,
             })
             .collect();
         keep(&mut self.state, end, happened);
-        for (flag, action, _) in decided {
-            self.charge(flag, action, setting.reward_scale);
+        for (flag, action, by) in decided {
+            self.charge(flag, action, &by, setting.reward_scale);
         }
         self.settle(setting.gamma, setting.reward_scale);
         self.ticks += 1;
@@ -273,15 +273,17 @@ impl Lane {
         }
     }
 
-    /// Charges a move: an act costs a little, a rollback more, and it is the end.
-    fn charge(&mut self, flag: FlagId, action: Action, scale: f64) {
+    /// Charges a move: an act costs a little, a rollback more, and it is the end. That a good flag was rolled back is
+    /// charged where the policy did it: what the shield does by itself is chance to the policy, so large that it would
+    /// drown what can be learnt. The judge charges both.
+    fn charge(&mut self, flag: FlagId, action: Action, by: &Actor, scale: f64) {
         let track = &mut self.tracks[flag.index()];
         if !matches!(track.stage, Stage::Steered | Stage::Watched) || action == Action::Hold {
             return;
         }
         track.pay(scale, self.cost.acting);
         if action == Action::RollBack {
-            track.pay(scale, self.cost.rollback(!track.harmful));
+            track.pay(scale, self.cost.rollback(!track.harmful && *by == Actor::Agent));
             track.stage = Stage::Through;
         }
     }
