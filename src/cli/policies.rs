@@ -24,15 +24,15 @@ use crate::{
 const MAX_BYTES: u64 = 16 << 20;
 
 /// By which weights PPO-Master decides.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct WeightsArgs {
     /// Weights that PPO-Master decides by [default: `agent.weights` of the configuration, or the shipped ones]
     #[arg(long, value_name = "FILE")]
     pub(super) weights: Option<PathBuf>,
 
-    /// How many times as much as usual PPO-Master weighs harm against waiting, 0.05 to 20
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = taste)]
-    pub(super) taste: f32,
+    /// How many times as much as usual PPO-Master weighs harm against waiting, 0.05 to 20 [default: 1]
+    #[arg(long, value_name = "FACTOR", value_parser = taste)]
+    pub(super) taste: Option<f32>,
 }
 
 /// The network was trained on no others.
@@ -72,7 +72,7 @@ impl Policies {
             Some(file) => PpoMaster::new(read(file).map(Arc::new)).named(&file.display().to_string()),
             None => PpoMaster::shipped(),
         }
-        .with_taste(args.taste);
+        .with_taste(args.taste.unwrap_or(1.0));
         Ok(Self { ppo_master, file })
     }
 
