@@ -107,7 +107,7 @@ impl Run {
     pub fn iterate(&mut self) -> Result<TrainingPoint, LearnError> {
         let begun = Instant::now();
         let difficulty = self.difficulty();
-        let network = weights_of(&self.ppo.actor(), &self.normaliser, BTreeMap::new()).network;
+        let network = weights_of(&self.ppo.actor(), self.config.reward_scale, &self.normaliser, BTreeMap::new()).network;
         let (rollout, episodes) = self.gather(&network, difficulty);
         let gathered = begun.elapsed().as_secs_f64();
         let stats = self.ppo.update(&rollout)?;
@@ -267,7 +267,7 @@ impl Run {
             ("iterations".to_owned(), self.ppo.iteration().to_string()),
             ("seconds".to_owned(), format!("{:.0}", self.seconds())),
         ]);
-        weights_of(&self.ppo.actor(), &self.normaliser, training)
+        weights_of(&self.ppo.actor(), self.config.reward_scale, &self.normaliser, training)
     }
 
     /// The best weights so far, once there was a validation.
@@ -379,14 +379,21 @@ fn survey(config: &TrainingConfig) -> Result<Normaliser, LearnError> {
     Ok(Normaliser { mean: narrow(statistics.mean()), deviation })
 }
 
-/// The actor as the product has it.
-fn weights_of(actor: &ActorWeights, normaliser: &Normaliser, training: BTreeMap<String, String>) -> Weights {
+/// The actor as the product has it. The value is in points there, not in scaled reward.
+fn weights_of(
+    actor: &ActorWeights,
+    scale: f64,
+    normaliser: &Normaliser,
+    training: BTreeMap<String, String>,
+) -> Weights {
+    #[expect(clippy::cast_possible_truncation, reason = "the network calculates in f32")]
+    let points = |value: &f32| (f64::from(*value) / scale) as f32;
     let layer = |index: usize| actor.layers.get(index).cloned().unwrap_or_default();
     let parameters = Parameters {
         first: layer(0),
         second: layer(1),
         policy: layer(2),
-        value: (actor.readout.0.clone(), vec![actor.readout.1]),
+        value: (actor.readout.0.iter().map(points).collect(), vec![points(&actor.readout.1)]),
     };
     Weights::new(parameters, normaliser.clone(), training)
 }
@@ -418,4 +425,99 @@ fn append(all: &mut Rollout, other: &Rollout) {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn real(n: u64) -> f64 {
     n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Tensor, no_grad};
+
+    use super::{
+        super::{PpoConfig, net::{Part, numbers}},
+        *,
+    };
+    use crate::agent::probabilities;
+
+    fn small() -> TrainingConfig {
+        TrainingConfig {
+            worlds: 4,
+            steps_an_iteration: 1_024,
+            survey: 2_000,
+            validation_worlds: 4,
+            validate_every: 2_000,
+            ..TrainingConfig::shipped().unwrap()
+        }
+    }
+
+    #[test]
+    fn plain_rust_and_libtorch_say_the_same_of_ten_thousand_observations() {
+        let weights = PpoMaster::shipped().weights().as_ref().unwrap().clone();
+        let Parameters { first, second, policy, value } = weights.parameters.clone();
+        let mut ppo = Ppo::new(PpoConfig::default(), SHAPE, 1).unwrap();
+        let readout = (value.0, value.1[0]);
+        ppo.set_actor(&ActorWeights { layers: vec![first, second, policy], readout }).unwrap();
+        let mut inputs = Vec::new();
+        workers(&small())[0].survey(10_000, |seen| inputs.push(weights.normaliser.apply(seen)));
+        assert!(inputs.len() >= 10_000);
+        let rows = Tensor::from_slice(inputs.as_flattened()).view([-1, FEATURE_COUNT as i64]);
+        let (logits, values) = no_grad(|| {
+            let blocks = ppo.net.blocks();
+            let pass = blocks.forward(Part::Actor, &rows);
+            (numbers(&pass.outputs), numbers(&blocks.readout(&pass.last)))
+        });
+        let all = [true; CHOICES];
+        for (index, input) in inputs.iter().enumerate() {
+            let answer = weights.network.answer(input);
+            let theirs: [f32; CHOICES] = logits[index * CHOICES..][..CHOICES].try_into().unwrap();
+            // As probabilities, which is what is decided by; logits of tens are compared relatively.
+            let (ours, theirs_p) =
+                (probabilities(&answer.logits, &all), probabilities(&theirs, &all));
+            for choice in 0..CHOICES {
+                assert!((ours[choice] - theirs_p[choice]).abs() < 1e-5, "{index}: {ours:?} {theirs_p:?}");
+                let size = theirs[choice].abs().max(1.0);
+                assert!((answer.logits[choice] - theirs[choice]).abs() < 1e-5 * size, "{index}");
+            }
+            assert!((answer.value - values[index]).abs() < 1e-5 * values[index].abs().max(1.0), "{index}");
+            assert_eq!(Choice::likeliest(&ours), Choice::likeliest(&theirs_p), "{index}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_goes_on_as_if_it_had_not_been() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint");
+        let mut whole = Run::new(small()).unwrap();
+        let mut stopped = Run::new(small()).unwrap();
+        for _ in 0..2 {
+            whole.iterate().unwrap();
+            stopped.iterate().unwrap();
+        }
+        stopped.save(&path).unwrap();
+        let mut resumed = Run::resume(small(), &path).unwrap();
+        for _ in 0..2 {
+            whole.iterate().unwrap();
+            resumed.iterate().unwrap();
+        }
+        assert_eq!(whole.ppo.parameters(), resumed.ppo.parameters());
+        assert_eq!(whole.best().map(|best| best.iteration), resumed.best().map(|best| best.iteration));
+        assert_eq!(whole.best().map(|best| best.score), resumed.best().map(|best| best.score));
+    }
+
+    #[test]
+    fn a_checkpoint_of_other_settings_is_refused_and_one_with_more_time_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint");
+        Run::new(small()).unwrap().save(&path).unwrap();
+        let fault = Run::resume(TrainingConfig { tastes: 2.0, ..small() }, &path).err().unwrap();
+        assert!(matches!(fault, LearnError::Mismatch { .. }), "{fault}");
+        assert!(fault.to_string().contains("tastes"), "{fault}");
+        assert!(Run::resume(TrainingConfig { seconds: 7.0, ..small() }, &path).is_ok());
+    }
+
+    #[test]
+    fn training_and_validation_worlds_are_not_the_same() {
+        let [training, validation] = [Split::Training, Split::Validation].map(Generator::new);
+        for number in 0..200 {
+            assert_ne!(training.scenario(number).1, validation.scenario(number).1);
+        }
+    }
 }

@@ -104,3 +104,26 @@ impl TrainingConfig {
         self.ppo.check()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_settings_are_fit() {
+        let shipped = TrainingConfig::shipped().unwrap();
+        assert!(shipped.seconds <= 1_800.0, "half an hour is promised");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let fault = |from: &str, to: &str| {
+            assert!(TRAINING.contains(from), "{from}");
+            TrainingConfig::parse(&TRAINING.replacen(from, to, 1), "t.toml").unwrap_err().to_string()
+        };
+        assert!(fault("threads = 2", "threads = 0").contains("t.toml: threads: expected 1 to 256, found 0"));
+        assert!(fault("worlds = ", "wurlds = ").contains("unknown field `wurlds`"));
+        assert!(fault("gamma = 0.997", "gamma = 7").contains("gamma: expected 0 to 1, found 7"));
+        assert!(fault("seed = 1", "seed = -1").contains("t.toml"));
+    }
+}

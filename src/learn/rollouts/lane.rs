@@ -28,11 +28,17 @@ pub(super) const PRIVILEGED: usize = 9;
 /// taken to go on until the scenario's end.
 const WATCHED: u32 = 18;
 
+/// Where harm weighs more than usual, all of the reward is divided by the weight to this power: the policy that is best
+/// stays the same, and values stay of one order.
+const EASED: f64 = 0.75;
+
 /// One running world.
 pub(super) struct Lane {
     number: u64,
     difficulty: f64,
     taste: f64,
+    /// What rewards are multiplied by here.
+    scale: f64,
     cost: Cost,
     config: ControlConfig,
     scenario: Scenario,
@@ -119,6 +125,7 @@ impl Lane {
             number,
             difficulty: generator.curriculum.difficulty(),
             taste,
+            scale: setting.reward_scale * libm::pow(taste.max(1.0), -EASED),
             cost: setting.cost.with_taste(setting.cost.errors * taste),
             config,
             world,
@@ -188,7 +195,7 @@ impl Lane {
         self.rollouts.clear();
         self.rollouts.extend(self.state.flags.iter().map(|flag| flag.rollout));
         self.world.step(&self.rollouts, &mut self.feed);
-        self.pay(setting.gamma, setting.reward_scale);
+        self.pay(setting.gamma, self.scale);
         self.asked.clear();
         let mut sampler = Sampler {
             chooser,
@@ -213,9 +220,9 @@ impl Lane {
             .collect();
         keep(&mut self.state, end, happened);
         for (flag, action, by) in decided {
-            self.charge(flag, action, &by, setting.reward_scale);
+            self.charge(flag, action, &by, self.scale);
         }
-        self.settle(setting.gamma, setting.reward_scale);
+        self.settle(setting.gamma, self.scale);
         self.ticks += 1;
         self.asked.len()
     }
