@@ -62,7 +62,7 @@ enum Verb {
     Simulate(simulate::Args),
     /// Compares the policies on shipped scenarios or generated worlds, the same for each
     Evaluate(evaluate::Args),
-    /// Trains
+    /// Trains PPO-Master in the simulator with libtorch
     #[cfg(feature = "train")]
     Train(train::Args),
     /// One line for each change, for pipes, CI and screen readers
@@ -187,7 +187,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
         Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
         #[cfg(feature = "train")]
-        Some(Verb::Train(args)) => train::run(&args),
+        Some(Verb::Train(args)) => train::run(&args, &config),
         Some(Verb::Watch(args)) => watch::run(&args, &config),
         Some(Verb::Status(args)) => status::run(&args, &config),
         Some(Verb::Replay(args)) => replay::run(&args, &config),

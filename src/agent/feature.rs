@@ -67,7 +67,7 @@ const fn feature(key: &'static str, about: &'static str, unit: Unit) -> Feature 
 }
 
 /// The schema: the order of the network's inputs.
-pub const FEATURES: [Feature; 45] = [
+pub const FEATURES: [Feature; 47] = [
     feature("errors.z", "errors since the last change", Unit::Sigmas),
     feature("errors.excess", "excess of errors since the last change", Unit::LogShare),
     feature("errors.low", "lower end of the error interval", Unit::Margins),
@@ -85,6 +85,8 @@ pub const FEATURES: [Feature; 45] = [
     feature("last.errors.z", "errors in the last interval", Unit::Sigmas),
     feature("last.errors.excess", "excess of errors in the last interval", Unit::LogShare),
     feature("last.p99", "P99 in the last interval", Unit::LnRatio),
+    feature("six.p99.z", "P99 over the last six intervals, for so many requests", Unit::Sigmas),
+    feature("last.p99.z", "P99 in the last interval, for so many requests", Unit::Sigmas),
     feature("trend.errors", "where errors are going", Unit::Sigmas),
     feature("trend.p99", "where P99 is going", Unit::LnRatio),
     feature("smooth.errors", "errors of late", Unit::Sigmas),
@@ -165,6 +167,8 @@ pub fn features(seen: &Observation<'_>, taste: f32, memory: &mut Memory) -> Feat
         last.errors_z,
         log_share(last.excess),
         last.ln_p99,
+        six.p99_z(),
+        last.p99_z(),
         memory.errors_trend(),
         memory.p99_trend(),
         memory.errors(),
@@ -212,6 +216,10 @@ pub(super) struct Comparison {
     pub(super) treatment: u64,
 }
 
+/// Standard deviation of ln P99 times the root of the requests, for a lognormal latency of sigma 0.8: `sigma
+/// sqrt(p (1 - p)) / phi(z_p)`, the asymptotic one of a quantile.
+const P99_NOISE: f64 = 2.99;
+
 impl Comparison {
     fn of(treatment: Option<ArmStats>, control: Option<ArmStats>) -> Self {
         let (Some(treatment), Some(control)) = (treatment, control) else {
@@ -231,6 +239,17 @@ impl Comparison {
             requests: treatment.requests + control.requests,
             treatment: treatment.requests,
         }
+    }
+}
+
+impl Comparison {
+    /// Standard errors by which treatment's P99 is above control's, as far as the numbers of requests tell.
+    fn p99_z(&self) -> f64 {
+        let (n_t, n_c) = (real(self.treatment), real(self.requests - self.treatment));
+        if n_t == 0.0 || n_c == 0.0 {
+            return 0.0;
+        }
+        sigmas(self.ln_p99 / (P99_NOISE * (1.0 / n_t + 1.0 / n_c).sqrt()))
     }
 }
 

@@ -90,16 +90,24 @@ pub(super) fn run(
         exit.report();
         return Ok(exit.status());
     }
-    let write = |path: &Path, bytes: &[u8]| {
-        fs::write(path, bytes).map_err(|error| Failure::refused(format!("{}: {error}", path.display())))
-    };
     if let Some(path) = &args.svg {
-        write(path, svg(&log).as_bytes())?;
+        put(path, svg(&log).as_bytes())?;
     }
     if let Some(path) = &args.csv {
-        write(path, &csv(&log)?)?;
+        put(path, &csv(&log)?)?;
     }
     print::DONE
+}
+
+/// Writes a log's curves as a picture and as a table.
+#[cfg(feature = "train")]
+pub(super) fn write(log: &TrainingLog, picture: &Path, table: &Path) -> Result<(), Failure> {
+    put(picture, svg(log).as_bytes())?;
+    put(table, &csv(log)?)
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    fs::write(path, bytes).map_err(|error| Failure::refused(format!("{}: {error}", path.display())))
 }
 
 fn in_lines(log: &TrainingLog) -> Outcome {

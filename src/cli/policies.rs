@@ -29,6 +29,16 @@ pub(super) struct WeightsArgs {
     /// Weights that PPO-Master decides by [default: `agent.weights` of the configuration, or the shipped ones]
     #[arg(long, value_name = "FILE")]
     pub(super) weights: Option<PathBuf>,
+
+    /// How many times as much as usual PPO-Master weighs harm against waiting, 0.05 to 20 [default: 1]
+    #[arg(long, value_name = "FACTOR", value_parser = taste)]
+    pub(super) taste: Option<f32>,
+}
+
+/// The network was trained on no others.
+fn taste(text: &str) -> Result<f32, String> {
+    let expected = || format!("expected a factor from 0.05 to 20, found {text:?}");
+    text.parse().ok().filter(|factor| (0.05..=20.0).contains(factor)).ok_or_else(expected)
 }
 
 impl WeightsArgs {
@@ -61,7 +71,8 @@ impl Policies {
         let ppo_master = match &file {
             Some(file) => PpoMaster::new(read(file).map(Arc::new)).named(&file.display().to_string()),
             None => PpoMaster::shipped(),
-        };
+        }
+        .with_taste(args.taste.unwrap_or(1.0));
         Ok(Self { ppo_master, file })
     }
 

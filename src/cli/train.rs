@@ -1,63 +1,178 @@
-//! `knightwatch train`.
-use super::{Failure, Outcome, print};
-use crate::{agent::PolicyName, learn::{Run, TrainingConfig}};
-use std::path::PathBuf;
+//! `knightwatch train`: trains PPO-Master, on the training's screen where there is a terminal, in plain lines where not.
+//!
+//! The trainer runs on a thread of its own, the person in front of the screen only asks it to stop. Whatever ends it, the
+//! last checkpoint and the best weights are in the folder.
+
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use super::{Failure, Outcome, control_room, curves, print};
+use crate::{
+    agent::training::{EndReason, LinePace, TrainingLine},
+    config::Config,
+    learn::{LearnError, Session, TrainingConfig, log_file, weights_file},
+};
+
+/// Seconds of training between two plain lines.
+const SECONDS_A_LINE: f64 = 10.0;
+
+/// Status after an interruption: 128 and the signal's number, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Settings
-    #[arg(long)]
+    /// Settings of the training [default: config/training.toml as shipped]
+    #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Where weights go
-    #[arg(long, default_value = "training")]
+
+    /// Where the log, the checkpoint and the best weights go
+    #[arg(long, value_name = "FOLDER", default_value = "training")]
     out: PathBuf,
+
+    /// Go on with the training in that folder
+    #[arg(long)]
+    resume: bool,
+
+    /// Another seed than that of the settings
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..1 << 20))]
+    seed: Option<u64>,
+
+    /// Longest training in seconds, instead of that of the settings
+    #[arg(long)]
+    seconds: Option<f64>,
+
+    /// Lines instead of the screen, also on a terminal
+    #[arg(long)]
+    plain: bool,
+
+    #[command(flatten)]
+    screen: control_room::ScreenArgs,
 }
 
-pub(super) fn run(args: &Args) -> Outcome {
-    if let Ok(fam) = std::env::var("PROBE") {
-        use crate::{control::{ControlConfig, Event, Action}, judge::Episode, sim::{Generator, Split, Family}};
-        let mut g = Generator::new(Split::Validation);
-        let fam: Family = fam.parse().map_err(Failure::input)?;
-        g.families = vec![fam];
-        for n in 0..400 {
-            let (_, s) = g.scenario(n);
-            let mut p = PolicyName::ShieldAlone.build(0);
-            let e = Episode::run(&s, n, p.as_mut(), &ControlConfig::default(), |_| {});
-            for entry in &e.journal {
-                if let Event::Decided(d) = &entry.event && d.action == Action::RollBack {
-                    let f = &e.flags[d.flag.index()];
-                    let m = &s.flags[d.flag.index()];
-                    if !f.harmful { print::line(&format!("wu {:.2} tau {:.0}s noise {:.2} util {:.2} tsd {:.2} rps*10 {:.0} eff {} | {}", m.warm_up, m.warm_up_time.as_secs_f64(), s.services[0].latency.noise_sd, s.services[0].utilisation, s.services[0].traffic_sd, s.services[0].requests_per_second*10.0*m.traffic, m.effects.len(), entry.sentence))?; }
-                }
-            }
-        }
-        return print::DONE;
+pub(super) fn run(args: &Args, config: &Config) -> Outcome {
+    let settings = settings(args)?;
+    let mut session = if args.resume {
+        Session::resume(settings, &args.out)
+    } else {
+        eprintln!("Measuring the features and the opponents ...");
+        Session::begin(settings, &args.out, &when())
     }
-    let config = match &args.settings {
+    .map_err(Failure::input)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (sender, lines) = mpsc::unbounded_channel();
+    let log = session.log().clone();
+    let trainer = {
+        let stop = Arc::clone(&stop);
+        thread::Builder::new().name("trainer".to_owned()).spawn(move || {
+            let mut tell = |line: &TrainingLine| {
+                // Nobody may be listening any more.
+                let _ = sender.send(line.clone());
+            };
+            session.train(&stop, &mut tell).map(|reason| (reason, session))
+        })
+    }
+    .map_err(Failure::refused)?;
+    let shown = if args.plain || !io::stdout().is_terminal() {
+        plainly(lines, &stop)
+    } else {
+        control_room::show_training(log, Some(lines), &args.screen, config).map(|_| ())
+    };
+    stop.store(true, Ordering::Relaxed);
+    let ended = trainer.join().map_err(|_| Failure::refused("the trainer panicked"))?;
+    shown?;
+    let (reason, session) = ended.map_err(|error: LearnError| {
+        Failure::refused(format!(
+            "{error}\nThe last checkpoint is in {}: go on with --resume.",
+            args.out.display()
+        ))
+    })?;
+    summary(&session, reason, &args.out)?;
+    Ok(if reason == EndReason::Stopped { INTERRUPTED } else { 0 })
+}
+
+fn settings(args: &Args) -> Result<TrainingConfig, Failure> {
+    let mut settings = match &args.settings {
         None => TrainingConfig::shipped(),
-        Some(file) => TrainingConfig::parse(&std::fs::read_to_string(file).map_err(Failure::input)?, &file.display().to_string()),
-    }.map_err(Failure::input)?;
-    let total = config.ppo.total_steps;
-    let seconds = config.seconds;
-    std::fs::create_dir_all(&args.out).map_err(Failure::input)?;
-    let mut run = Run::new(config).map_err(Failure::input)?;
-    for name in [PolicyName::Rule, PolicyName::Schedule, PolicyName::Flagger, PolicyName::ShieldAlone] {
-        print::line(&format!("{name}: {:.2?}", run.opponent(name)))?;
-    }
-    while run.steps() < total && run.seconds() < seconds {
-        let p = run.iterate().map_err(Failure::input)?;
-        if p.iteration % 10 == 1 || p.validation.is_some() {
-            print::line(&format!("it {} steps {:.2}M sec {:.0} rew {:.1} len {:.1} ent {:.3} kl {:.4} clip {:.3} ev {:.3} vl {:.3} sps {:.0} diff {:.2} {}",
-              p.iteration, p.steps as f64/1e6, p.seconds, p.reward.unwrap_or(0.), p.episode_length.unwrap_or(0.), p.entropy.unwrap_or(0.), p.approx_kl.unwrap_or(0.), p.clip_fraction.unwrap_or(0.), p.explained_variance.unwrap_or(0.), p.value_loss.unwrap_or(0.), p.steps_per_second.unwrap_or(0.), p.difficulty.unwrap_or(0.),
-              p.validation.map(|v| format!("VAL {v:.2?}")).unwrap_or_default()))?;
+        Some(file) => {
+            let place = file.display().to_string();
+            let text =
+                fs::read_to_string(file).map_err(|error| Failure::input(format!("{place}: {error}")))?;
+            TrainingConfig::parse(&text, &place)
         }
-        if p.validation.is_some_and(|v| v.best) {
-            if let Some(best) = run.best() {
-                print::line(&format!("best {:.2?}", best.score))?;
-                std::fs::write(args.out.join("best.safetensors"), best.weights.to_bytes().map_err(Failure::input)?).map_err(Failure::input)?;
+    }
+    .map_err(Failure::input)?;
+    settings.seed = args.seed.unwrap_or(settings.seed);
+    settings.seconds = args.seconds.unwrap_or(settings.seconds);
+    settings.check().map_err(Failure::input)?;
+    Ok(settings)
+}
+
+/// The time, for people.
+fn when() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// Prints a line now and then until the trainer has ended. The first Ctrl-C or SIGTERM asks it to stop; it then finishes
+/// its iteration.
+fn plainly(mut lines: UnboundedReceiver<TrainingLine>, stop: &AtomicBool) -> Result<(), Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::refused)?;
+    runtime.block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut ended = signal(SignalKind::terminate()).map_err(Failure::refused)?;
+        let mut pace = LinePace::every(SECONDS_A_LINE);
+        loop {
+            tokio::select! {
+                line = lines.recv() => match line {
+                    None => return Ok(()),
+                    Some(TrainingLine::Point(point)) => {
+                        if let Some(line) = pace.line(&point) {
+                            print::line(&line)?;
+                        }
+                    }
+                    Some(TrainingLine::Training(_) | TrainingLine::End(_)) => {}
+                },
+                _ = tokio::signal::ctrl_c() => stop.store(true, Ordering::Relaxed),
+                _ = ended.recv() => stop.store(true, Ordering::Relaxed),
             }
         }
+    })
+}
+
+/// What came of it, and where it is. The curves are drawn from the log.
+fn summary(session: &Session, reason: EndReason, out: &Path) -> Result<(), Failure> {
+    let run = session.run();
+    print::line(&format!(
+        "Trained for {:.0} s, {} decisions, {} iterations; {}.",
+        run.seconds(),
+        run.steps(),
+        run.iteration(),
+        reason.as_str()
+    ))?;
+    for opponent in &session.log().header.opponents {
+        print::line(&format!(
+            "  {:<14} harm {:>8.2}   cost {:>8.2}   points a flag",
+            opponent.name, opponent.harm, opponent.cost
+        ))?;
     }
-    std::fs::write(args.out.join("last.safetensors"), run.weights().to_bytes().map_err(Failure::input)?).map_err(Failure::input)?;
-    print::DONE
+    if let Some(best) = run.best() {
+        print::line(&format!(
+            "  {:<14} harm {:>8.2}   cost {:>8.2}   after iteration {}, on the scenarios that it was chosen by",
+            "ppo-master", best.score.harm, best.score.cost, best.iteration
+        ))?;
+        print::line(&format!("Weights: {}", weights_file(out).display()))?;
+    }
+    let (svg, csv) = (out.join("curves.svg"), out.join("curves.csv"));
+    curves::write(session.log(), &svg, &csv)?;
+    print::line(&format!("Log: {}; curves: {}, {}", log_file(out).display(), svg.display(), csv.display()))
 }

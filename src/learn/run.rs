@@ -4,16 +4,18 @@
 //! files and screens is decided outside. Time is read here for the budget alone: apart from it, the same configuration
 //! gives the same weights.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
+
+use serde::{Deserialize, Serialize};
 
 use super::{
-    ActorWeights, LearnError, Normaliser as Statistics, Ppo, Rollout, Shape, TrainingConfig,
-    rollouts::{Episodes, PRIVILEGED, Setting, Worlds},
+    ActorWeights, Companion, LearnError, Normaliser as Statistics, Ppo, Rollout, Shape, TrainingConfig,
+    rollouts::{Episodes, PRIVILEGED, Saved, Setting, Worlds},
     validation::{Score, Validation},
 };
 use crate::{
     agent::{
-        CHOICES, Choice, FEATURE_COUNT, Normaliser, Parameters, PolicyName, PpoMaster, Weights,
+        CHOICES, Choice, FEATURE_COUNT, Normaliser, Parameters, PolicyName, PpoMaster, Weights, WeightsError,
         training::{TrainingPoint, Validation as Validated},
     },
     control::{ControlConfig, Policy},
@@ -31,6 +33,8 @@ pub struct Run {
     best: Option<Best>,
     /// Steps at the next validation.
     validate_at: u64,
+    /// The least harm of an opponent that was measured.
+    best_opponent_harm: Option<f64>,
     /// Seconds spent before this process took the run up.
     seconds_before: f64,
     since: Instant,
@@ -47,6 +51,27 @@ pub struct Best {
     pub weights: Weights,
     /// Validations since then that were no better.
     pub since: u32,
+}
+
+/// A run as a checkpoint keeps it, beside the learner.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedRun {
+    best: Option<SavedBest>,
+    normaliser: Normaliser,
+    workers: Vec<Saved>,
+    validate_at: u64,
+    seconds: f64,
+}
+
+/// The best weights as a checkpoint keeps them.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedBest {
+    iteration: u64,
+    score: Score,
+    weights: Vec<u8>,
+    since: u32,
 }
 
 impl Run {
@@ -69,6 +94,7 @@ impl Run {
             workers,
             validation,
             best: None,
+            best_opponent_harm: None,
             seconds_before: 0.0,
             since: Instant::now(),
         })
@@ -81,12 +107,12 @@ impl Run {
     pub fn iterate(&mut self) -> Result<TrainingPoint, LearnError> {
         let begun = Instant::now();
         let difficulty = self.difficulty();
-        let network = weights_of(&self.ppo.actor(), &self.normaliser, BTreeMap::new()).network;
+        let network = weights_of(&self.ppo.actor(), self.config.reward_scale, &self.normaliser, BTreeMap::new()).network;
         let (rollout, episodes) = self.gather(&network, difficulty);
         let gathered = begun.elapsed().as_secs_f64();
         let stats = self.ppo.update(&rollout)?;
         let took = begun.elapsed().as_secs_f64();
-        if stats.iteration % 10 == 1 { eprintln!("gather {gathered:.3} took {took:.3}"); }
+        tracing::debug!(gathered, took, "an iteration");
         let mean = |sum: f64| (episodes.count > 0).then(|| sum / real(episodes.count));
         let mut point = TrainingPoint {
             iteration: stats.iteration,
@@ -141,10 +167,9 @@ impl Run {
 
     fn validate(&mut self, iteration: u64) -> Validated {
         let weights = self.weights();
-        let shared = std::sync::Arc::new(weights.clone());
-        let score = self
-            .validation
-            .score(&|| Box::new(PpoMaster::new(Ok(std::sync::Arc::clone(&shared)))) as Box<dyn Policy>);
+        let shared = Arc::new(weights.clone());
+        let score =
+            self.validation.score(&|| Box::new(PpoMaster::new(Ok(Arc::clone(&shared)))) as Box<dyn Policy>);
         let better = self.best.as_ref().is_none_or(|best| score.cost < best.score.cost);
         if better {
             self.best = Some(Best { iteration, score, weights, since: 0 });
@@ -156,15 +181,81 @@ impl Run {
             cost: score.cost,
             minutes_to_full: Some(score.minutes_to_full),
             false_rollbacks_percent: Some(score.false_rollbacks_percent),
-            best_opponent_harm: None,
+            best_opponent_harm: self.best_opponent_harm,
             best: better,
         }
     }
 
+    /// Writes all that going on exactly needs to `path`, in place of what was there.
+    ///
+    /// # Errors
+    /// What the operating system refused; what was there still is.
+    pub fn save(&self, path: &Path) -> Result<(), LearnError> {
+        let best = self.best.as_ref().map(|best| {
+            let Best { iteration, score, weights, since } = best;
+            Ok::<_, WeightsError>(SavedBest {
+                iteration: *iteration,
+                score: *score,
+                weights: weights.to_bytes()?,
+                since: *since,
+            })
+        });
+        let saved = SavedRun {
+            best: best.transpose().map_err(|error| LearnError::Weights { detail: error.to_string() })?,
+            normaliser: self.normaliser.clone(),
+            workers: self.workers.iter().map(Worlds::save).collect(),
+            validate_at: self.validate_at,
+            seconds: self.seconds(),
+        };
+        let environment = serde_json::to_vec(&saved)
+            .map_err(|error| LearnError::Checkpoint { path: path.to_owned(), detail: error.to_string() })?;
+        self.ppo.save(path, &self.config.scope(), &Companion { normaliser: None, environment })
+    }
+
+    /// Goes on from the checkpoint at `path`, with the settings that it was begun with; the budget may differ.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is no whole checkpoint of this version, or is one of other settings or features.
+    pub fn resume(config: TrainingConfig, path: &Path) -> Result<Self, LearnError> {
+        config.check()?;
+        let (ppo, companion) = Ppo::load(path, &config.ppo, SHAPE, &config.scope())?;
+        let broken = |detail: String| LearnError::Checkpoint { path: path.to_owned(), detail };
+        let saved: SavedRun =
+            serde_json::from_slice(&companion.environment).map_err(|error| broken(error.to_string()))?;
+        let best = saved.best.map(|best| {
+            let weights = Weights::parse(&best.weights).map_err(|error| broken(error.to_string()))?;
+            let SavedBest { iteration, score, since, .. } = best;
+            Ok::<_, LearnError>(Best { iteration, score, weights, since })
+        });
+        let normaliser = saved.normaliser;
+        let mut workers = workers(&config);
+        for (worlds, saved) in workers.iter_mut().zip(&saved.workers) {
+            worlds.restore(saved, &normaliser);
+        }
+        Ok(Self {
+            validation: validation(&config),
+            ppo,
+            normaliser,
+            workers,
+            best: best.transpose()?,
+            validate_at: saved.validate_at,
+            best_opponent_harm: None,
+            seconds_before: saved.seconds,
+            since: Instant::now(),
+            config,
+        })
+    }
+
     /// What an opponent comes to on the scenarios that weights are chosen by.
-    #[must_use]
-    pub fn opponent(&self, name: PolicyName) -> Score {
-        self.validation.score(&|| name.build(0))
+    pub fn opponent(&mut self, name: PolicyName) -> Score {
+        let score = self.validation.score(&|| name.build(0));
+        self.compare_with(score.harm);
+        score
+    }
+
+    /// Takes note of an opponent's harm, for the curves.
+    pub fn compare_with(&mut self, harm: f64) {
+        self.best_opponent_harm = Some(self.best_opponent_harm.map_or(harm, |best| best.min(harm)));
     }
 
     /// The present weights, with how they came to be.
@@ -176,7 +267,7 @@ impl Run {
             ("iterations".to_owned(), self.ppo.iteration().to_string()),
             ("seconds".to_owned(), format!("{:.0}", self.seconds())),
         ]);
-        weights_of(&self.ppo.actor(), &self.normaliser, training)
+        weights_of(&self.ppo.actor(), self.config.reward_scale, &self.normaliser, training)
     }
 
     /// The best weights so far, once there was a validation.
@@ -189,6 +280,18 @@ impl Run {
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.seconds_before + self.since.elapsed().as_secs_f64()
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn config(&self) -> &TrainingConfig {
+        &self.config
+    }
+
+    /// Iterations so far.
+    #[must_use]
+    pub fn iteration(&self) -> u64 {
+        self.ppo.iteration()
     }
 
     /// Steps so far.
@@ -212,11 +315,15 @@ const SHAPE: Shape = Shape { observations: FEATURE_COUNT, privileged: PRIVILEGED
 /// nearly every flag back within seconds, and never sees what lies above the first rung.
 const RELUCTANCE: f32 = -5.0;
 
+/// What is added to the first bias of the largest raise that the shield usually allows: where it may go up, it does.
+const EAGERNESS: f32 = 2.0;
+
 fn lean_towards_going_on(ppo: &mut Ppo) -> Result<(), LearnError> {
     let mut actor = ppo.actor();
     if let Some((_, bias)) = actor.layers.last_mut() {
         bias[Choice::RollBack as usize] = RELUCTANCE;
         bias[Choice::StepDown as usize] = RELUCTANCE;
+        bias[Choice::RaiseMedium as usize] = EAGERNESS;
     }
     ppo.set_actor(&actor)
 }
@@ -272,14 +379,21 @@ fn survey(config: &TrainingConfig) -> Result<Normaliser, LearnError> {
     Ok(Normaliser { mean: narrow(statistics.mean()), deviation })
 }
 
-/// The actor as the product has it.
-fn weights_of(actor: &ActorWeights, normaliser: &Normaliser, training: BTreeMap<String, String>) -> Weights {
+/// The actor as the product has it. The value is in points there, not in scaled reward.
+fn weights_of(
+    actor: &ActorWeights,
+    scale: f64,
+    normaliser: &Normaliser,
+    training: BTreeMap<String, String>,
+) -> Weights {
+    #[expect(clippy::cast_possible_truncation, reason = "the network calculates in f32")]
+    let points = |value: &f32| (f64::from(*value) / scale) as f32;
     let layer = |index: usize| actor.layers.get(index).cloned().unwrap_or_default();
     let parameters = Parameters {
         first: layer(0),
         second: layer(1),
         policy: layer(2),
-        value: (actor.readout.0.clone(), vec![actor.readout.1]),
+        value: (actor.readout.0.iter().map(points).collect(), vec![points(&actor.readout.1)]),
     };
     Weights::new(parameters, normaliser.clone(), training)
 }
@@ -311,4 +425,99 @@ fn append(all: &mut Rollout, other: &Rollout) {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn real(n: u64) -> f64 {
     n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Tensor, no_grad};
+
+    use super::{
+        super::{PpoConfig, net::{Part, numbers}},
+        *,
+    };
+    use crate::agent::probabilities;
+
+    fn small() -> TrainingConfig {
+        TrainingConfig {
+            worlds: 4,
+            steps_an_iteration: 1_024,
+            survey: 2_000,
+            validation_worlds: 4,
+            validate_every: 2_000,
+            ..TrainingConfig::shipped().unwrap()
+        }
+    }
+
+    #[test]
+    fn plain_rust_and_libtorch_say_the_same_of_ten_thousand_observations() {
+        let weights = PpoMaster::shipped().weights().as_ref().unwrap().clone();
+        let Parameters { first, second, policy, value } = weights.parameters.clone();
+        let mut ppo = Ppo::new(PpoConfig::default(), SHAPE, 1).unwrap();
+        let readout = (value.0, value.1[0]);
+        ppo.set_actor(&ActorWeights { layers: vec![first, second, policy], readout }).unwrap();
+        let mut inputs = Vec::new();
+        workers(&small())[0].survey(10_000, |seen| inputs.push(weights.normaliser.apply(seen)));
+        assert!(inputs.len() >= 10_000);
+        let rows = Tensor::from_slice(inputs.as_flattened()).view([-1, FEATURE_COUNT as i64]);
+        let (logits, values) = no_grad(|| {
+            let blocks = ppo.net.blocks();
+            let pass = blocks.forward(Part::Actor, &rows);
+            (numbers(&pass.outputs), numbers(&blocks.readout(&pass.last)))
+        });
+        let all = [true; CHOICES];
+        for (index, input) in inputs.iter().enumerate() {
+            let answer = weights.network.answer(input);
+            let theirs: [f32; CHOICES] = logits[index * CHOICES..][..CHOICES].try_into().unwrap();
+            // As probabilities, which is what is decided by; logits of tens are compared relatively.
+            let (ours, theirs_p) =
+                (probabilities(&answer.logits, &all), probabilities(&theirs, &all));
+            for choice in 0..CHOICES {
+                assert!((ours[choice] - theirs_p[choice]).abs() < 1e-5, "{index}: {ours:?} {theirs_p:?}");
+                let size = theirs[choice].abs().max(1.0);
+                assert!((answer.logits[choice] - theirs[choice]).abs() < 1e-5 * size, "{index}");
+            }
+            assert!((answer.value - values[index]).abs() < 1e-5 * values[index].abs().max(1.0), "{index}");
+            assert_eq!(Choice::likeliest(&ours), Choice::likeliest(&theirs_p), "{index}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_goes_on_as_if_it_had_not_been() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint");
+        let mut whole = Run::new(small()).unwrap();
+        let mut stopped = Run::new(small()).unwrap();
+        for _ in 0..2 {
+            whole.iterate().unwrap();
+            stopped.iterate().unwrap();
+        }
+        stopped.save(&path).unwrap();
+        let mut resumed = Run::resume(small(), &path).unwrap();
+        for _ in 0..2 {
+            whole.iterate().unwrap();
+            resumed.iterate().unwrap();
+        }
+        assert_eq!(whole.ppo.parameters(), resumed.ppo.parameters());
+        assert_eq!(whole.best().map(|best| best.iteration), resumed.best().map(|best| best.iteration));
+        assert_eq!(whole.best().map(|best| best.score), resumed.best().map(|best| best.score));
+    }
+
+    #[test]
+    fn a_checkpoint_of_other_settings_is_refused_and_one_with_more_time_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint");
+        Run::new(small()).unwrap().save(&path).unwrap();
+        let fault = Run::resume(TrainingConfig { tastes: 2.0, ..small() }, &path).err().unwrap();
+        assert!(matches!(fault, LearnError::Mismatch { .. }), "{fault}");
+        assert!(fault.to_string().contains("tastes"), "{fault}");
+        assert!(Run::resume(TrainingConfig { seconds: 7.0, ..small() }, &path).is_ok());
+    }
+
+    #[test]
+    fn training_and_validation_worlds_are_not_the_same() {
+        let [training, validation] = [Split::Training, Split::Validation].map(Generator::new);
+        for number in 0..200 {
+            assert_ne!(training.scenario(number).1, validation.scenario(number).1);
+        }
+    }
 }

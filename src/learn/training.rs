@@ -49,7 +49,8 @@ impl TrainingConfig {
     /// What is wrong, where, and what was expected.
     pub fn parse(text: &str, place: &str) -> Result<Self, LearnError> {
         let fault = |detail: String| LearnError::Settings { place: place.to_owned(), detail };
-        let config: Self = toml::from_str(text).map_err(|error| fault(error.to_string().trim_end().to_owned()))?;
+        let config: Self =
+            toml::from_str(text).map_err(|error| fault(error.to_string().trim_end().to_owned()))?;
         config.check().map_err(|error| match error {
             LearnError::Setting { key, detail } => fault(format!("{key}: {detail}")),
             other => other,
@@ -63,6 +64,13 @@ impl TrainingConfig {
     /// None, as a test shows.
     pub fn shipped() -> Result<Self, LearnError> {
         Self::parse(TRAINING, "config/training.toml")
+    }
+
+    /// What two trainings must have in common for the one to go on from the other's checkpoint, PPO's own settings apart:
+    /// the features, and every setting but the budget.
+    pub(super) fn scope(&self) -> String {
+        let same = Self { seconds: 0.0, patience: 0, ppo: PpoConfig::default(), ..self.clone() };
+        format!("features {}, settings {same:?}", crate::agent::schema_hash())
     }
 
     /// What types alone cannot say: ranges.
@@ -94,5 +102,28 @@ impl TrainingConfig {
         whole("validate_every", self.validate_every, 1, u64::MAX >> 12)?;
         whole("patience", u64::from(self.patience), 1, 1 << 30)?;
         self.ppo.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_settings_are_fit() {
+        let shipped = TrainingConfig::shipped().unwrap();
+        assert!(shipped.seconds <= 1_800.0, "half an hour is promised");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let fault = |from: &str, to: &str| {
+            assert!(TRAINING.contains(from), "{from}");
+            TrainingConfig::parse(&TRAINING.replacen(from, to, 1), "t.toml").unwrap_err().to_string()
+        };
+        assert!(fault("threads = 2", "threads = 0").contains("t.toml: threads: expected 1 to 256, found 0"));
+        assert!(fault("worlds = ", "wurlds = ").contains("unknown field `wurlds`"));
+        assert!(fault("gamma = 0.997", "gamma = 7").contains("gamma: expected 0 to 1, found 7"));
+        assert!(fault("seed = 1", "seed = -1").contains("t.toml"));
     }
 }

@@ -6,7 +6,7 @@ use super::{
     super::{Failure, print},
     Field, Results,
 };
-use crate::judge::{Difference, Estimate, Standing};
+use crate::judge::{Estimate, Standing};
 
 /// Of fewer episodes no interval is shown: a handful drawn anew knows nothing of what is not in it.
 const FEWEST: u64 = 5;
@@ -47,7 +47,7 @@ fn deeds(standings: &[Standing]) -> Result<(), Failure> {
         (8, "good to", "100 %"),
         (7, "min to", "100 %"),
         (9, "min to", "rollback"),
-        (9, "vetoes", "per 1000"),
+        (9, "worst 5%", "of harm"),
     ];
     head(columns)?;
     for standing in standings {
@@ -65,7 +65,7 @@ fn deeds(standings: &[Standing]) -> Result<(), Failure> {
                 percent(standing.completed_percent, standing.good_flags),
                 minutes(standing.minutes_to_full),
                 minutes(standing.minutes_to_rollback),
-                format!("{:.1}", standing.vetoes_per_thousand),
+                number(standing.harm_cvar95),
             ],
         )?;
     }
@@ -74,12 +74,13 @@ fn deeds(standings: &[Standing]) -> Result<(), Failure> {
 
 fn costs(whole: &Results, against: &str) -> Result<(), Failure> {
     let than = format!("{against}, points");
+    // The two of a pair meet the same worlds: their difference is surer than either of them.
     let columns: Columns = &[
         (-13, "policy", ""),
-        (24, "cost", "points an episode"),
-        (24, "harm", "points an episode"),
-        (13, "worst 5 %", "harm, points"),
-        (26, "cost more than", &than),
+        (21, "cost", "points an episode"),
+        (20, "harm", "points an episode"),
+        (24, "cost more than", &than),
+        (22, "harm more than", &than),
     ];
     head(columns)?;
     for (standing, difference) in whole.standings.iter().zip(&whole.differences) {
@@ -89,8 +90,8 @@ fn costs(whole: &Results, against: &str) -> Result<(), Failure> {
                 standing.policy.clone(),
                 estimate(&standing.cost, standing.episodes),
                 estimate(&standing.harm, standing.episodes),
-                number(standing.harm_cvar95),
-                more(difference.as_ref(), standing.episodes),
+                more(difference.as_ref().map(|by| &by.cost), standing.episodes),
+                more(difference.as_ref().map(|by| &by.harm), standing.episodes),
             ],
         )?;
     }
@@ -173,9 +174,9 @@ fn minutes(minutes: Option<f64>) -> String {
 }
 
 /// With its sign, since less is better.
-fn more(difference: Option<&Difference>, episodes: u64) -> String {
+fn more(difference: Option<&Estimate>, episodes: u64) -> String {
     difference.map_or("-".to_owned(), |difference| {
-        let sign = if difference.cost.mean >= 0.05 { "+" } else { "" };
-        format!("{sign}{}", estimate(&difference.cost, episodes))
+        let sign = if difference.mean >= 0.05 { "+" } else { "" };
+        format!("{sign}{}", estimate(difference, episodes))
     })
 }

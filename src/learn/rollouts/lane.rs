@@ -28,11 +28,17 @@ pub(super) const PRIVILEGED: usize = 9;
 /// taken to go on until the scenario's end.
 const WATCHED: u32 = 18;
 
+/// Where harm weighs more than usual, all of the reward is divided by the weight to this power: the policy that is best
+/// stays the same, and values stay of one order.
+const EASED: f64 = 0.75;
+
 /// One running world.
 pub(super) struct Lane {
     number: u64,
     difficulty: f64,
     taste: f64,
+    /// What rewards are multiplied by here.
+    scale: f64,
     cost: Cost,
     config: ControlConfig,
     scenario: Scenario,
@@ -119,6 +125,7 @@ impl Lane {
             number,
             difficulty: generator.curriculum.difficulty(),
             taste,
+            scale: setting.reward_scale * libm::pow(taste.max(1.0), -EASED),
             cost: setting.cost.with_taste(setting.cost.errors * taste),
             config,
             world,
@@ -188,7 +195,7 @@ impl Lane {
         self.rollouts.clear();
         self.rollouts.extend(self.state.flags.iter().map(|flag| flag.rollout));
         self.world.step(&self.rollouts, &mut self.feed);
-        self.pay(setting.gamma, setting.reward_scale);
+        self.pay(setting.gamma, self.scale);
         self.asked.clear();
         let mut sampler = Sampler {
             chooser,
@@ -204,18 +211,18 @@ impl Lane {
             tick(&self.state, &mut self.observatory, &mut sampler, &self.config, &self.feed, moment);
         self.script.extend(self.asked.iter().map(|asked| (asked.choice, asked.log_probability)));
         self.open();
-        let decided: Vec<(FlagId, Action, bool)> = happened
+        let decided: Vec<(FlagId, Action, Actor)> = happened
             .iter()
             .filter_map(|(actor, event)| match event {
-                Event::Decided(decision) => Some((decision.flag, decision.action, *actor == Actor::Agent)),
+                Event::Decided(decision) => Some((decision.flag, decision.action, actor.clone())),
                 _ => None,
             })
             .collect();
         keep(&mut self.state, end, happened);
-        for (flag, action, _) in decided {
-            self.charge(flag, action, setting.reward_scale);
+        for (flag, action, by) in decided {
+            self.charge(flag, action, &by, self.scale);
         }
-        self.settle(setting.gamma, setting.reward_scale);
+        self.settle(setting.gamma, self.scale);
         self.ticks += 1;
         self.asked.len()
     }
@@ -273,15 +280,17 @@ impl Lane {
         }
     }
 
-    /// Charges a move: an act costs a little, a rollback more, and it is the end.
-    fn charge(&mut self, flag: FlagId, action: Action, scale: f64) {
+    /// Charges a move: an act costs a little, a rollback more, and it is the end. That a good flag was rolled back is
+    /// charged where the policy did it: what the shield does by itself is chance to the policy, so large that it would
+    /// drown what can be learnt. The judge charges both.
+    fn charge(&mut self, flag: FlagId, action: Action, by: &Actor, scale: f64) {
         let track = &mut self.tracks[flag.index()];
         if !matches!(track.stage, Stage::Steered | Stage::Watched) || action == Action::Hold {
             return;
         }
         track.pay(scale, self.cost.acting);
         if action == Action::RollBack {
-            track.pay(scale, self.cost.rollback(!track.harmful));
+            track.pay(scale, self.cost.rollback(!track.harmful && *by == Actor::Agent));
             track.stage = Stage::Through;
         }
     }
