@@ -107,7 +107,9 @@ impl Run {
     pub fn iterate(&mut self) -> Result<TrainingPoint, LearnError> {
         let begun = Instant::now();
         let difficulty = self.difficulty();
-        let network = weights_of(&self.ppo.actor(), self.config.reward_scale, &self.normaliser, BTreeMap::new()).network;
+        let network =
+            weights_of(&self.ppo.actor(), self.config.reward_scale, &self.normaliser, BTreeMap::new())
+                .network;
         let (rollout, episodes) = self.gather(&network, difficulty);
         let gathered = begun.elapsed().as_secs_f64();
         let stats = self.ppo.update(&rollout)?;
@@ -432,7 +434,10 @@ mod tests {
     use tch::{Tensor, no_grad};
 
     use super::{
-        super::{PpoConfig, net::{Part, numbers}},
+        super::{
+            PpoConfig,
+            net::{Part, numbers},
+        },
         *,
     };
     use crate::agent::probabilities;
@@ -469,8 +474,7 @@ mod tests {
             let answer = weights.network.answer(input);
             let theirs: [f32; CHOICES] = logits[index * CHOICES..][..CHOICES].try_into().unwrap();
             // As probabilities, which is what is decided by; logits of tens are compared relatively.
-            let (ours, theirs_p) =
-                (probabilities(&answer.logits, &all), probabilities(&theirs, &all));
+            let (ours, theirs_p) = (probabilities(&answer.logits, &all), probabilities(&theirs, &all));
             for choice in 0..CHOICES {
                 assert!((ours[choice] - theirs_p[choice]).abs() < 1e-5, "{index}: {ours:?} {theirs_p:?}");
                 let size = theirs[choice].abs().max(1.0);
