@@ -7,6 +7,7 @@ mod command;
 mod weights;
 
 use command::{Ended, Home};
+use knightwatch::agent::FEATURE_COUNT;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -64,7 +65,7 @@ fn a_move_of_the_agent_is_explained_by_all_that_it_saw() {
         (&true.into(), &false.into())
     );
     let features = explained["features"].as_array().unwrap();
-    assert_eq!(features.len(), 45);
+    assert_eq!(features.len(), FEATURE_COUNT);
     let influences: Vec<f64> = features.iter().map(|seen| seen["influence"].as_f64().unwrap()).collect();
     assert!(influences.is_sorted_by(|a, b| a >= b), "{influences:?}");
     for (clause, seen) in moved_by(&raise).into_iter().zip(features) {

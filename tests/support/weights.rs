@@ -44,6 +44,7 @@ pub(crate) fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         bytes
     };
     let schema = knightwatch::agent::schema_hash();
+    let (shape, turned) = (format!("[{HIDDEN},{FEATURE_COUNT}]"), format!("[{FEATURE_COUNT},{HIDDEN}]"));
     let with = |change: &dyn Fn(&mut Parameters)| {
         let mut parameters = whole.parameters.clone();
         change(&mut parameters);
@@ -54,7 +55,7 @@ pub(crate) fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("text", b"these are no weights".to_vec(), "not a whole safetensors file"),
         ("cut", bytes[..bytes.len() - 1].to_vec(), "not a whole safetensors file"),
         ("schema", replaced(&schema, &"0".repeat(schema.len())), "trained on feature schema 0000"),
-        ("shape", replaced("[64,45]", "[45,64]"), "tensor \"first.weight\": expected"),
+        ("shape", replaced(&shape, &turned), "tensor \"first.weight\": expected"),
         ("nan", with(&|all| all.value.0[7] = f32::NAN), "\"value.weight\" holds a number that is not finite"),
         ("huge", with(&|all| all.policy.0.fill(f32::MAX)), "their answer is not a finite number"),
     ]
