@@ -11,9 +11,9 @@ use crate::control::Policy;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PolicyName {
     /// The learned policy with the shipped weights.
+    #[default]
     PpoMaster,
     /// Raises a rung when healthy, rolls back when regressed.
-    #[default]
     Rule,
     /// 1, 5, 10, 25, 50, 100 %, without looking.
     Schedule,

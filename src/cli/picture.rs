@@ -24,7 +24,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 7)]
     seed: u64,
     /// Who steers
-    #[arg(long, value_enum, default_value = "rule")]
+    #[arg(long, value_enum, default_value = "ppo-master")]
     policy: PolicyArg,
     /// Columns and rows
     #[arg(long, default_value = "120x32", value_parser = size)]

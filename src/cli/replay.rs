@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// A session file, a training log, a CSV of recorded telemetry (Nezha, petshop, NAB), or a petshop folder
     file: PathBuf,
     /// Who decides on recorded telemetry
-    #[arg(long, value_enum, default_value = "rule")]
+    #[arg(long, value_enum, default_value = "ppo-master")]
     policy: PolicyArg,
     #[command(flatten)]
     weights: WeightsArgs,

@@ -43,7 +43,7 @@ pub(super) struct SceneArgs {
     #[arg(long)]
     pub(super) seed: Option<u64>,
 
-    /// Who steers [default: rule, or who steered the session before]
+    /// Who steers [default: ppo-master, or who steered the session before]
     #[arg(long, value_enum)]
     pub(super) policy: Option<PolicyArg>,
 

@@ -20,7 +20,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     scenario: String,
     /// Who steers
-    #[arg(long, value_enum, default_value = "rule")]
+    #[arg(long, value_enum, default_value = "ppo-master")]
     policy: PolicyArg,
     #[command(flatten)]
     weights: WeightsArgs,
