@@ -31,7 +31,7 @@ fn session(home: &Home) -> PathBuf {
 /// A session of the error spike, lived through to its end.
 fn spiked() -> (Home, PathBuf, Ended) {
     let home = Home::new();
-    let watched = home.run("watch --scenario wakes-at-50 --seed 3");
+    let watched = home.run("watch --scenario wakes-at-50 --policy rule --seed 3");
     watched.fine();
     let session = session(&home);
     (home, session, watched)
@@ -55,7 +55,7 @@ fn simulate_gives_the_same_bytes_for_the_same_seed_and_others_for_another() {
 #[test]
 fn simulate_in_json_is_the_journal_and_then_the_result() {
     let home = Home::new();
-    let lines = home.run("simulate --scenario error-spike --seed 2 --json").json();
+    let lines = home.run("simulate --scenario error-spike --policy rule --seed 2 --json").json();
     let (report, entries) = lines.split_last().unwrap();
     for (number, entry) in (1..).zip(entries) {
         assert_eq!(keys(entry), ["actor", "at", "event", "flag", "sentence", "seq"]);
@@ -86,7 +86,7 @@ fn simulate_in_json_is_the_journal_and_then_the_result() {
     assert_eq!(keys(flag), fields);
     assert_eq!(flag["harmful"], true);
     assert!(flag["rolled_back_at"].as_u64().unwrap() > flag["started_at"].as_u64().unwrap(), "{flag}");
-    let quiet = home.run("simulate --scenario error-spike --seed 2 --json --quiet").json();
+    let quiet = home.run("simulate --scenario error-spike --policy rule --seed 2 --json --quiet").json();
     assert_eq!(quiet, std::slice::from_ref(report));
 }
 
@@ -119,11 +119,11 @@ fn evaluate_puts_the_policies_side_by_side() {
 fn watch_until_done_says_in_its_status_how_it_went() {
     let home = Home::new();
     for speed in ["0", "3600"] {
-        let good = home.run(&format!("watch --until done --scenario good --speed {speed}"));
+        let good = home.run(&format!("watch --until done --scenario good --policy rule --speed {speed}"));
         good.fine();
         assert!(good.out.lines().last().unwrap().contains("raised from 99 % to 100 %"), "{}", good.out);
     }
-    let bad = home.run("watch --until done --scenario wakes-at-50 --seed 3");
+    let bad = home.run("watch --until done --scenario wakes-at-50 --policy rule --seed 3");
     bad.status(1);
     assert_eq!(bad.err, "");
     assert!(bad.out.contains("rolled back from"), "{}", bad.out);
@@ -137,8 +137,8 @@ fn watch_until_done_says_in_its_status_how_it_went() {
 #[test]
 fn watch_can_keep_to_one_flag() {
     let home = Home::new();
-    let all = home.run("watch --scenario interaction --json");
-    let one = home.run("watch --scenario interaction --json --flag new-checkout-ui");
+    let all = home.run("watch --scenario interaction --policy rule --json");
+    let one = home.run("watch --scenario interaction --policy rule --json --flag new-checkout-ui");
     one.fine();
     let of_it: Vec<Value> =
         all.json().into_iter().filter(|entry| entry["flag"] == "new-checkout-ui").collect();
@@ -321,7 +321,7 @@ fn the_recordings_that_are_shipped_are_replayed() {
         ("petshop/high_traffic", "petshop"),
     ] {
         let home = Home::new();
-        let replayed = home.run_on("replay --text", &shipped.join(recording));
+        let replayed = home.run_on("replay --policy rule --text", &shipped.join(recording));
         replayed.status(0);
         assert!(replayed.err.contains(speaks_of) && replayed.err.contains("semi-real"), "{}", replayed.err);
         assert!(replayed.out.contains("raised from"), "{recording}: {}", replayed.out);

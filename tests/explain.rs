@@ -122,7 +122,7 @@ fn what_no_policy_explains_is_told_with_the_reason_why_not() {
     assert!(report["nothing"].as_str().unwrap().contains("the shield's own"));
 
     let home = Home::new();
-    home.run("watch --scenario good").fine();
+    home.run("watch --scenario good --policy rule").fine();
     let raise = entry(&home, |entry| entry["actor"] == "agent");
     let ended = home.run(&format!("explain {}", raise["seq"]));
     nothing_more(&ended, &raise["sentence"], "was proposed by rule, which does not explain itself");
