@@ -67,7 +67,7 @@ const fn feature(key: &'static str, about: &'static str, unit: Unit) -> Feature 
 }
 
 /// The schema: the order of the network's inputs.
-pub const FEATURES: [Feature; 47] = [
+pub const FEATURES: [Feature; 48] = [
     feature("errors.z", "errors since the last change", Unit::Sigmas),
     feature("errors.excess", "excess of errors since the last change", Unit::LogShare),
     feature("errors.low", "lower end of the error interval", Unit::Margins),
@@ -96,6 +96,7 @@ pub const FEATURES: [Feature; 47] = [
     feature("ramp.errors.worst", "the worst errors of the ramp", Unit::Sigmas),
     feature("ramp.spent", "failed requests that the ramp has cost the service", Unit::LogShare),
     feature("missing.z", "treatment requests that telemetry does not show", Unit::Sigmas),
+    feature("missing.share", "how much of the treatment telemetry does not show", Unit::LnFactor),
     feature("n.treatment", "treatment requests since the last change", Unit::LnCount),
     feature("n.control", "control requests since the last change", Unit::LnCount),
     feature("n.interval", "requests in the last interval", Unit::LnCount),
@@ -178,6 +179,7 @@ pub fn features(seen: &Observation<'_>, taste: f32, memory: &mut Memory) -> Feat
         memory.worst_errors(),
         log_share(memory.spent()),
         memory.missing(),
+        memory.missing_share(),
         ln_count(report.treatment_n),
         ln_count(report.control_n),
         ln_count(last.requests),

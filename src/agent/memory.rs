@@ -25,6 +25,9 @@ pub struct Memory {
     worst_errors: f64,
     spent: f64,
     missing: Stouffer,
+    /// Treatment requests since the last change: as many as there should be, and as many as there are.
+    expected: f64,
+    shown: f64,
 }
 
 /// A quick and a slow exponential average; their difference is the trend.
@@ -70,6 +73,7 @@ impl Memory {
             self.before.0.add(self.rung.0);
             self.before.1.add(self.rung.1);
             self.missing = Stouffer::default();
+            (self.expected, self.shown) = (0.0, 0.0);
             self.rollout = seen.rollout;
         }
         self.now = seen.now;
@@ -84,6 +88,13 @@ impl Memory {
             let n = real(last.requests);
             let z = (n * share - real(last.treatment)) / (n * share * (1.0 - share)).sqrt();
             self.missing.add(sigmas(z));
+        }
+        if let [Some(control), _] = seen.latest
+            && !seen.rollout.is_full()
+        {
+            // Control is the other part of all requests, so it says how many treatment has.
+            self.expected += real(control.requests) * share / (1.0 - share);
+            self.shown += real(last.treatment);
         }
     }
 
@@ -122,6 +133,11 @@ impl Memory {
 
     pub(super) fn missing(&self) -> f64 {
         self.missing.z()
+    }
+
+    /// Natural logarithm of how many times more treatment requests there should be than telemetry shows.
+    pub(super) fn missing_share(&self) -> f64 {
+        libm::log((self.expected + 10.0) / (self.shown + 10.0)).clamp(-3.0, 6.0)
     }
 
     pub(super) fn ramp_time(&self) -> Millis {

@@ -151,7 +151,7 @@ pub struct Validation {
     pub harm: f64,
     /// Mean cost, in the same unit.
     pub cost: f64,
-    /// Median minutes from start to 100 % of harmless flags; `None` where none got there.
+    /// Mean minutes from start to 100 % of harmless flags that got there; `None` where none did.
     #[serde(default, serialize_with = "short")]
     pub minutes_to_full: Option<f64>,
     /// Harmless flags that were rolled back, in percent.

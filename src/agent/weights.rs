@@ -220,6 +220,13 @@ fn normaliser(text: &str) -> Result<Normaliser, WeightsError> {
         if let Some(position) = values.iter().position(|x| !x.is_finite()) {
             return Err(WeightsError::NotFinite { name: what, position });
         }
+        let too_small = |x: &f32| name == "deviation" && *x < LEAST_DEVIATION;
+        if let Some(position) = values.iter().position(too_small) {
+            return Err(wrong(format!(
+                "deviation {position} is below {LEAST_DEVIATION}: {}",
+                values[position]
+            )));
+        }
     }
     Ok(normaliser)
 }

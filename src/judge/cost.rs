@@ -156,16 +156,11 @@ impl Cost {
     }
 
     /// The same with another price of a failed request: `errors` becomes `c_b` (above 0), and `latency` follows in
-    /// proportion, so that harm as a whole is weighed against waiting. The policy is told [`Cost::taste`].
+    /// proportion, so that harm as a whole is weighed against waiting. The policy is told the factor's
+    /// logarithm.
     #[must_use]
     pub fn with_taste(self, c_b: f64) -> Self {
         Self { errors: c_b, latency: self.latency * (c_b / self.errors), ..self }
-    }
-
-    /// `c_T / c_B`: how much waiting weighs against harm.
-    #[must_use]
-    pub fn taste(&self) -> f64 {
-        self.waiting / self.errors
     }
 
     /// What an interval cost, by what was really so in it. `acted`: whether the rollout was changed at its end, by
@@ -274,7 +269,6 @@ mod tests {
     fn a_taste_changes_the_price_of_harm_and_nothing_else() {
         let dear = Cost::default().with_taste(800.0);
         assert_eq!(dear, Cost { errors: 800.0, latency: 8.0, ..Cost::default() });
-        near(dear.taste(), 0.5 / 800.0);
         let truth = truth(50.0, 1.0, [0.2, 0.1], [400.0, 100.0]);
         let [usual, dear] = [Cost::default(), dear].map(|cost| cost.interval(&truth, true));
         near(dear.harm(), 4.0 * usual.harm());

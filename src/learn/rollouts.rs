@@ -143,14 +143,16 @@ impl Worlds {
                 }
                 if lane.is_over() {
                     // The scenario's end is not the flag's: what was to come is bootstrapped.
-                    lane.cut(&mut |lane, steps, next| self.harvest.take(lane, steps, Some(next)));
+                    lane.cut(&mut |lane, steps, next| {
+                        self.harvest.take(lane, steps, Some((next, Tail::Truncated)))
+                    });
                     let number = self.take_number();
                     self.lanes[index] = Lane::new(&self.setting, &self.generator, number);
                 }
             }
         }
         for lane in &mut self.lanes {
-            lane.cut(&mut |lane, steps, next| self.harvest.take(lane, steps, Some(next)));
+            lane.cut(&mut |lane, steps, next| self.harvest.take(lane, steps, Some((next, Tail::CutOff))));
         }
         (std::mem::take(&mut self.harvest.rollout), std::mem::take(&mut self.episodes))
     }
@@ -176,20 +178,23 @@ impl Worlds {
         Saved { next: self.next, lanes: self.lanes.iter().map(Lane::save).collect() }
     }
 
-    /// Lays the worlds of a checkpoint anew: each scenario is lived through again with what was chosen in it.
-    pub(super) fn restore(&mut self, saved: &Saved, normaliser: &Normaliser) {
+    /// Lays the worlds of a checkpoint anew: each scenario is lived through again with what was chosen in it. `false` where
+    /// they do not come out as they were: the program that saved them had other rules.
+    #[must_use]
+    pub(super) fn restore(&mut self, saved: &Saved, normaliser: &Normaliser) -> bool {
         self.next = saved.next;
         self.lanes = saved
             .lanes
             .iter()
             .map(|lane| Lane::restore(&self.setting, &self.generator, normaliser, lane))
             .collect();
+        self.lanes.iter().zip(&saved.lanes).all(|(lane, saved)| lane.save() == *saved)
     }
 }
 
 impl Harvest {
     /// Takes in a trajectory; `next` is what was seen after its last step where it was cut off.
-    fn take(&mut self, lane: u32, steps: &[Step], next: Option<&Step>) {
+    fn take(&mut self, lane: u32, steps: &[Step], next: Option<(&Step, fn(usize) -> Tail)>) {
         if steps.is_empty() {
             return;
         }
@@ -205,10 +210,10 @@ impl Harvest {
         }
         let tail = match next {
             None => Tail::Terminal,
-            Some(next) => {
+            Some((next, tail)) => {
                 rollout.bootstrap_observations.extend_from_slice(&next.input);
                 rollout.bootstrap_privileged.extend_from_slice(&next.privileged);
-                Tail::CutOff(rollout.bootstrap_observations.len() / FEATURE_COUNT - 1)
+                tail(rollout.bootstrap_observations.len() / FEATURE_COUNT - 1)
             }
         };
         rollout.segments.push(Segment { start, end: start + steps.len(), lane, tail });

@@ -20,7 +20,7 @@ use crate::{
     },
     control::{ControlConfig, Policy},
     judge::Cost,
-    sim::{Generator, Split},
+    sim::{Curriculum, Generator, Split},
 };
 
 /// See the module.
@@ -103,7 +103,7 @@ impl Run {
     /// One iteration.
     ///
     /// # Errors
-    /// When the optimisation runs off; the run is then as it was.
+    /// When the optimisation runs off. The learner is then as it was; the worlds have gone on.
     pub fn iterate(&mut self) -> Result<TrainingPoint, LearnError> {
         let begun = Instant::now();
         let difficulty = self.difficulty();
@@ -139,6 +139,11 @@ impl Run {
             point.seconds = self.seconds();
         }
         Ok(point)
+    }
+
+    /// Validates the present weights.
+    pub fn validate_now(&mut self) -> Validated {
+        self.validate(self.ppo.iteration())
     }
 
     fn gather(&mut self, network: &crate::agent::Network, difficulty: f64) -> (Rollout, Episodes) {
@@ -181,7 +186,7 @@ impl Run {
         Validated {
             harm: score.harm,
             cost: score.cost,
-            minutes_to_full: Some(score.minutes_to_full),
+            minutes_to_full: score.minutes_to_full,
             false_rollbacks_percent: Some(score.false_rollbacks_percent),
             best_opponent_harm: self.best_opponent_harm,
             best: better,
@@ -231,8 +236,11 @@ impl Run {
         });
         let normaliser = saved.normaliser;
         let mut workers = workers(&config);
-        for (worlds, saved) in workers.iter_mut().zip(&saved.workers) {
-            worlds.restore(saved, &normaliser);
+        let known = workers.len() == saved.workers.len();
+        let mut pairs = workers.iter_mut().zip(&saved.workers);
+        if !known || !pairs.all(|(worlds, saved)| worlds.restore(saved, &normaliser)) {
+            let detail = "its worlds do not come out as they were: it was made by a program with another simulator or shield";
+            return Err(broken(detail.to_owned()));
         }
         Ok(Self {
             validation: validation(&config),
@@ -340,7 +348,8 @@ fn workers(config: &TrainingConfig) -> Vec<Worlds> {
         seed: config.seed,
     };
     let threads = config.threads as u64;
-    let generator = Generator::new(Split::Training);
+    let curriculum = Curriculum::new(if config.curriculum > 0.0 { config.easiest } else { 1.0 });
+    let generator = Generator { curriculum, ..Generator::new(Split::Training) };
     (0..threads)
         .map(|thread| Worlds::new(setting.clone(), generator.clone(), config.worlds, thread, threads))
         .collect()
@@ -355,8 +364,8 @@ fn validation(config: &TrainingConfig) -> Validation {
 fn survey(config: &TrainingConfig) -> Result<Normaliser, LearnError> {
     let mut statistics = Statistics::new(FEATURE_COUNT);
     let mut fault = None;
-    if let Some(worlds) = workers(config).first_mut() {
-        worlds.set_difficulty(1.0);
+    let one = TrainingConfig { threads: 1, curriculum: 0.0, ..config.clone() };
+    for worlds in &mut workers(&one) {
         worlds.survey(config.survey, |features| {
             if let Err(error) = statistics.take_in(features) {
                 fault = Some(error);

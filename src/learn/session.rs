@@ -44,10 +44,11 @@ impl Session {
     /// A folder that holds a training or cannot be written; settings out of range.
     pub fn begin(config: TrainingConfig, folder: &Path, when: &str) -> Result<Self, LearnError> {
         let checkpoint = checkpoint(folder);
-        if checkpoint.exists() {
+        let files = [checkpoint.clone(), log_file(folder), weights_file(folder)];
+        if let Some(path) = files.into_iter().find(|file| file.exists()) {
             let detail =
                 "a training is here already: go on with it by --resume, or choose another folder by --out";
-            return Err(LearnError::Checkpoint { path: checkpoint, detail: detail.to_owned() });
+            return Err(LearnError::Checkpoint { path, detail: detail.to_owned() });
         }
         fs::create_dir_all(folder).map_err(|source| LearnError::io("make", folder, source))?;
         let mut run = Run::new(config)?;
@@ -106,17 +107,15 @@ impl Session {
         tell: &mut dyn FnMut(&TrainingLine),
     ) -> Result<EndReason, LearnError> {
         let reason = loop {
-            if stop.load(Ordering::Relaxed) {
-                break EndReason::Stopped;
+            if let Some(reason) = self.over(stop) {
+                break reason;
             }
-            let config = self.run.config();
-            if self.run.steps() >= config.ppo.total_steps || self.run.seconds() >= config.seconds {
-                break EndReason::Budget;
+            let mut point = self.run.iterate()?;
+            if point.validation.is_none() && self.over(stop).is_some() {
+                // What was learnt since the last validation is not left out.
+                point.validation = Some(self.run.validate_now());
+                point.seconds = self.run.seconds();
             }
-            if self.run.best().is_some_and(|best| best.since >= config.patience) {
-                break EndReason::EarlyStop;
-            }
-            let point = self.run.iterate()?;
             let validated = point.validation;
             self.note(TrainingLine::Point(point), tell)?;
             if validated.is_some_and(|validation| validation.best) {
@@ -134,6 +133,19 @@ impl Session {
         };
         self.note(TrainingLine::End(end), tell)?;
         Ok(reason)
+    }
+
+    /// Why there is no further iteration; `None` where there is one.
+    fn over(&self, stop: &AtomicBool) -> Option<EndReason> {
+        let config = self.run.config();
+        if stop.load(Ordering::Relaxed) {
+            return Some(EndReason::Stopped);
+        }
+        if self.run.steps() >= config.ppo.total_steps || self.run.seconds() >= config.seconds {
+            return Some(EndReason::Budget);
+        }
+        let given_up = self.run.best().is_some_and(|best| best.since >= config.patience);
+        given_up.then_some(EndReason::EarlyStop)
     }
 
     /// Writes a line down, then tells it.

@@ -101,7 +101,33 @@ impl TrainingConfig {
         whole("validation_worlds", self.validation_worlds, 1, 100_000)?;
         whole("validate_every", self.validate_every, 1, u64::MAX >> 12)?;
         whole("patience", u64::from(self.patience), 1, 1 << 30)?;
-        self.ppo.check()
+        self.ppo.check()?;
+        let wrong = |key: &'static str, detail: String| Err(LearnError::Setting { key, detail });
+        if self.ppo.hidden != crate::agent::HIDDEN {
+            let (expected, found) = (crate::agent::HIDDEN, self.ppo.hidden);
+            return wrong(
+                "hidden",
+                format!("expected {expected}, as the product's network has, found {found}"),
+            );
+        }
+        if self.ppo.gamma >= 1.0 {
+            return wrong("gamma", format!("expected below 1, found {}", self.ppo.gamma));
+        }
+        if self.ppo.scale_rewards {
+            return wrong(
+                "scale_rewards",
+                "expected false: reward_scale does it, and is known to the product".to_owned(),
+            );
+        }
+        let least = 2 * self.threads * self.worlds;
+        if self.steps_an_iteration < least {
+            let found = self.steps_an_iteration;
+            return wrong(
+                "steps_an_iteration",
+                format!("expected at least twice all worlds, {least}, found {found}"),
+            );
+        }
+        Ok(())
     }
 }
 

@@ -27,8 +27,8 @@ pub struct Score {
     pub cost: f64,
     /// Harm a flag, mean: the errors and latency of it.
     pub harm: f64,
-    /// Minutes to 100 % of good flags that got there, mean.
-    pub minutes_to_full: f64,
+    /// Minutes to 100 % of good flags that got there, mean; `None` where none did.
+    pub minutes_to_full: Option<f64>,
     /// Good flags that were rolled back, in percent.
     pub false_rollbacks_percent: f64,
     /// Good flags that reached 100 %, in percent.
@@ -52,8 +52,9 @@ struct Tally {
 
 impl Validation {
     pub(super) fn new(generator: &Generator, worlds: u64, control: ControlConfig, threads: usize) -> Self {
-        let scenarios =
-            (FIRST..FIRST + worlds).map(|number| (number, generator.scenario(number).1)).collect();
+        let scenarios = (FIRST..FIRST + worlds)
+            .map(|number| (generator.seed(number), generator.scenario(number).1))
+            .collect();
         Self { scenarios, control, threads: threads.max(1) }
     }
 
@@ -74,7 +75,10 @@ impl Validation {
                 })
                 .collect();
             // A panic in a worker is a panic of the training.
-            workers.into_iter().map(|worker| worker.join().unwrap_or_default()).collect()
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
         });
         let mut sum = Tally::default();
         for tally in tallies.iter().flatten() {
@@ -123,7 +127,7 @@ impl Tally {
         Score {
             cost: share(self.cost, self.flags),
             harm: share(self.harm, self.flags),
-            minutes_to_full: share(self.minutes, self.complete),
+            minutes_to_full: (self.complete > 0.0).then(|| self.minutes / self.complete),
             false_rollbacks_percent: 100.0 * share(self.false_rollbacks, self.good),
             completed_percent: 100.0 * share(self.complete, self.good),
             missed_percent: 100.0 * share(self.missed, self.flags - self.good),

@@ -22,10 +22,10 @@ use crate::{
 
 /// What only the critic sees of a flag: whether it is harmful, its excess of errors and P99 now, and what its worst
 /// effects are.
-pub(super) const PRIVILEGED: usize = 9;
+pub(super) const PRIVILEGED: usize = 8;
 
 /// Control intervals for which a flag is watched after the agent has nothing more to say of it; what it costs then is
-/// taken to go on until the scenario's end.
+/// taken to go on.
 const WATCHED: u32 = 18;
 
 /// Where harm weighs more than usual, all of the reward is divided by the weight to this power: the policy that is best
@@ -79,9 +79,9 @@ struct Track {
     harmful: bool,
     /// Discount of what comes now, against the open step.
     discount: f64,
-    /// Intervals that it has been watched without the agent, and what the last of them cost.
+    /// Intervals that it has been watched without the agent, and what they cost.
     watched: u32,
-    lately: f64,
+    watched_cost: f64,
     episode: Episodes,
 }
 
@@ -93,7 +93,7 @@ enum Stage {
     Idle,
     /// The agent is asked.
     Steered,
-    /// Complete or paused: the agent is not asked, and what it costs counts towards its last step.
+    /// Complete: the agent is not asked, and what it costs counts towards its last step.
     Watched,
     /// Rolled back, or watched for long enough.
     Through,
@@ -114,7 +114,7 @@ impl Lane {
         let (_, scenario) = generator.scenario((setting.seed << 40) + number);
         let mut chance = Pcg64Mcg::seed_from_u64(setting.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let taste = taste(setting, &mut chance);
-        let world = World::new(&scenario, number);
+        let world = World::new(&scenario, generator.seed((setting.seed << 40) + number));
         let config = ControlConfig { interval: scenario.interval, ..setting.control.clone() };
         let mut state = State::default();
         let created =
@@ -220,7 +220,7 @@ impl Lane {
             .collect();
         keep(&mut self.state, end, happened);
         for (flag, action, by) in decided {
-            self.charge(flag, action, &by, self.scale);
+            self.charge(flag, action, &by, setting.gamma);
         }
         self.settle(setting.gamma, self.scale);
         self.ticks += 1;
@@ -252,10 +252,10 @@ impl Lane {
             track.harmful |= truth.harmful;
             if matches!(track.stage, Stage::Steered | Stage::Watched) {
                 let cost = self.cost.interval(truth, false).total();
-                track.lately = cost;
                 track.pay(scale, cost);
                 if track.stage == Stage::Watched {
                     track.watched += 1;
+                    track.watched_cost += cost;
                     track.discount *= gamma;
                 }
             }
@@ -281,29 +281,39 @@ impl Lane {
     }
 
     /// Charges a move: an act costs a little, a rollback more, and it is the end. That a good flag was rolled back is
-    /// charged where the policy did it: what the shield does by itself is chance to the policy, so large that it would
-    /// drown what can be learnt. The judge charges both.
-    fn charge(&mut self, flag: FlagId, action: Action, by: &Actor, scale: f64) {
+    /// charged where the policy did it. Where the shield did, that is chance to the policy, and so large that it would
+    /// drown what can be learnt: charged is the wait for what will not come, so that it is no way out either. The judge
+    /// charges both alike.
+    fn charge(&mut self, flag: FlagId, action: Action, by: &Actor, gamma: f64) {
+        let scale = self.scale;
         let track = &mut self.tracks[flag.index()];
         if !matches!(track.stage, Stage::Steered | Stage::Watched) || action == Action::Hold {
             return;
         }
         track.pay(scale, self.cost.acting);
         if action == Action::RollBack {
-            track.pay(scale, self.cost.rollback(!track.harmful && *by == Actor::Agent));
+            track.pay(
+                scale,
+                match by {
+                    Actor::Agent => self.cost.rollback(!track.harmful),
+                    _ if track.harmful => self.cost.rollback(false),
+                    _ => self.cost.rollback(false) + (self.cost.waiting + self.cost.open) / (1.0 - gamma),
+                },
+            );
             track.stage = Stage::Through;
         }
     }
 
     /// Sees which flags the agent is no longer asked about, and hands over trajectories that are through.
     fn settle(&mut self, gamma: f64, scale: f64) {
-        let left = self.scenario.steps().saturating_sub(u64::from(self.ticks) + 1);
+        let is_last = self.world.done();
         for (track, flag) in self.tracks.iter_mut().zip(&self.state.flags) {
             match flag.phase {
-                Phase::Complete | Phase::Paused if track.stage == Stage::Steered => {
+                Phase::Complete if track.stage == Stage::Steered => {
                     track.stage = Stage::Watched;
                 }
-                Phase::RolledBack | Phase::Killed if track.stage == Stage::Steered => {
+                // Nobody but the shield pauses here, and it calls a person when it does.
+                Phase::RolledBack | Phase::Killed | Phase::Paused if track.stage == Stage::Steered => {
                     track.stage = Stage::Through;
                 }
                 _ => {}
@@ -317,11 +327,10 @@ impl Lane {
             {
                 track.stage = Stage::Through;
             }
-            if track.stage == Stage::Watched && (track.watched >= WATCHED || left == 0) {
-                // What it cost of late goes on to the end.
-                #[expect(clippy::cast_precision_loss, reason = "a scenario has few intervals")]
-                let rest = (1.0 - libm::pow(gamma, left as f64)) / (1.0 - gamma).max(1e-9);
-                track.pay(scale, track.lately * rest);
+            if track.stage == Stage::Watched && (track.watched >= WATCHED || is_last) {
+                // What it cost on average goes on: for the agent there is no end, as there is none in production.
+                let lately = track.watched_cost / f64::from(track.watched.max(1));
+                track.pay(scale, lately / (1.0 - gamma));
                 track.stage = Stage::Through;
             }
             if track.stage == Stage::Through && !track.steps.is_empty() {
@@ -380,20 +389,18 @@ fn privileged(scenario: &Scenario, world: &World, flag: FlagId) -> [f32; PRIVILE
     let effects = scenario.flags.get(flag.index()).map_or(&[][..], |flag| &flag.effects);
     let errors = effects.iter().map(|effect| effect.errors * effect.share).fold(0.0, f64::max);
     let slower = effects.iter().map(|effect| libm::log(effect.latency) * effect.share).fold(0.0, f64::max);
-    // How far above the rollout its harm begins, how much traffic it still takes, and how long.
+    // How far above the rollout its harm begins, how much traffic it takes, and how long it still is.
     let above = effects.iter().map(|effect| effect.above_rollout).fold(0.0, f64::max) - truth.rollout.share();
     let served = effects.iter().map(|effect| effect.after_requests).fold(0.0, f64::max);
     let served = libm::log1p(served / truth.usual_requests.max(1.0)) / 3.0;
     let elapsed = world.now().since(scenario.start);
     let due = effects.iter().map(|effect| effect.from.since(elapsed).as_secs_f64()).fold(0.0, f64::max);
-    let left = scenario.duration.since(world.now().since(scenario.start)).as_secs_f64();
     [
         f64::from(u8::from(truth.harmful)),
         libm::log1p((truth.error_rate_treatment - truth.error_rate_control).max(0.0) * 1e4) / 4.0,
         libm::log(truth.p99_ratio().max(1e-3)).clamp(-3.0, 3.0),
         libm::log1p(errors * 1e4) / 4.0,
         slower,
-        left / scenario.duration.as_secs_f64().max(1.0),
         above,
         served,
         due / scenario.duration.as_secs_f64().max(1.0),
