@@ -27,7 +27,7 @@ use super::{
 use crate::{
     agent::PolicyName,
     config::Config,
-    control::ControlConfig,
+    control::{ControlConfig, Policy},
     judge::{Cost, Difference, Episode, League, Record, Standing},
     sim::Family,
 };
@@ -43,6 +43,9 @@ pub(super) struct Args {
     policy: Vec<super::PolicyArg>,
     #[command(flatten)]
     weights: WeightsArgs,
+    /// PPO-Master at these tastes as well, such as 0.25,4,16: one agent, many balances of harm and time
+    #[arg(long, value_name = "FACTORS", value_delimiter = ',', value_parser = super::policies::taste)]
+    tastes: Vec<f32>,
     /// Only this scenario, by name or file (repeatable)
     #[arg(long, value_name = "NAME|FILE")]
     scenario: Vec<String>,
@@ -127,7 +130,8 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let cost = args.cost.as_deref().map_or(Ok(Cost::default()), weights)?;
     let field = Field::of(args)?;
     let (policies, against) = policies(args);
-    let built = Policies::of(&args.weights, config, &policies)?.usable()?;
+    let named: Vec<PolicyName> = policies.iter().map(|entrant| entrant.policy).collect();
+    let built = Policies::of(&args.weights, config, &named)?.usable()?;
     let leagues = leagues(&policies, &built, &field, &cost, &config.control, threads(args));
     let whole = results(String::new(), &leagues, against);
     let parts = if args.by_family { by_part(&field, &leagues, against) } else { Vec::new() };
@@ -139,18 +143,43 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     print::DONE
 }
 
-/// The policies in order, and which of them the others are compared with.
-fn policies(args: &Args) -> (Vec<PolicyName>, usize) {
-    let mut policies: Vec<PolicyName> = Vec::new();
-    for policy in args.policy.iter().copied().map(PolicyName::from) {
+/// Who takes part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Entrant {
+    policy: PolicyName,
+    /// A taste of its own, where `--tastes` gave it one.
+    taste: Option<f32>,
+}
+
+impl Entrant {
+    const fn of(policy: PolicyName) -> Self {
+        Self { policy, taste: None }
+    }
+
+    fn build(self, built: &Policies, seed: u64) -> Box<dyn Policy> {
+        self.taste.map_or_else(|| built.build(self.policy, seed), |factor| built.tasted(factor))
+    }
+
+    fn name(self) -> String {
+        self.taste.map_or_else(|| self.policy.to_string(), |factor| format!("ppo x {factor}"))
+    }
+}
+
+/// Who takes part, in order, and whom the others are compared with.
+fn policies(args: &Args) -> (Vec<Entrant>, usize) {
+    let mut policies: Vec<Entrant> = Vec::new();
+    for policy in args.policy.iter().copied().map(PolicyName::from).map(Entrant::of) {
         if !policies.contains(&policy) {
             policies.push(policy);
         }
     }
     if policies.is_empty() {
-        policies = PolicyName::ALL.to_vec();
+        policies = PolicyName::ALL.map(Entrant::of).to_vec();
     }
-    let Some(against) = args.against.map(PolicyName::from) else { return (policies, 0) };
+    let tasted =
+        args.tastes.iter().map(|factor| Entrant { policy: PolicyName::PpoMaster, taste: Some(*factor) });
+    policies.extend(tasted);
+    let Some(against) = args.against.map(PolicyName::from).map(Entrant::of) else { return (policies, 0) };
     let place = policies.iter().position(|policy| *policy == against);
     let place = place.unwrap_or_else(|| {
         policies.insert(0, against);
@@ -172,7 +201,7 @@ fn threads(args: &Args) -> usize {
 /// Runs every policy on the whole field. Each episode depends on its policy and its world alone, and the records are put
 /// in the field's order: the number of threads cannot be seen in them.
 fn leagues(
-    policies: &[PolicyName],
+    policies: &[Entrant],
     built: &Policies,
     field: &Field,
     cost: &Cost,
@@ -190,7 +219,7 @@ fn leagues(
                 return records;
             }
             let world = field.world(job % field.len());
-            let mut policy = built.build(policies[job / field.len()], world.seed);
+            let mut policy = policies[job / field.len()].build(built, world.seed);
             let episode =
                 Episode::run_at(cost, &world.scenario, world.seed, policy.as_mut(), control, |_| {});
             records.push((job, Record::from(&episode)));
@@ -205,7 +234,7 @@ fn leagues(
     });
     progress.clear();
     records.sort_by_key(|(job, _)| *job);
-    let mut leagues: Vec<League> = policies.iter().map(|policy| League::of(policy.as_str())).collect();
+    let mut leagues: Vec<League> = policies.iter().map(|entrant| League::of(&entrant.name())).collect();
     for (job, record) in records {
         leagues[job / field.len()].add(record);
     }

@@ -36,7 +36,7 @@ pub(super) struct WeightsArgs {
 }
 
 /// The network was trained on factors from 1/32 to 32; near the ends it has seen little.
-fn taste(text: &str) -> Result<f32, String> {
+pub(super) fn taste(text: &str) -> Result<f32, String> {
     let expected = || format!("expected a factor from 0.05 to 20, found {text:?}");
     text.parse().ok().filter(|factor| (0.05..=20.0).contains(factor)).ok_or_else(expected)
 }
@@ -82,6 +82,11 @@ impl Policies {
             (Some(file), Err(error)) => Err(unusable(file, error)),
             _ => Ok(self),
         }
+    }
+
+    /// PPO-Master, weighing harm `factor` times as much as usual.
+    pub(super) fn tasted(&self, factor: f32) -> Box<dyn Policy> {
+        Box::new(self.ppo_master.clone().with_taste(factor))
     }
 
     /// The policy of this name. `seed` matters only where chance does.

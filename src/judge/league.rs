@@ -85,6 +85,8 @@ pub struct Standing {
     pub completed_percent: f64,
     /// Minutes from start to 100 % of those that got there, median.
     pub minutes_to_full: Option<f64>,
+    /// The same, mean.
+    pub mean_minutes_to_full: Option<f64>,
     /// Minutes from start to rollback of harmful flags that were rolled back, median.
     pub minutes_to_rollback: Option<f64>,
     /// Vetoed or clipped proposals for each 1 000 flag-steps.
@@ -110,6 +112,8 @@ pub struct Intervals {
     pub false_rollbacks_percent: Option<[f64; 2]>,
     /// Of [`Standing::completed_percent`].
     pub completed_percent: Option<[f64; 2]>,
+    /// Of [`Standing::mean_minutes_to_full`].
+    pub mean_minutes_to_full: Option<[f64; 2]>,
 }
 
 /// What a policy cost more than another on the same scenarios; negative where it cost less.
@@ -168,6 +172,11 @@ impl League {
         let missed = self.ratio(&bootstrap, |record| 100.0 * f64::from(record.missed), bad_flags);
         let false_rollbacks =
             self.ratio(&bootstrap, |record| 100.0 * f64::from(record.false_rollbacks), good_flags);
+        let minutes = self.ratio(
+            &bootstrap,
+            |record| record.to_full.iter().sum(),
+            |record| record.to_full.len() as f64,
+        );
         let completed = self.ratio(&bootstrap, |record| 100.0 * record.to_full.len() as f64, good_flags);
         let mean = |estimate: Option<Estimate>| estimate.map_or(0.0, |estimate| estimate.mean);
         let ends = |estimate: Option<Estimate>| estimate.map(|estimate| [estimate.low, estimate.high]);
@@ -183,6 +192,7 @@ impl League {
             good_flags: count(|record| record.good_flags.into()),
             false_rollbacks_percent: mean(false_rollbacks),
             completed_percent: mean(completed),
+            mean_minutes_to_full: minutes.map(|minutes| minutes.mean),
             minutes_to_full: median(records.iter().flat_map(|record| &record.to_full)),
             minutes_to_rollback: median(records.iter().flat_map(|record| &record.to_rollback)),
             vetoes_per_thousand: if flag_steps == 0 {
@@ -198,6 +208,7 @@ impl League {
                 missed_percent: ends(missed),
                 false_rollbacks_percent: ends(false_rollbacks),
                 completed_percent: ends(completed),
+                mean_minutes_to_full: ends(minutes),
             },
         }
     }

@@ -41,13 +41,12 @@ pub(super) fn write(
 fn deeds(standings: &[Standing]) -> Result<(), Failure> {
     let columns: Columns = &[
         (-13, "policy", ""),
-        (12, "bad requests", "per bad flag"),
-        (21, "missed", "% of bad flags"),
-        (21, "false rollbacks", "% of good flags"),
-        (8, "good to", "100 %"),
-        (7, "min to", "100 %"),
-        (9, "min to", "rollback"),
-        (9, "worst 5%", "of harm"),
+        (13, "bad requests", "per bad flag"),
+        (20, "missed", "% of bad flags"),
+        (20, "false rollbacks", "% of good flags"),
+        (9, "good to", "100 %, %"),
+        (17, "minutes", "to 100 %"),
+        (8, "min to", "rollback"),
     ];
     head(columns)?;
     for standing in standings {
@@ -63,9 +62,12 @@ fn deeds(standings: &[Standing]) -> Result<(), Failure> {
                     standing.episodes,
                 ),
                 percent(standing.completed_percent, standing.good_flags),
-                minutes(standing.minutes_to_full),
+                between(
+                    standing.mean_minutes_to_full,
+                    standing.intervals.mean_minutes_to_full,
+                    standing.episodes,
+                ),
                 minutes(standing.minutes_to_rollback),
-                number(standing.harm_cvar95),
             ],
         )?;
     }
@@ -163,6 +165,11 @@ fn estimate(estimate: &Estimate, episodes: u64) -> String {
 
 fn share(percent: f64, ends: Option<[f64; 2]>, episodes: u64) -> String {
     ends.map_or("-".to_owned(), |[low, high]| estimate(&Estimate { mean: percent, low, high }, episodes))
+}
+
+/// A mean that there may not be.
+fn between(mean: Option<f64>, ends: Option<[f64; 2]>, episodes: u64) -> String {
+    mean.map_or("-".to_owned(), |mean| share(mean, ends, episodes))
 }
 
 fn percent(percent: f64, of: u64) -> String {
