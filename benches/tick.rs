@@ -60,7 +60,7 @@ impl Fleet {
         let mut fleet = Self {
             state,
             observatory: Observatory::new(),
-            policy: PolicyName::Rule.build(0),
+            policy: PolicyName::default().build(0),
             config: ControlConfig::default(),
             feed: Feed::default(),
             other: Feed::default(),

@@ -30,15 +30,15 @@ pub(super) struct WeightsArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) weights: Option<PathBuf>,
 
-    /// How many times as much as usual PPO-Master weighs harm against waiting, 0.05 to 20 [default: 1]
+    /// How many times as much as usual PPO-Master weighs harm against waiting, 0.03 to 32 [default: 1]
     #[arg(long, value_name = "FACTOR", value_parser = taste)]
     pub(super) taste: Option<f32>,
 }
 
 /// The network was trained on factors from 1/32 to 32; near the ends it has seen little.
 pub(super) fn taste(text: &str) -> Result<f32, String> {
-    let expected = || format!("expected a factor from 0.05 to 20, found {text:?}");
-    text.parse().ok().filter(|factor| (0.05..=20.0).contains(factor)).ok_or_else(expected)
+    let expected = || format!("expected a factor from 0.03 to 32, found {text:?}");
+    text.parse().ok().filter(|factor| (0.03..=32.0).contains(factor)).ok_or_else(expected)
 }
 
 impl WeightsArgs {
