@@ -24,7 +24,7 @@ pub use feature::{FEATURE_COUNT, FEATURES, Feature, Features, Unit, features, sc
 pub use flagger::Flagger;
 pub use memory::Memory;
 pub use network::{Answer, HIDDEN, Network, Parameters, probabilities};
-pub use ppo_master::{MOST_EXPLAINED, PpoMaster};
+pub use ppo_master::{MOST_EXPLAINED, PpoMaster, USUAL_TASTE};
 pub use random::Random;
 pub use rule::Rule;
 pub use schedule::Schedule;

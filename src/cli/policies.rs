@@ -15,7 +15,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::{
-    agent::{PolicyName, PpoMaster, Weights, WeightsError},
+    agent::{PolicyName, PpoMaster, USUAL_TASTE, Weights, WeightsError},
     config::Config,
     control::Policy,
 };
@@ -30,7 +30,7 @@ pub(super) struct WeightsArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) weights: Option<PathBuf>,
 
-    /// How many times as much as usual PPO-Master weighs harm against waiting, 0.03 to 32 [default: 1]
+    /// How many times as much as config/judge.toml PPO-Master weighs harm against waiting, 0.03 to 32 [default: 5]
     #[arg(long, value_name = "FACTOR", value_parser = taste)]
     pub(super) taste: Option<f32>,
 }
@@ -72,7 +72,7 @@ impl Policies {
             Some(file) => PpoMaster::new(read(file).map(Arc::new)).named(&file.display().to_string()),
             None => PpoMaster::shipped(),
         }
-        .with_taste(args.taste.unwrap_or(1.0));
+        .with_taste(args.taste.unwrap_or(USUAL_TASTE));
         Ok(Self { ppo_master, file })
     }
 
@@ -84,7 +84,7 @@ impl Policies {
         }
     }
 
-    /// PPO-Master, weighing harm `factor` times as much as usual.
+    /// PPO-Master, weighing harm `factor` times as much as the judge.
     pub(super) fn tasted(&self, factor: f32) -> Box<dyn Policy> {
         Box::new(self.ppo_master.clone().with_taste(factor))
     }

@@ -175,8 +175,9 @@ impl Run {
     fn validate(&mut self, iteration: u64) -> Validated {
         let weights = self.weights();
         let shared = Arc::new(weights.clone());
-        let score =
-            self.validation.score(&|| Box::new(PpoMaster::new(Ok(Arc::clone(&shared)))) as Box<dyn Policy>);
+        let score = self
+            .validation
+            .score(&|| Box::new(PpoMaster::new(Ok(Arc::clone(&shared))).with_taste(1.0)) as Box<dyn Policy>);
         let better = self.best.as_ref().is_none_or(|best| score.cost < best.score.cost);
         if better {
             self.best = Some(Best { iteration, score, weights, since: 0 });

@@ -18,6 +18,9 @@ const RECENT: usize = 6;
 /// Fewest requests at which two equal intervals are no coincidence.
 const LEAST_TO_FREEZE: u32 = 50;
 
+/// Treatment requests that there should be for none at all to be no chance: once in e^20.
+const LEAST_TO_MISS: u32 = 20;
+
 /// Share of requests beyond its former P99 at which control itself is bad.
 const DEPENDENCY_SLOW: f64 = 0.10;
 
@@ -174,6 +177,7 @@ impl Window {
     pub fn close(&mut self, context: &Context<'_>, control: Option<&Sample>, treatment: Option<&Sample>) {
         self.begin_anew(context);
         let (control, treatment) = (self.unless_frozen(control), self.unless_frozen(treatment));
+        let treatment = treatment.filter(|treatment| !is_silent(context.rollout, control, treatment));
         for (slot, sample) in [control, treatment].into_iter().enumerate() {
             if let Some(sample) = sample {
                 self.seen[slot] = Some(sample.end());
@@ -447,6 +451,17 @@ impl Window {
     }
 }
 
+/// Whether treatment reports no request at all where control's traffic says that there are many: then it is its telemetry
+/// that is missing, not its traffic. What fails before it can report looks like this.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn is_silent(rollout: Rollout, control: Option<&Sample>, treatment: &Sample) -> bool {
+    let share = rollout.share();
+    let expected = |control: &Sample| f64::from(control.requests) * share / (1.0 - share);
+    treatment.requests == 0
+        && !rollout.is_full()
+        && control.is_some_and(|control| expected(control) >= f64::from(LEAST_TO_MISS))
+}
+
 impl Slice {
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     fn errors(&self) -> Tally {
@@ -481,8 +496,12 @@ mod tests {
     }
 
     fn close(window: &mut Window, config: &EvidenceConfig, at: u64, control: &Sample, treatment: &Sample) {
-        let end = Millis((at + 1) * 10_000);
-        let context = Context {
+        let context = context_at(config, Millis((at + 1) * 10_000));
+        window.close(&context, Some(control), Some(treatment));
+    }
+
+    fn context_at(config: &EvidenceConfig, end: Millis) -> Context<'_> {
+        Context {
             config,
             end,
             now: end,
@@ -492,8 +511,7 @@ mod tests {
             changed_at: Millis::ZERO,
             rollout: Rollout::from_percent(50.0).unwrap(),
             next: Rollout::LAST_RUNG,
-        };
-        window.close(&context, Some(control), Some(treatment));
+        }
     }
 
     #[test]
@@ -521,6 +539,22 @@ mod tests {
         let breach = window.breach(&HardLimits::default(), true, 1.0).unwrap();
         assert_eq!(breach.metric, Metric::Errors);
         assert!(breach.excess > 0.3);
+    }
+
+    #[test]
+    fn a_treatment_that_falls_silent_while_control_is_busy_is_lost_and_not_without_traffic() {
+        let verdict_after = |control_requests: u32| {
+            let (mut window, config) = (Window::default(), EvidenceConfig::default());
+            for at in 0..6 {
+                let treated = if at < 2 { control_requests } else { 0 };
+                let control = sample(Arm::Control, at, control_requests, at as u32);
+                close(&mut window, &config, at, &control, &sample(Arm::Treatment, at, treated, 0));
+            }
+            let end = Millis(60_000);
+            window.report(&context_at(&config, end)).verdict
+        };
+        assert_eq!(verdict_after(9_000), Verdict::Lost);
+        assert_ne!(verdict_after(10), Verdict::Lost);
     }
 
     #[test]
