@@ -36,7 +36,7 @@ pub use net::{ActorWeights, MASKED};
 pub use ppo::Ppo;
 pub use random::{Purpose, generator, uniform};
 pub use rollout::{Rollout, Segment, Shape, Tail};
-pub use run::{Best, Run};
+pub use run::{Best, Pace, Run};
 pub use scaling::{Normaliser, RewardScaler};
 pub use session::{Session, log_file, weights_file};
 pub use stats::UpdateStats;

@@ -159,6 +159,16 @@ fn summary(session: &Session, reason: EndReason, out: &Path) -> Result<(), Failu
         run.iteration(),
         reason.as_str()
     ))?;
+    let pace = run.pace();
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    let a_second = |seconds: f64| pace.steps as f64 / seconds.max(1e-9);
+    print::line(&format!(
+        "Of it {:.0} s in the worlds ({:.0} decisions a second) and {:.0} s of learning ({:.0} a second).",
+        pace.gathering,
+        a_second(pace.gathering),
+        pace.learning,
+        a_second(pace.learning)
+    ))?;
     for opponent in &session.log().header.opponents {
         print::line(&format!(
             "  {:<14} harm {:>8.2}   cost {:>8.2}   points a flag",

@@ -18,6 +18,11 @@ pub enum Reason {
         /// The verdict it saw.
         verdict: Verdict,
     },
+    /// The policy lowers it by its own judgement, before or against what the tests say.
+    OwnJudgement {
+        /// The verdict it saw.
+        verdict: Verdict,
+    },
     /// The evidence shows treatment worse than control.
     Regressed {
         /// `errors` or `P99`.
@@ -155,6 +160,12 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Judgement { verdict } => write!(f, "the evidence is {verdict}"),
+            Self::OwnJudgement { verdict: Verdict::Insufficient } => {
+                f.write_str("the agent's own judgement, before there is proof")
+            }
+            Self::OwnJudgement { verdict } => {
+                write!(f, "the agent's own judgement, though the evidence is {verdict}")
+            }
             Self::Regressed { metric, evidence, needed, n, unit } => write!(
                 f,
                 "treatment is shown worse than control in {metric}: evidence {evidence:.1} of {needed:.1} nats needed, {} {}",

@@ -165,11 +165,12 @@ impl<'a> Shield<'a> {
                 } else {
                     let to = flag.spec.ladder.below(flag.rollout);
                     // A step down from the first rung is a rollback, and is called one.
-                    if proposed == Action::RollBack || to.is_zero() {
+                    let ruling = if proposed == Action::RollBack || to.is_zero() {
                         allow(Action::RollBack, Rollout::ZERO)
                     } else {
                         allow(Action::StepDown, to)
-                    }
+                    };
+                    Ruling { reason: Reason::OwnJudgement { verdict: report.verdict }, ..ruling }
                 }
             }
             Action::RaiseTo(target) if target <= flag.rollout => {

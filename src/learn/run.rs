@@ -35,9 +35,22 @@ pub struct Run {
     validate_at: u64,
     /// The least harm of an opponent that was measured.
     best_opponent_harm: Option<f64>,
+    /// What this process has done: decisions, seconds in the worlds, seconds of learning.
+    pace: Pace,
     /// Seconds spent before this process took the run up.
     seconds_before: f64,
     since: Instant,
+}
+
+/// How a process's time was spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// Decisions learned from.
+    pub steps: u64,
+    /// Seconds in which worlds ran, on all threads at once.
+    pub gathering: f64,
+    /// Seconds of updates.
+    pub learning: f64,
 }
 
 /// The best weights so far.
@@ -95,6 +108,7 @@ impl Run {
             validation,
             best: None,
             best_opponent_harm: None,
+            pace: Pace::default(),
             seconds_before: 0.0,
             since: Instant::now(),
         })
@@ -114,7 +128,9 @@ impl Run {
         let gathered = begun.elapsed().as_secs_f64();
         let stats = self.ppo.update(&rollout)?;
         let took = begun.elapsed().as_secs_f64();
-        tracing::debug!(gathered, took, "an iteration");
+        self.pace.steps += rollout.len() as u64;
+        self.pace.gathering += gathered;
+        self.pace.learning += took - gathered;
         let mean = |sum: f64| (episodes.count > 0).then(|| sum / real(episodes.count));
         let mut point = TrainingPoint {
             iteration: stats.iteration,
@@ -251,6 +267,7 @@ impl Run {
             best: best.transpose()?,
             validate_at: saved.validate_at,
             best_opponent_harm: None,
+            pace: Pace::default(),
             seconds_before: saved.seconds,
             since: Instant::now(),
             config,
@@ -291,6 +308,12 @@ impl Run {
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.seconds_before + self.since.elapsed().as_secs_f64()
+    }
+
+    /// How this process's time was spent.
+    #[must_use]
+    pub const fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// The settings.
