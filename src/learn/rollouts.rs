@@ -80,6 +80,9 @@ pub(super) struct Step {
     pub(super) reward: f32,
 }
 
+/// How a trajectory was cut off, given the row of what was seen next.
+type Cut = fn(usize) -> Tail;
+
 /// Trajectories as they come in.
 #[derive(Default)]
 struct Harvest {
@@ -144,7 +147,7 @@ impl Worlds {
                 if lane.is_over() {
                     // The scenario's end is not the flag's: what was to come is bootstrapped.
                     lane.cut(&mut |lane, steps, next| {
-                        self.harvest.take(lane, steps, Some((next, Tail::Truncated)))
+                        self.harvest.take(lane, steps, Some((next, Tail::Truncated)));
                     });
                     let number = self.take_number();
                     self.lanes[index] = Lane::new(&self.setting, &self.generator, number);
@@ -194,7 +197,7 @@ impl Worlds {
 
 impl Harvest {
     /// Takes in a trajectory; `next` is what was seen after its last step where it was cut off.
-    fn take(&mut self, lane: u32, steps: &[Step], next: Option<(&Step, fn(usize) -> Tail)>) {
+    fn take(&mut self, lane: u32, steps: &[Step], next: Option<(&Step, Cut)>) {
         if steps.is_empty() {
             return;
         }

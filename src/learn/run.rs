@@ -469,7 +469,7 @@ mod tests {
     use super::{
         super::{
             PpoConfig,
-            net::{Part, numbers},
+            net::{Part, numbers, size},
         },
         *,
     };
@@ -496,7 +496,7 @@ mod tests {
         let mut inputs = Vec::new();
         workers(&small())[0].survey(10_000, |seen| inputs.push(weights.normaliser.apply(seen)));
         assert!(inputs.len() >= 10_000);
-        let rows = Tensor::from_slice(inputs.as_flattened()).view([-1, FEATURE_COUNT as i64]);
+        let rows = Tensor::from_slice(inputs.as_flattened()).view([-1, size(FEATURE_COUNT)]);
         let (logits, values) = no_grad(|| {
             let blocks = ppo.net.blocks();
             let pass = blocks.forward(Part::Actor, &rows);

@@ -52,7 +52,7 @@ impl Session {
         }
         fs::create_dir_all(folder).map_err(|source| LearnError::io("make", folder, source))?;
         let mut run = Run::new(config)?;
-        let header = header(&mut run, when)?;
+        let header = header(&mut run, when);
         let log = TrainingLog::new(header);
         let file = write_log(&log, folder)?;
         let session = Self { run, folder: folder.to_owned(), log, file, saved_at: 0.0 };
@@ -155,10 +155,9 @@ impl Session {
         text.push('\n');
         self.file.write_all(text.as_bytes()).map_err(|source| LearnError::io("write", &path, source))?;
         tell(&line);
-        self.log.push(line).map_err(|detail| LearnError::Settings {
-            place: path.display().to_string(),
-            detail: detail.to_string(),
-        })
+        self.log
+            .push(line)
+            .map_err(|detail| LearnError::Settings { place: path.display().to_string(), detail })
     }
 
     fn save(&mut self) -> Result<(), LearnError> {
@@ -193,7 +192,7 @@ fn checkpoint(folder: &Path) -> PathBuf {
     folder.join("checkpoint")
 }
 
-fn header(run: &mut Run, when: &str) -> Result<TrainingHeader, LearnError> {
+fn header(run: &mut Run, when: &str) -> TrainingHeader {
     let opponents = OPPONENTS
         .into_iter()
         .map(|name| {
@@ -206,7 +205,7 @@ fn header(run: &mut Run, when: &str) -> Result<TrainingHeader, LearnError> {
         Ok(serde_json::Value::Object(settings)) => settings,
         Ok(_) | Err(_) => serde_json::Map::new(),
     };
-    Ok(TrainingHeader {
+    TrainingHeader {
         format: TRAINING_FORMAT,
         when: when.to_owned(),
         seed: config.seed,
@@ -218,7 +217,7 @@ fn header(run: &mut Run, when: &str) -> Result<TrainingHeader, LearnError> {
         opponents,
         harm_unit: "points a flag".to_owned(),
         note: None,
-    })
+    }
 }
 
 /// Writes the whole log anew and leaves it open for what follows.

@@ -66,7 +66,7 @@ impl Policy for Sampler<'_> {
                         script.split_off_first().copied().unwrap_or((Choice::Hold as u8, 0.0));
                     (normaliser.apply(&raw), usize::from(choice), log_probability)
                 }
-                Chooser::Stroll => (raw, strolled(&legal, draw), 0.0),
+                Chooser::Stroll => (raw, strolled(legal, draw), 0.0),
             };
             proposals.push(Proposal::to(Choice::ALL[choice].action(seen)));
             #[expect(clippy::cast_possible_truncation, reason = "there are six choices")]
@@ -94,7 +94,7 @@ fn drawn(probabilities: &[f32; CHOICES], draw: f32) -> usize {
 }
 
 /// Two times in three the largest raise there is, now and then a step down, else a hold.
-fn strolled(legal: &[bool; CHOICES], draw: f32) -> usize {
+fn strolled(legal: [bool; CHOICES], draw: f32) -> usize {
     let largest = (0..CHOICES).rev().find(|choice| legal[*choice]).unwrap_or(Choice::Hold as usize);
     match draw {
         low if low < 0.01 && legal[Choice::StepDown as usize] => Choice::StepDown as usize,
