@@ -41,12 +41,12 @@ pub(super) fn write(
 fn deeds(standings: &[Standing]) -> Result<(), Failure> {
     let columns: Columns = &[
         (-13, "policy", ""),
-        (13, "bad requests", "per bad flag"),
-        (20, "missed", "% of bad flags"),
+        (12, "bad requests", "per bad flag"),
+        (19, "missed", "% of bad flags"),
         (20, "false rollbacks", "% of good flags"),
-        (9, "good to", "100 %, %"),
-        (17, "minutes", "to 100 %"),
-        (8, "min to", "rollback"),
+        (8, "good to", "100 %"),
+        (19, "minutes", "to 100 %"),
+        (9, "min to", "rollback"),
     ];
     head(columns)?;
     for standing in standings {
