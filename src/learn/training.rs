@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LearnError, PpoConfig};
 
-/// The settings as shipped, with comments. A test holds [`TrainingConfig::default`] to it.
+/// The settings as shipped, with comments.
 pub const TRAINING: &str = include_str!("../../config/training.toml");
 
 /// See the module.

@@ -11,7 +11,7 @@ use crate::learn::{
     generator, uniform,
 };
 
-/// Solved is an average of this over the last [`EPISODES`] episodes.
+/// Solved is an average of this over the last 100 episodes.
 pub const SOLVED: f64 = 475.0;
 
 /// How many episodes the average is over.
