@@ -2,14 +2,11 @@
 //! proposal with and without explanations. The second column is what the items cost: flags a second.
 #![allow(missing_docs, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a benchmark")]
 
-use std::{collections::BTreeMap, hint::black_box, sync::Arc};
+use std::{hint::black_box, sync::Arc};
 
 use divan::{Bencher, counter::ItemsCount};
 use knightwatch::{
-    agent::{
-        Answer, CHOICES, FEATURE_COUNT, Features, HIDDEN, MOST_EXPLAINED, Memory, Normaliser, Parameters,
-        PpoMaster, Weights, features,
-    },
+    agent::{Answer, Features, MOST_EXPLAINED, Memory, PpoMaster, Weights, features},
     control::{ActionMask, Observation, Phase, Policy},
     flag::{FlagId, Ladder, Rollout},
     telemetry::{ArmStats, MetricEvidence, Millis, Verdict, WindowReport},
@@ -23,23 +20,13 @@ fn main() {
     divan::main();
 }
 
-/// Weights drawn at random; `hold` and `raise` are added to the logits of holding and of the smallest raise.
+/// The shipped weights; `hold` and `raise` are added to the logits of holding and of the smallest raise.
 fn weights(hold: f32, raise: f32) -> Weights {
-    let mut random = Pcg64::seed_from_u64(1);
-    let mut layer = |inputs: usize, outputs: usize| {
-        let most = (3.0 / inputs as f32).sqrt();
-        let mut draw = |n: usize| (0..n).map(|_| random.random_range(-most..most)).collect::<Vec<f32>>();
-        (draw(inputs * outputs), draw(outputs))
-    };
-    let mut parameters = Parameters {
-        first: layer(FEATURE_COUNT, HIDDEN),
-        second: layer(HIDDEN, HIDDEN),
-        policy: layer(HIDDEN, CHOICES),
-        value: layer(HIDDEN, 1),
-    };
+    let shipped = PpoMaster::shipped().weights().as_ref().unwrap().clone();
+    let mut parameters = shipped.parameters.clone();
     parameters.policy.1[2] += hold;
     parameters.policy.1[3] += raise;
-    Weights::new(parameters, Normaliser::default(), BTreeMap::new())
+    Weights::new(parameters, shipped.normaliser.clone(), shipped.training.clone())
 }
 
 fn inputs() -> Vec<Features> {

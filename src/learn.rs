@@ -25,11 +25,11 @@ mod run;
 mod scaling;
 mod session;
 mod stats;
+mod survey;
 mod training;
 mod validation;
 
 pub use advantage::{Estimates, estimate, explained_variance};
-pub use checkpoint::Companion;
 pub use config::{PpoConfig, RateSchedule, Schedule, ValueLoss};
 pub use error::LearnError;
 pub use net::{ActorWeights, MASKED};

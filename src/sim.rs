@@ -26,6 +26,8 @@ mod world;
 
 pub use effect::{HARMFUL_ERRORS, HARMFUL_P99};
 pub use generate::{Curriculum, Family, Generator, HORIZON, Split, UnknownFamily};
+#[cfg(feature = "train")]
+pub(crate) use noise::mix;
 pub use parse::MAX_SCENARIO_BYTES;
 pub use problem::{Problem, ScenarioError};
 pub use scenario::{

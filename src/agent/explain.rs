@@ -89,7 +89,10 @@ pub fn in_words(feature: &Feature, value: f32) -> String {
             }
         }
         Unit::Margins => format!("{} times the margin", digits(value)),
-        Unit::Needed => format!("{:.0} % of the proof needed", value * 100.0),
+        // Evidence to the contrary is no less than none.
+        Unit::Needed if value <= 0.0 => "none".to_owned(),
+        Unit::Needed if value >= 1.0 => "complete".to_owned(),
+        Unit::Needed => format!("{:.0} % of what is needed", value * 100.0),
         Unit::LnRatio => format!("{} times control's", factor(value)),
         Unit::LnCount => grouped(whole(libm::expm1(value))),
         Unit::Share => format!("{} %", digits(value * 100.0)),
@@ -97,6 +100,7 @@ pub fn in_words(feature: &Feature, value: f32) -> String {
         Unit::LnMinutes => Millis::from_secs(whole(libm::expm1(value) * 60.0)).to_string(),
         Unit::Rungs => format!("{value:.0} rung{}", if (value - 1.0).abs() < 0.5 { "" } else { "s" }),
         Unit::YesNo => if value > 0.5 { "yes" } else { "no" }.to_owned(),
+        Unit::LnFactor if feature.key == "missing.share" => format!("{} times what it shows", factor(value)),
         Unit::LnFactor => format!("{} times the usual", factor(value)),
     }
 }
@@ -217,7 +221,9 @@ mod tests {
         assert_eq!(said("control.errors", (1.0 + 0.002 * 1e4_f64).ln()), "0.20 %");
         assert_eq!(said("ramp.spent", (1.0 + 0.03 * 1e4_f64).ln()), "3.00 % of an interval's");
         assert_eq!(said("errors.low", 1.8), "1.8 times the margin");
-        assert_eq!(said("slow.harm", 0.85), "85 % of the proof needed");
+        assert_eq!(said("slow.harm", 0.85), "85 % of what is needed");
+        assert_eq!(said("slow.harm", -0.2), "none");
+        assert_eq!(said("slow.harm", 1.3), "complete");
         assert_eq!(said("last.p99", 1.8_f64.ln()), "1.8 times control's");
         assert_eq!(said("last.p99", 1.04_f64.ln()), "1.04 times control's");
         assert_eq!(said("last.p99", 0.0), "1 times control's");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Failure, Outcome, REFUSED, policies, policies::WeightsArgs, print, status};
+use super::{Failure, Outcome, REFUSED, policies, print, status};
 use crate::{
     agent::{CHOICES, Choice, FEATURES, Features, MOST_EXPLAINED, PolicyName, PpoMaster, Weights, explain},
     config::Config,
@@ -26,8 +26,9 @@ pub(super) struct Args {
     /// The session [default: the newest in the state folder]
     #[arg(long, value_name = "FILE")]
     session: Option<PathBuf>,
-    #[command(flatten)]
-    weights: WeightsArgs,
+    /// Weights that decided [default: `agent.weights` of the configuration, or the shipped ones]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -163,7 +164,7 @@ struct AtHand {
 }
 
 fn at_hand(args: &Args, config: &Config) -> Result<AtHand, Failure> {
-    let named = match (&args.weights.weights, args.weights.file(config)) {
+    let named = match (&args.weights, policies::configured(config)) {
         (Some(file), _) => Some(policies::read(file).map_err(|error| policies::unusable(file, &error))?),
         // What the configuration names may be broken today; the entry may be older.
         (None, Some(file)) => policies::read(file).ok(),

@@ -44,9 +44,13 @@ pub(super) fn taste(text: &str) -> Result<f32, String> {
 impl WeightsArgs {
     /// The file that is asked for here or in the configuration; `None` for the shipped weights.
     pub(super) fn file<'a>(&'a self, config: &'a Config) -> Option<&'a Path> {
-        let configured = Some(config.agent.weights.as_path()).filter(|file| !file.as_os_str().is_empty());
-        self.weights.as_deref().or(configured)
+        self.weights.as_deref().or_else(|| configured(config))
     }
+}
+
+/// The file that the configuration names; `None` for the shipped weights.
+pub(super) fn configured(config: &Config) -> Option<&Path> {
+    Some(config.agent.weights.as_path()).filter(|file| !file.as_os_str().is_empty())
 }
 
 /// The policies, ready to be built any number of times.

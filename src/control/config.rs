@@ -107,10 +107,12 @@ pub struct ShieldConfig {
 }
 
 impl ShieldConfig {
-    /// Whether telemetry has been lost for so long that a person has been called.
+    /// For how long telemetry has been lost, where that is so long that a person is called. What was never there counts
+    /// from the last change of rollout.
     #[must_use]
-    pub fn hands_over(&self, report: &WindowReport) -> bool {
-        report.verdict == Verdict::Lost && report.age.is_some_and(|age| age > self.lost_deadline)
+    pub fn hands_over(&self, report: &WindowReport, since_change: Millis) -> Option<Millis> {
+        let age = report.age.unwrap_or(since_change);
+        (report.verdict == Verdict::Lost && age > self.lost_deadline).then_some(age)
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     flag::{FlagId, Rollout, ServiceName},
-    telemetry::{Feed, Millis, Verdict, WindowReport},
+    telemetry::{Feed, Millis, WindowReport},
 };
 
 /// Something that happened, and who did it.
@@ -214,13 +214,11 @@ fn lost_beyond_deadline(
     moment: Moment,
     happened: &mut Vec<Happened>,
 ) {
-    if flag.phase != Phase::Ramping || outlook.report.verdict != Verdict::Lost {
+    if flag.phase != Phase::Ramping {
         return;
     }
-    let deadline = config.shield.lost_deadline;
-    let age = outlook.report.age.unwrap_or_else(|| moment.now.since(flag.changed_at));
-    if age > deadline {
-        let reason = Some(Reason::TelemetryLost { age, deadline });
+    if let Some(age) = config.shield.hands_over(&outlook.report, moment.now.since(flag.changed_at)) {
+        let reason = Some(Reason::TelemetryLost { age, deadline: config.shield.lost_deadline });
         happened.push((Actor::Shield, Event::Paused { flag: flag.id, reason }));
     }
 }

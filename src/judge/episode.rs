@@ -147,8 +147,10 @@ impl Episode {
                 if under_way[index] && !tally.handed_over {
                     tally.points += cost.interval(truth, flag.rollout != rollouts[index]);
                     tally.rollbacks += u32::from(flag.phase == Phase::RolledBack);
-                    tally.handed_over = flag.phase == Phase::Paused
-                        || observatory.report(flag.id).is_some_and(|report| config.shield.hands_over(report));
+                    let since_change = end.since(flag.changed_at);
+                    tally.handed_over = observatory
+                        .report(flag.id)
+                        .is_some_and(|report| config.shield.hands_over(report, since_change).is_some());
                 }
             }
             each(&episode.journal[told..]);

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    LearnError, Normaliser, PpoConfig, Shape,
+    LearnError, PpoConfig, Shape,
     adam::Adam,
     net::Net,
     ppo::{Ppo, Progress},
@@ -33,15 +33,6 @@ const HEADING: &str = "knightwatch checkpoint ";
 /// Length and hash.
 const PREFIX: usize = 8 + 32;
 
-/// What goes with the learner into a checkpoint but is not its own.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Companion {
-    /// The statistics that observations are normalised with.
-    pub normaliser: Option<Normaliser>,
-    /// The environment's state, in its own words.
-    pub environment: Vec<u8>,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -53,18 +44,18 @@ struct Header {
     seed: u64,
     state: Progress,
     optimiser_steps: i32,
-    normaliser: Option<Normaliser>,
     parameters: usize,
     environment: usize,
 }
 
 impl Ppo {
     /// Writes everything to `path`: beside it first, synced, then renamed over it. `scope` says what else has to be the
-    /// same for going on (the features' hash, the environment's settings).
+    /// same for going on (the features' hash, the environment's settings); `environment` is the environment's state, in its own
+    /// words.
     ///
     /// # Errors
     /// What the operating system refused; an older checkpoint is still there then.
-    pub fn save(&self, path: &Path, scope: &str, companion: &Companion) -> Result<(), LearnError> {
+    pub fn save(&self, path: &Path, scope: &str, environment: &[u8]) -> Result<(), LearnError> {
         let parameters = self.parameters();
         let (mean, square, optimiser_steps) = self.adam.state();
         let Shape { observations, privileged, actions } = self.shape;
@@ -77,19 +68,17 @@ impl Ppo {
             seed: self.seed,
             state: self.state.clone(),
             optimiser_steps,
-            normaliser: companion.normaliser.clone(),
             parameters: parameters.len(),
-            environment: companion.environment.len(),
+            environment: environment.len(),
         };
         let header = serde_json::to_vec(&header).map_err(|error| broken(path, error.to_string()))?;
-        let mut body =
-            Vec::with_capacity(8 + header.len() + parameters.len() * 12 + companion.environment.len());
+        let mut body = Vec::with_capacity(8 + header.len() + parameters.len() * 12 + environment.len());
         body.extend((header.len() as u64).to_le_bytes());
         body.extend(header);
         for number in parameters.iter().chain(&mean).chain(&square) {
             body.extend(number.to_le_bytes());
         }
-        body.extend(&companion.environment);
+        body.extend(environment);
         write(path, &body).map_err(|error| LearnError::io("write", path, error))
     }
 
@@ -102,7 +91,7 @@ impl Ppo {
         config: &PpoConfig,
         shape: Shape,
         scope: &str,
-    ) -> Result<(Self, Companion), LearnError> {
+    ) -> Result<(Self, Vec<u8>), LearnError> {
         config.check()?;
         shape.check()?;
         let bytes = fs::read(path).map_err(|error| LearnError::io("read", path, error))?;
@@ -126,8 +115,10 @@ impl Ppo {
         let mut block = || blocks.next().unwrap_or_default();
         let net = Net::from_flat(shape, config.hidden, &block());
         let adam = Adam::resume(&block(), &block(), header.optimiser_steps, config.adam_epsilon);
-        let companion = Companion { normaliser: header.normaliser, environment: environment.to_vec() };
-        Ok((Self::assemble(config.clone(), shape, header.seed, net, adam, header.state), companion))
+        Ok((
+            Self::assemble(config.clone(), shape, header.seed, net, adam, header.state),
+            environment.to_vec(),
+        ))
     }
 }
 

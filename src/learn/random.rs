@@ -7,6 +7,8 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
+use crate::sim::mix;
+
 /// What a generator is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -20,17 +22,6 @@ pub enum Purpose {
     Episode,
     /// Whatever a caller needs beside.
     Other,
-}
-
-/// The golden ratio's fraction: what `SplitMix64` counts in.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// `SplitMix64`'s finaliser (Steele, Lea, Flood 2014): every bit of the input changes every bit of the output.
-const fn mix(mut z: u64) -> u64 {
-    z = z.wrapping_add(GOLDEN);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// The generator for the `number`-th use of `purpose` under `seed`.

@@ -109,6 +109,29 @@ impl Rollout {
         self.bootstrap_observations.len() / shape.observations
     }
 
+    /// Adds the steps of another rollout behind its own.
+    pub fn append(&mut self, other: &Self, shape: Shape) {
+        let (rows, bootstraps) = (self.len(), self.bootstraps(shape));
+        self.observations.extend_from_slice(&other.observations);
+        self.privileged.extend_from_slice(&other.privileged);
+        self.masks.extend_from_slice(&other.masks);
+        self.actions.extend_from_slice(&other.actions);
+        self.log_probs.extend_from_slice(&other.log_probs);
+        self.rewards.extend_from_slice(&other.rewards);
+        self.bootstrap_observations.extend_from_slice(&other.bootstrap_observations);
+        self.bootstrap_privileged.extend_from_slice(&other.bootstrap_privileged);
+        self.segments.extend(other.segments.iter().map(|segment| Segment {
+            start: segment.start + rows,
+            end: segment.end + rows,
+            lane: segment.lane,
+            tail: match segment.tail {
+                Tail::Terminal => Tail::Terminal,
+                Tail::Truncated(row) => Tail::Truncated(row + bootstraps),
+                Tail::CutOff(row) => Tail::CutOff(row + bootstraps),
+            },
+        }));
+    }
+
     /// Empties every buffer and keeps its memory.
     pub fn clear(&mut self) {
         self.observations.clear();

@@ -9,8 +9,9 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActorWeights, Companion, LearnError, Normaliser as Statistics, Ppo, Rollout, Shape, TrainingConfig,
+    ActorWeights, LearnError, Ppo, Rollout, Shape, TrainingConfig,
     rollouts::{Episodes, PRIVILEGED, Saved, Setting, Worlds},
+    survey::survey,
     validation::{Score, Validation},
 };
 use crate::{
@@ -182,7 +183,7 @@ impl Run {
         });
         let (mut all, mut episodes) = (Rollout::default(), Episodes::default());
         for (rollout, ended) in parts {
-            append(&mut all, &rollout);
+            all.append(&rollout, SHAPE);
             episodes.add(ended);
         }
         (all, episodes)
@@ -233,7 +234,7 @@ impl Run {
         };
         let environment = serde_json::to_vec(&saved)
             .map_err(|error| LearnError::Checkpoint { path: path.to_owned(), detail: error.to_string() })?;
-        self.ppo.save(path, &self.config.scope(), &Companion { normaliser: None, environment })
+        self.ppo.save(path, &self.config.scope(), &environment)
     }
 
     /// Goes on from the checkpoint at `path`, with the settings that it was begun with; the budget may differ.
@@ -242,10 +243,10 @@ impl Run {
     /// A file that cannot be read, is no whole checkpoint of this version, or is one of other settings or features.
     pub fn resume(config: TrainingConfig, path: &Path) -> Result<Self, LearnError> {
         config.check()?;
-        let (ppo, companion) = Ppo::load(path, &config.ppo, SHAPE, &config.scope())?;
+        let (ppo, environment) = Ppo::load(path, &config.ppo, SHAPE, &config.scope())?;
         let broken = |detail: String| LearnError::Checkpoint { path: path.to_owned(), detail };
         let saved: SavedRun =
-            serde_json::from_slice(&companion.environment).map_err(|error| broken(error.to_string()))?;
+            serde_json::from_slice(&environment).map_err(|error| broken(error.to_string()))?;
         let best = saved.best.map(|best| {
             let weights = Weights::parse(&best.weights).map_err(|error| broken(error.to_string()))?;
             let SavedBest { iteration, score, since, .. } = best;
@@ -362,7 +363,8 @@ fn lean_towards_going_on(ppo: &mut Ppo) -> Result<(), LearnError> {
     ppo.set_actor(&actor)
 }
 
-fn workers(config: &TrainingConfig) -> Vec<Worlds> {
+/// The worlds of a training, those of each thread.
+pub(super) fn workers(config: &TrainingConfig) -> Vec<Worlds> {
     let setting = Setting {
         control: ControlConfig::default(),
         cost: Cost::default(),
@@ -384,36 +386,6 @@ fn validation(config: &TrainingConfig) -> Validation {
     Validation::new(&generator, config.validation_worlds, ControlConfig::default(), config.threads)
 }
 
-/// The features' statistics, from worlds of full difficulty that are climbed at random; frozen from then on.
-fn survey(config: &TrainingConfig) -> Result<Normaliser, LearnError> {
-    let mut statistics = Statistics::new(FEATURE_COUNT);
-    let mut fault = None;
-    let one = TrainingConfig { threads: 1, curriculum: 0.0, ..config.clone() };
-    for worlds in &mut workers(&one) {
-        worlds.survey(config.survey, |features| {
-            if let Err(error) = statistics.take_in(features) {
-                fault = Some(error);
-            }
-        });
-    }
-    if let Some(fault) = fault {
-        return Err(fault);
-    }
-    let narrow = |values: &[f64]| {
-        #[expect(clippy::cast_possible_truncation, reason = "statistics of single-precision features")]
-        let narrowed: Vec<f32> = values.iter().map(|value| *value as f32).collect();
-        narrowed
-    };
-    // Those that never vary stay as they are.
-    let mut deviation = narrow(&statistics.deviation());
-    for value in &mut deviation {
-        if *value < 1e-3 {
-            *value = 1.0;
-        }
-    }
-    Ok(Normaliser { mean: narrow(statistics.mean()), deviation })
-}
-
 /// The actor as the product has it. The value is in points there, not in scaled reward.
 fn weights_of(
     actor: &ActorWeights,
@@ -431,30 +403,6 @@ fn weights_of(
         value: (actor.readout.0.iter().map(points).collect(), vec![points(&actor.readout.1)]),
     };
     Weights::new(parameters, normaliser.clone(), training)
-}
-
-/// Adds the steps of another thread.
-fn append(all: &mut Rollout, other: &Rollout) {
-    use super::{Segment, Tail};
-    let (rows, tails) = (all.len(), all.bootstrap_observations.len() / FEATURE_COUNT);
-    all.observations.extend_from_slice(&other.observations);
-    all.privileged.extend_from_slice(&other.privileged);
-    all.masks.extend_from_slice(&other.masks);
-    all.actions.extend_from_slice(&other.actions);
-    all.log_probs.extend_from_slice(&other.log_probs);
-    all.rewards.extend_from_slice(&other.rewards);
-    all.bootstrap_observations.extend_from_slice(&other.bootstrap_observations);
-    all.bootstrap_privileged.extend_from_slice(&other.bootstrap_privileged);
-    all.segments.extend(other.segments.iter().map(|segment| Segment {
-        start: segment.start + rows,
-        end: segment.end + rows,
-        lane: segment.lane,
-        tail: match segment.tail {
-            Tail::Terminal => Tail::Terminal,
-            Tail::Truncated(row) => Tail::Truncated(row + tails),
-            Tail::CutOff(row) => Tail::CutOff(row + tails),
-        },
-    }));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]

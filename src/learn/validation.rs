@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     control::{ControlConfig, Policy},
-    judge::Episode,
+    judge::{Episode, Record},
     sim::{Generator, Scenario},
 };
 
@@ -37,19 +37,6 @@ pub struct Score {
     pub missed_percent: f64,
 }
 
-/// Sums behind a [`Score`].
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    flags: f64,
-    cost: f64,
-    harm: f64,
-    good: f64,
-    complete: f64,
-    minutes: f64,
-    false_rollbacks: f64,
-    missed: f64,
-}
-
 impl Validation {
     pub(super) fn new(generator: &Generator, worlds: u64, control: ControlConfig, threads: usize) -> Self {
         let scenarios = (FIRST..FIRST + worlds)
@@ -61,16 +48,19 @@ impl Validation {
     /// Lives through all of them. `policy` makes a fresh policy for a scenario. The same for any number of threads.
     pub(super) fn score(&self, policy: &(dyn Fn() -> Box<dyn Policy> + Sync)) -> Score {
         let part = self.scenarios.len().div_ceil(self.threads).max(1);
-        let tallies: Vec<Vec<Tally>> = std::thread::scope(|scope| {
+        let records: Vec<Vec<Record>> = std::thread::scope(|scope| {
             let workers: Vec<_> = self
                 .scenarios
                 .chunks(part)
                 .map(|scenarios| {
                     scope.spawn(move || {
-                        scenarios
-                            .iter()
-                            .map(|(number, scenario)| self.live_through(scenario, *number, policy().as_mut()))
-                            .collect::<Vec<_>>()
+                        let live_through = |(seed, scenario): &(u64, Scenario)| {
+                            let mut policy = policy();
+                            let episode =
+                                Episode::run(scenario, *seed, policy.as_mut(), &self.control, |_| {});
+                            Record::from(&episode)
+                        };
+                        scenarios.iter().map(live_through).collect::<Vec<_>>()
                     })
                 })
                 .collect();
@@ -80,57 +70,25 @@ impl Validation {
                 .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect()
         });
-        let mut sum = Tally::default();
-        for tally in tallies.iter().flatten() {
-            sum.add(tally);
-        }
-        sum.score()
-    }
-
-    fn live_through(&self, scenario: &Scenario, seed: u64, policy: &mut dyn Policy) -> Tally {
-        let mut tally = Tally::default();
-        let episode = Episode::run(scenario, seed, policy, &self.control, |_| {});
-        for flag in &episode.flags {
-            let Some(started) = flag.started_at else { continue };
-            tally.flags += 1.0;
-            tally.cost += flag.total_points();
-            tally.harm += flag.harm;
-            if flag.harmful {
-                tally.missed += f64::from(u8::from(flag.rolled_back_at.is_none()));
-                continue;
-            }
-            tally.good += 1.0;
-            tally.false_rollbacks += f64::from(u8::from(flag.rolled_back_at.is_some()));
-            if let Some(at) = flag.complete_at {
-                tally.complete += 1.0;
-                tally.minutes += at.since(started).as_secs_f64() / 60.0;
-            }
-        }
-        tally
+        Score::of(&records.concat())
     }
 }
 
-impl Tally {
-    fn add(&mut self, other: &Self) {
-        self.flags += other.flags;
-        self.cost += other.cost;
-        self.harm += other.harm;
-        self.good += other.good;
-        self.complete += other.complete;
-        self.minutes += other.minutes;
-        self.false_rollbacks += other.false_rollbacks;
-        self.missed += other.missed;
-    }
-
-    fn score(&self) -> Score {
+impl Score {
+    fn of(records: &[Record]) -> Self {
+        let sum = |of: &dyn Fn(&Record) -> f64| records.iter().map(of).sum::<f64>();
         let share = |part: f64, all: f64| if all > 0.0 { part / all } else { 0.0 };
-        Score {
-            cost: share(self.cost, self.flags),
-            harm: share(self.harm, self.flags),
-            minutes_to_full: (self.complete > 0.0).then(|| self.minutes / self.complete),
-            false_rollbacks_percent: 100.0 * share(self.false_rollbacks, self.good),
-            completed_percent: 100.0 * share(self.complete, self.good),
-            missed_percent: 100.0 * share(self.missed, self.flags - self.good),
+        let good = sum(&|record| record.good_flags.into());
+        let bad = sum(&|record| record.bad_flags.into());
+        let complete = sum(&|record| record.to_full.iter().map(|_| 1.0).sum());
+        let minutes = sum(&|record| record.to_full.iter().sum());
+        Self {
+            cost: share(sum(&|record| record.cost), good + bad),
+            harm: share(sum(&|record| record.harm), good + bad),
+            minutes_to_full: (complete > 0.0).then(|| minutes / complete),
+            false_rollbacks_percent: 100.0 * share(sum(&|record| record.false_rollbacks.into()), good),
+            completed_percent: 100.0 * share(complete, good),
+            missed_percent: 100.0 * share(sum(&|record| record.missed.into()), bad),
         }
     }
 }

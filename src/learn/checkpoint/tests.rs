@@ -40,17 +40,14 @@ fn a_training_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not() {
 
     let (mut first, mut carts_then) = begin();
     go_on(&mut first, &mut carts_then, 5);
-    let mut normaliser = Normaliser::new(1);
-    normaliser.take_in(&[0.1, 0.7]).unwrap();
-    let companion =
-        Companion { normaliser: Some(normaliser), environment: serde_json::to_vec(&carts_then).unwrap() };
-    first.save(&path, "cartpole", &companion).unwrap();
+    let environment = serde_json::to_vec(&carts_then).unwrap();
+    first.save(&path, "cartpole", &environment).unwrap();
     drop((first, carts_then));
 
     let (mut second, found) = Ppo::load(&path, &settings().ppo, SHAPE, "cartpole").unwrap();
-    assert_eq!(found, companion);
+    assert_eq!(found, environment);
     assert_eq!((second.iteration(), second.seed()), (5, 3));
-    let mut carts_now: Carts = serde_json::from_slice(&found.environment).unwrap();
+    let mut carts_now: Carts = serde_json::from_slice(&found).unwrap();
     go_on(&mut second, &mut carts_now, 5);
 
     let bits = |ppo: &Ppo| ppo.parameters().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
@@ -66,7 +63,7 @@ fn a_file_that_cannot_be_gone_on_from_says_why() {
     let path = folder.path().join("training");
     let (mut ppo, mut carts) = begin();
     go_on(&mut ppo, &mut carts, 1);
-    ppo.save(&path, "cartpole", &Companion::default()).unwrap();
+    ppo.save(&path, "cartpole", &[]).unwrap();
     let good = fs::read(&path).unwrap();
     let config = settings().ppo;
     let fault = |bytes: &[u8]| {
@@ -103,11 +100,11 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_older_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("training");
     let (ppo, _) = begin();
-    ppo.save(&path, "cartpole", &Companion::default()).unwrap();
+    ppo.save(&path, "cartpole", &[]).unwrap();
     let good = fs::read(&path).unwrap();
     // A folder stands where the new file would have to be.
     fs::create_dir(folder.path().join("training.new")).unwrap();
-    let fault = ppo.save(&path, "cartpole", &Companion::default()).unwrap_err().to_string();
+    let fault = ppo.save(&path, "cartpole", &[]).unwrap_err().to_string();
     assert!(fault.contains("cannot write"), "{fault}");
     assert_eq!(fs::read(&path).unwrap(), good);
 }

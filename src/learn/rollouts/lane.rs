@@ -36,7 +36,8 @@ const EASED: f64 = 0.75;
 pub(super) struct Lane {
     number: u64,
     difficulty: f64,
-    taste: f64,
+    /// What the network is told of how harm is weighed.
+    taste: f32,
     /// What rewards are multiplied by here.
     scale: f64,
     cost: Cost,
@@ -124,7 +125,8 @@ impl Lane {
         Self {
             number,
             difficulty: generator.curriculum.difficulty(),
-            taste,
+            #[expect(clippy::cast_possible_truncation, reason = "of order one")]
+            taste: libm::log(taste) as f32,
             scale: setting.reward_scale * libm::pow(taste.max(1.0), -EASED),
             cost: setting.cost.with_taste(setting.cost.errors * taste),
             config,
@@ -195,12 +197,11 @@ impl Lane {
         self.rollouts.clear();
         self.rollouts.extend(self.state.flags.iter().map(|flag| flag.rollout));
         self.world.step(&self.rollouts, &mut self.feed);
-        self.pay(setting.gamma, self.scale);
+        self.pay(setting.gamma);
         self.asked.clear();
         let mut sampler = Sampler {
             chooser,
-            #[expect(clippy::cast_possible_truncation, reason = "a factor of order one")]
-            taste: libm::log(self.taste) as f32,
+            taste: self.taste,
             memories: &mut self.memories,
             chance: &mut self.chance,
             asked: &mut self.asked,
@@ -222,7 +223,7 @@ impl Lane {
         for (flag, action, by) in decided {
             self.charge(flag, action, &by, setting.gamma);
         }
-        self.settle(setting.gamma, self.scale);
+        self.settle(setting.gamma);
         self.ticks += 1;
         self.asked.len()
     }
@@ -247,7 +248,8 @@ impl Lane {
     }
 
     /// Charges the interval that has just passed to the steps that led to it.
-    fn pay(&mut self, gamma: f64, scale: f64) {
+    fn pay(&mut self, gamma: f64) {
+        let scale = self.scale;
         for (track, truth) in self.tracks.iter_mut().zip(self.world.truths()) {
             track.harmful |= truth.harmful;
             if matches!(track.stage, Stage::Steered | Stage::Watched) {
@@ -305,32 +307,30 @@ impl Lane {
     }
 
     /// Sees which flags the agent is no longer asked about, and hands over trajectories that are through.
-    fn settle(&mut self, gamma: f64, scale: f64) {
-        let is_last = self.world.done();
+    fn settle(&mut self, gamma: f64) {
+        let (is_last, now) = (self.world.done(), self.world.now());
         for (track, flag) in self.tracks.iter_mut().zip(&self.state.flags) {
             match flag.phase {
                 Phase::Complete if track.stage == Stage::Steered => {
                     track.stage = Stage::Watched;
                 }
-                // Nobody but the shield pauses here, and it calls a person when it does.
-                Phase::RolledBack | Phase::Killed | Phase::Paused if track.stage == Stage::Steered => {
+                Phase::RolledBack | Phase::Killed if track.stage == Stage::Steered => {
                     track.stage = Stage::Through;
                 }
                 _ => {}
             }
             // A person was called: what comes then is not the policy's doing.
             if track.stage != Stage::Idle
-                && self
-                    .observatory
-                    .report(flag.id)
-                    .is_some_and(|report| self.config.shield.hands_over(report))
+                && self.observatory.report(flag.id).is_some_and(|report| {
+                    self.config.shield.hands_over(report, now.since(flag.changed_at)).is_some()
+                })
             {
                 track.stage = Stage::Through;
             }
             if track.stage == Stage::Watched && (track.watched >= WATCHED || is_last) {
                 // What it cost on average goes on: for the agent there is no end, as there is none in production.
                 let lately = track.watched_cost / f64::from(track.watched.max(1));
-                track.pay(scale, lately / (1.0 - gamma));
+                track.pay(self.scale, lately / (1.0 - gamma));
                 track.stage = Stage::Through;
             }
             if track.stage == Stage::Through && !track.steps.is_empty() {

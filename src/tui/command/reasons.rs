@@ -16,29 +16,14 @@ const NO_BACKEND: &str = "a training is shown here, no backend: there are no fla
 
 /// Why a command cannot be used right now; `None` when it can. The backend has the last word either way.
 pub(in crate::tui) fn why_not(id: CommandId, model: &Model) -> Option<String> {
-    let changes = matches!(
-        id,
-        CommandId::KillAll
-            | CommandId::Rearm
-            | CommandId::Start
-            | CommandId::Promote
-            | CommandId::Release
-            | CommandId::Pause
-            | CommandId::Rollback
-            | CommandId::Override
-            | CommandId::Acknowledge
-            | CommandId::Comprehend
-            | CommandId::Faster
-            | CommandId::Slower
-    );
-    if changes && model.settings.read_only {
+    if reach(id) == Reach::Changes && model.settings.read_only {
         return Some(if id == CommandId::KillAll {
             format!("{READ_ONLY}; from another terminal: {}", model.settings.elsewhere)
         } else {
             READ_ONLY.to_owned()
         });
     }
-    if model.alone && needs_backend(id) {
+    if model.alone && reach(id) != Reach::Screen {
         return Some(NO_BACKEND.to_owned());
     }
     match id {
@@ -91,8 +76,18 @@ pub(in crate::tui) fn why_not(id: CommandId, model: &Model) -> Option<String> {
     }
 }
 
-/// Whether a command is about flags, or about a screen that a backend fills.
-const fn needs_backend(id: CommandId) -> bool {
+/// How far a command reaches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// It changes something behind the backend.
+    Changes,
+    /// It is about flags, or about a screen that a backend fills.
+    Reads,
+    /// It is about the screen alone.
+    Screen,
+}
+
+const fn reach(id: CommandId) -> Reach {
     match id {
         CommandId::KillAll
         | CommandId::Rearm
@@ -105,15 +100,15 @@ const fn needs_backend(id: CommandId) -> bool {
         | CommandId::Acknowledge
         | CommandId::Comprehend
         | CommandId::Faster
-        | CommandId::Slower
-        | CommandId::Open
+        | CommandId::Slower => Reach::Changes,
+        CommandId::Open
         | CommandId::Next
         | CommandId::Previous
         | CommandId::Sort
         | CommandId::Log
         | CommandId::Alarms
         | CommandId::Copy
-        | CommandId::Briefing => true,
+        | CommandId::Briefing => Reach::Reads,
         CommandId::Training
         | CommandId::Play
         | CommandId::PlayFaster
@@ -130,7 +125,7 @@ const fn needs_backend(id: CommandId) -> bool {
         | CommandId::Palette
         | CommandId::Redraw
         | CommandId::Back
-        | CommandId::Quit => false,
+        | CommandId::Quit => Reach::Screen,
     }
 }
 
