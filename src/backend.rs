@@ -4,7 +4,9 @@
 //! The control room cannot tell them apart.
 
 mod embedded;
+mod lane;
 mod view;
+pub(crate) mod wire;
 
 use std::{future::Future, pin::Pin};
 

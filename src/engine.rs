@@ -11,8 +11,10 @@ mod guarded;
 mod keep;
 mod log;
 mod order;
+mod register;
 mod run;
 mod source;
+mod switch;
 
 pub use self::{
     begin::{EngineError, Setup},
@@ -21,6 +23,8 @@ pub use self::{
     guarded::Guarded,
     log::Log,
     order::{Ack, OrderError},
+    register::{Register, Standing, Standings},
     run::{Handle, Observer, Pace, PaceError, run},
     source::{Cue, Recorded, Source},
+    switch::Switch,
 };

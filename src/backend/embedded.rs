@@ -12,20 +12,15 @@ use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
 
 use super::{
     Ack, ArmPoint, Backend, Change, FlagView, OrderError, Pace, Pending, Point, PolicyView, ProposalView,
-    RulingView, Snapshot, Update,
+    RulingView, Snapshot, Update, lane,
+    view::{HISTORY, NEWEST},
 };
 use crate::{
-    control::{AlarmKind, Entry, FlagState, Order, Outlook, Seq},
-    engine::{self, Engine, Handle, Observer},
+    control::{AlarmKind, Command, Entry, FlagState, Order, Outlook, Seq},
+    engine::{self, Engine, Handle, Observer, Switch},
     flag::FlagSpec,
     telemetry::{ArmStats, Millis, Window},
 };
-
-/// Points kept of each flag: what a sparkline and the charts show.
-const HISTORY: usize = 240;
-
-/// Journal entries in a snapshot.
-const NEWEST: usize = 200;
 
 /// Messages a control room may be behind.
 const QUEUE: usize = 64;
@@ -47,6 +42,8 @@ pub struct EmbeddedOptions {
 pub struct Embedded {
     handle: Handle,
     subscribers: Subscribers,
+    /// Kill-all's own lane, where there is one.
+    switch: Option<Arc<Switch>>,
 }
 
 type Subscribers = Arc<Mutex<Everybody>>;
@@ -69,7 +66,19 @@ impl Embedded {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(mut engine: Engine, options: EmbeddedOptions) -> std::io::Result<Self> {
+    pub fn start(engine: Engine, options: EmbeddedOptions) -> std::io::Result<Self> {
+        Self::start_with(engine, options, None)
+    }
+
+    /// The same with a kill switch: kill-all goes past the engine, and evaluation reads the switch's register.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start_with(
+        mut engine: Engine,
+        options: EmbeddedOptions,
+        switch: Option<Arc<Switch>>,
+    ) -> std::io::Result<Self> {
         let subscribers = Subscribers::default();
         let pace = options.pace;
         let until = engine.now() + options.ahead;
@@ -79,6 +88,7 @@ impl Embedded {
             history: Vec::new(),
             entries: VecDeque::new(),
             subscribers: Arc::clone(&subscribers),
+            switch: switch.clone(),
         };
         views.remember(&engine, &[], false);
         while engine.now() < until && !engine.done() {
@@ -86,7 +96,7 @@ impl Embedded {
             views.remember(&engine, &news, true);
         }
         let handle = engine::run(engine, pace, Box::new(views))?;
-        Ok(Self { handle, subscribers })
+        Ok(Self { handle, subscribers, switch })
     }
 }
 
@@ -104,6 +114,13 @@ impl Backend for Embedded {
     }
 
     fn send(&self, order: Order) -> Pending<Result<Ack, OrderError>> {
+        if let Some(switch) = &self.switch {
+            match order.command {
+                Command::KillAll => return lane::kill(switch, &self.handle, order),
+                Command::Rearm { .. } => return lane::rearm(switch, &self.handle, order),
+                _ => {}
+            }
+        }
         let answer = self.handle.order(order);
         Box::pin(async move { answer.await.unwrap_or_else(|_| Err(unanswered())) })
     }
@@ -139,6 +156,7 @@ struct Views {
     history: Vec<VecDeque<Point>>,
     entries: VecDeque<Entry>,
     subscribers: Subscribers,
+    switch: Option<Arc<Switch>>,
 }
 
 impl Observer for Views {
@@ -193,6 +211,9 @@ impl Views {
                 }
                 history.push_back(point(engine, flag));
             }
+        }
+        if let Some(switch) = &self.switch {
+            switch.publish(engine.state());
         }
         self.entries.extend(news.iter().cloned());
         let surplus = self.entries.len().saturating_sub(NEWEST);

@@ -166,6 +166,44 @@ pub struct Snapshot {
     pub done: bool,
 }
 
+/// Points kept of each flag: what a sparkline and the charts show.
+pub(crate) const HISTORY: usize = 240;
+
+/// Journal entries in a snapshot.
+pub(crate) const NEWEST: usize = 200;
+
+impl Snapshot {
+    /// Folds a change in: what comes out is the snapshot that would be sent now.
+    pub fn fold(&mut self, change: &Change) {
+        let Change { now, seq, tick, policy, pace, latch, alarms, flags, entries, briefed, done } = change;
+        for flag in flags {
+            let place = flag.id.index();
+            match self.flags.get_mut(place) {
+                Some(known) => known.clone_from(flag),
+                None => {
+                    self.flags.push(flag.clone());
+                    self.history.push(Vec::new());
+                }
+            }
+            if *tick && let Some(points) = self.history.get_mut(place) {
+                // Dropping one by one from the front would move all of them each time.
+                if points.len() >= 2 * HISTORY {
+                    points.drain(..=points.len() - HISTORY);
+                }
+                points.push(flag.point);
+            }
+        }
+        self.entries.extend(entries.iter().cloned());
+        self.entries.drain(..self.entries.len().saturating_sub(NEWEST));
+        if let Some(policy) = policy {
+            self.policy.clone_from(policy);
+        }
+        (self.now, self.seq, self.pace, self.briefed, self.done) = (*now, *seq, *pace, *briefed, *done);
+        self.latch.clone_from(latch);
+        self.alarms.clone_from(alarms);
+    }
+}
+
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {

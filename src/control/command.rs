@@ -31,6 +31,10 @@ pub struct Order {
     /// Why, in the person's words; empty where none was given.
     #[serde(default)]
     pub reason: String,
+    /// The number of the flag's last change that whoever gives it has seen: another one refuses it. `None` asks nothing;
+    /// rollback, pause and kill-all never ask.
+    #[serde(default)]
+    pub expected: Option<Seq>,
     /// What is to be done.
     pub command: Command,
 }
@@ -180,4 +184,14 @@ pub enum Refusal {
     /// It would change nothing.
     #[error("{0}")]
     Nothing(String),
+    /// The flag has changed since it was last seen.
+    #[error("{flag} has changed since: its last change is {found}, expected {expected}; look again")]
+    Changed {
+        /// Which.
+        flag: FlagKey,
+        /// The change that was seen.
+        expected: Seq,
+        /// The last change there is.
+        found: Seq,
+    },
 }

@@ -32,6 +32,7 @@ pub fn decide(
 ) -> Result<Granted, Refusal> {
     let now = now.max(state.at);
     let shield = Shield::new(&config.shield, config.interval, state, now);
+    unchanged(state, order)?;
     let desk = Desk { state, observatory, config, now, order, shield };
     match &order.command {
         Command::Create { spec } if state.by_key.contains_key(&spec.key) => {
@@ -168,6 +169,18 @@ impl Granted {
         self.warnings.extend(reasons.iter().map(|reason| format!("went over: {reason}")));
         self
     }
+}
+
+/// Refuses an order on a flag that is not as it was seen. What makes things safer never asks.
+fn unchanged(state: &State, order: &Order) -> Result<(), Refusal> {
+    let exempt = matches!(order.command, Command::KillAll | Command::Rollback { .. } | Command::Pause { .. });
+    let Some(expected) = order.expected.filter(|_| !exempt) else { return Ok(()) };
+    let Some(flag) = order.command.flag().and_then(|key| state.flag(key)) else { return Ok(()) };
+    let found = flag.version();
+    if found == expected {
+        return Ok(());
+    }
+    Err(Refusal::Changed { flag: flag.spec.key.clone(), expected, found })
 }
 
 fn known<'a>(state: &'a State, key: &FlagKey) -> Result<&'a FlagState, Refusal> {

@@ -75,6 +75,12 @@ pub struct FlagState {
 }
 
 impl FlagState {
+    /// The number of its last change; 0 where it has only been created.
+    #[must_use]
+    pub fn version(&self) -> Seq {
+        self.last.as_ref().map_or(Seq(0), |last| last.seq)
+    }
+
     /// Whether a hold is in force at `now`.
     #[must_use]
     pub fn held(&self, now: Millis) -> Option<&Hold> {

@@ -170,6 +170,7 @@ impl Engine {
                 id: OrderId(format!("cue-{}-{}", cue.at.0, cue.flag.0)),
                 actor: Actor::Person(cue.operator.clone()),
                 reason: String::new(),
+                expected: None,
                 command: Command::Start { flag },
             };
             match self.order(&order) {

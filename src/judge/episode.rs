@@ -124,6 +124,7 @@ impl Episode {
                     id: OrderId(String::new()),
                     actor: Actor::Person(cue.operator.clone()),
                     reason: String::new(),
+                    expected: None,
                     command: Command::Start { flag },
                 };
                 if let Ok(granted) = decide(&episode.state, &observatory, config, now, &order) {

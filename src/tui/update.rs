@@ -264,7 +264,8 @@ fn new_order(model: &mut Model, command: Command, reason: String) -> Order {
     model.orders += 1;
     let id = OrderId(format!("{}-{}", model.settings.order_prefix, model.orders));
     model.note_order(id.clone(), &command);
-    Order { id, actor: Actor::Person(model.settings.operator.clone()), reason, command }
+    let actor = Actor::Person(model.settings.operator.clone());
+    Order { id, actor, reason, expected: None, command }
 }
 
 /// Gives an order and says that it is out, no more.

@@ -66,6 +66,7 @@ fn steer(name: &str, skipped: usize, seed: u64) -> Ended {
                 id: OrderId(flag.0.to_string()),
                 actor: Actor::Person(by),
                 reason: String::new(),
+                expected: None,
                 command: Command::Start { flag: specs[flag.index()].key.clone() },
             };
             let granted = decide(&state, &observatory, &config, playback.now(), &order).unwrap();

@@ -229,6 +229,8 @@ pub(crate) fn order(id: &str, command: Command) -> Order {
         id: OrderId(id.to_owned()),
         actor: Actor::Person("ada".to_owned()),
         reason: "a test".to_owned(),
+        expected: None,
+        expected: None,
         command,
     }
 }

@@ -91,6 +91,7 @@ impl Fleet {
             id: OrderId(format!("order-{}", self.orders)),
             actor: Actor::Person("ada".to_owned()),
             reason: "because".to_owned(),
+            expected: None,
             command,
         };
         let granted = decide(&self.state, &self.observatory, &self.config, self.now, &order)?;

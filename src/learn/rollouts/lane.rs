@@ -237,6 +237,7 @@ impl Lane {
                 id: OrderId(String::new()),
                 actor: Actor::Person(cue.operator.clone()),
                 reason: String::new(),
+                expected: None,
                 command: Command::Start { flag: self.scenario.flags[cue.flag.index()].spec.key.clone() },
             };
             if let Ok(granted) = decide(&self.state, &self.observatory, &self.config, now, &order) {

@@ -1,0 +1,164 @@
+//! The register: what evaluation reads of the engine's state, without ever waiting for it.
+//!
+//! Every flag's standing lies in one immutable table that is exchanged whole when something has changed; the kill latch is
+//! a word of its own beside it, set before anything is written anywhere. Readers take neither a lock nor a disk nor a tick.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::{
+    control::{Phase, State},
+    flag::{FlagId, FlagKey, Rollout},
+};
+
+/// How one flag stands for those who evaluate it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The share of traffic that gets `on`.
+    pub rollout: Rollout,
+    /// Rolled back or killed: `off` for everybody, whatever its targeting says.
+    pub off_for_all: bool,
+}
+
+/// All flags at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Standings {
+    flags: Vec<Standing>,
+    /// Exchanged only when a flag is new.
+    index: Arc<HashMap<FlagKey, FlagId>>,
+}
+
+impl Standings {
+    /// How `key` stands; `None` where no such flag is steered.
+    #[must_use]
+    pub fn get(&self, key: &FlagKey) -> Option<Standing> {
+        self.index.get(key).and_then(|id| self.flags.get(id.index())).copied()
+    }
+
+    /// How many flags there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.flags.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.flags.is_empty()
+    }
+}
+
+/// What evaluation reads.
+#[derive(Debug)]
+pub struct Register {
+    standings: ArcSwap<Standings>,
+    /// Whether the folded state has kill-all in force.
+    in_state: AtomicBool,
+    /// Kill-alls that are under way: in force already, not yet in the state.
+    under_way: AtomicU32,
+    /// Goes up with every change of a standing or the latch.
+    revision: watch::Sender<u64>,
+}
+
+impl Default for Register {
+    fn default() -> Self {
+        Self {
+            standings: ArcSwap::default(),
+            in_state: AtomicBool::new(false),
+            under_way: AtomicU32::new(0),
+            revision: watch::Sender::new(1),
+        }
+    }
+}
+
+impl Register {
+    /// Whether kill-all is in force. To be asked after [`Self::standings`] were taken, so that a standing from before a
+    /// kill-all is never used with a latch from before it.
+    #[must_use]
+    pub fn is_latched(&self) -> bool {
+        self.under_way.load(Ordering::SeqCst) > 0 || self.in_state.load(Ordering::SeqCst)
+    }
+
+    /// How all flags stand now.
+    #[must_use]
+    pub fn standings(&self) -> Arc<Standings> {
+        self.standings.load_full()
+    }
+
+    /// How `key` stands, the latch included: under it everything is off.
+    #[must_use]
+    pub fn standing(&self, key: &FlagKey) -> Option<Standing> {
+        let standing = self.standings.load().get(key)?;
+        if self.is_latched() {
+            return Some(Standing { rollout: Rollout::ZERO, off_for_all: true });
+        }
+        Some(standing)
+    }
+
+    /// Counts changes; a receiver wakes at each.
+    #[must_use]
+    pub fn revisions(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// The number of the last change.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        *self.revision.borrow()
+    }
+
+    /// A kill-all begins: it is in force from here on, until [`Self::settled`] and as long as the state says so.
+    pub(super) fn kill(&self) {
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        self.changed();
+    }
+
+    /// The kill-all that began is in the state now.
+    pub(super) fn settled(&self) {
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Takes over what has changed in the engine's state.
+    pub(super) fn publish(&self, state: &State) {
+        let former = self.standings.load();
+        let standing = |flag: &crate::control::FlagState| Standing {
+            rollout: flag.rollout,
+            off_for_all: matches!(flag.phase, Phase::RolledBack | Phase::Killed),
+        };
+        let latched = state.latch.is_some();
+        let same = former.flags.len() == state.flags.len()
+            && former.flags.iter().zip(&state.flags).all(|(former, flag)| *former == standing(flag));
+        if same && latched == self.in_state.load(Ordering::SeqCst) {
+            return;
+        }
+        // Closing goes before the table, opening after it: no reader sees an open latch with a table from before it.
+        if latched {
+            self.in_state.store(true, Ordering::SeqCst);
+        }
+        if !same {
+            let index = if former.flags.len() == state.flags.len() {
+                Arc::clone(&former.index)
+            } else {
+                Arc::new(state.flags.iter().map(|flag| (flag.spec.key.clone(), flag.id)).collect())
+            };
+            let flags = state.flags.iter().map(standing).collect();
+            self.standings.store(Arc::new(Standings { flags, index }));
+        }
+        if !latched {
+            self.in_state.store(false, Ordering::SeqCst);
+        }
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+}
