@@ -3,6 +3,7 @@
 //! Each verb is a file. Exit status: 0 done, 1 refused or not as hoped, 2 usage or bad input, 3 no backend reached. Results go to standard
 //! output, everything else to standard error.
 
+mod access;
 mod audit;
 #[cfg(feature = "train")]
 mod cartpole;
@@ -30,7 +31,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::{agent::PolicyName, config::Config, store::StoreError};
 
@@ -68,6 +69,31 @@ enum Verb {
     Serve(serve::Args),
     #[command(flatten)]
     Order(verbs::Verb),
+    /// Who may do what on a backend from elsewhere: makes, lists and revokes bearer tokens
+    Token {
+        #[command(subcommand)]
+        what: access::Token,
+    },
+    /// Copies the backend's journal, also while it runs
+    Backup {
+        /// A file that does not exist yet
+        file: PathBuf,
+    },
+    /// Puts a backup in the place of the backend's journal, which is kept aside
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
+    /// Completions for a shell, to standard output
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
+    },
+    /// Man pages, into a folder
+    Man {
+        /// Which folder; it is made where it is missing
+        folder: PathBuf,
+    },
     /// Runs a scenario under a policy without a screen, as fast as it goes; same seed, same bytes
     Simulate(simulate::Args),
     /// Compares the policies on shipped scenarios or generated worlds, the same for each
@@ -201,6 +227,19 @@ fn dispatch(cli: Cli) -> Outcome {
             None => control_room::run(&cli.scene, &cli.screen, &config),
         },
         Some(Verb::Order(verb)) => verbs::run(verb, &cli.connect, &config),
+        Some(Verb::Token { what }) => access::token(&what, &config),
+        Some(Verb::Backup { file }) => access::backup(&file, &config),
+        Some(Verb::Restore { file }) => access::restore(&file, &config),
+        Some(Verb::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Cli::command(), "knightwatch", &mut io::stdout());
+            print::DONE
+        }
+        Some(Verb::Man { folder }) => {
+            let failed = |error: io::Error| Failure::refused(format!("{}: {error}", folder.display()));
+            std::fs::create_dir_all(&folder).map_err(failed)?;
+            clap_mangen::generate_to(Cli::command(), &folder).map_err(failed)?;
+            print::DONE
+        }
         Some(Verb::Serve(args)) => serve::run(&args, &config),
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
         Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),

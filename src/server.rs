@@ -17,9 +17,10 @@ mod state;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{Router, extract::DefaultBodyLimit, middleware};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::{
     access::{Access, Principal, Scope, TokenFile, TokenRecord, local_token},
@@ -73,8 +74,8 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
         .split_for_parts();
-    let description = Arc::new(description);
-    api.route("/openapi.json", get(move || std::future::ready(axum::Json(Arc::clone(&description)))))
+    // Serves the description as JSON too.
+    api.merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .fallback(door::not_found)
         .method_not_allowed_fallback(door::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

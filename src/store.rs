@@ -21,6 +21,7 @@
 //! it runs; `.keep` marks a file that [`prune`] must leave alone.
 
 mod append;
+mod backup;
 mod chain;
 mod encoding;
 mod error;
@@ -37,6 +38,7 @@ mod sessions;
 mod telemetry;
 mod verify;
 
+pub use backup::{backup, restore};
 pub use chain::{ChainFault, Hash, Head, HeadError};
 pub use encoding::{DecodeError, decode, encode};
 pub use error::StoreError;

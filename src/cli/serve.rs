@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use clap::{Args as ClapArgs, ValueEnum};
@@ -36,6 +37,9 @@ use crate::{
 
 /// Controller time that the simulator goes on for at least: a tour may begin late.
 const SIMULATED: Millis = Millis::from_secs(24 * 3_600);
+
+/// How often the file of tokens is looked at: a revoked one is worth nothing after so long.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How a service logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -87,15 +91,15 @@ pub(super) struct Args {
 }
 
 /// Where the backend keeps its state.
-struct Home {
+pub(super) struct Home {
     folder: PathBuf,
-    journal: PathBuf,
+    pub(super) journal: PathBuf,
     latch: PathBuf,
     socket: PathBuf,
 }
 
 impl Home {
-    fn of(config: &Config, socket: Option<&PathBuf>) -> Result<Self, Failure> {
+    pub(super) fn of(config: &Config, socket: Option<&PathBuf>) -> Result<Self, Failure> {
         let folder = config.state_folder().map_err(Failure::input)?;
         let own = folder.join("backend");
         let configured = Some(&config.server.socket).filter(|path| !path.as_os_str().is_empty());
@@ -193,18 +197,20 @@ async fn serve(
     let over = ending.clone();
     let serving = server::serve(Listeners { tcp, unix }, server::router(Arc::clone(state)), ending.clone());
     let mut serving = std::pin::pin!(serving);
+    let (mut look, mut seen) = (tokio::time::interval(LOOK), changed(tokens));
     loop {
         tokio::select! {
             () = &mut serving => break,
             _ = terminate.recv() => over.cancel(),
             _ = interrupt.recv() => over.cancel(),
-            _ = hang_up.recv() => match tokens.read() {
-                Ok(records) => {
-                    tracing::info!("{} tokens read again", records.len());
-                    state.set_tokens(records);
+            _ = hang_up.recv() => read_tokens(tokens, state),
+            _ = look.tick() => {
+                let now = changed(tokens);
+                if now != seen {
+                    seen = now;
+                    read_tokens(tokens, state);
                 }
-                Err(error) => tracing::error!("{}: {error}; the tokens stay as they were", tokens.path().display()),
-            },
+            }
         }
         if over.is_cancelled() {
             tracing::info!("ending: requests under way are finished");
@@ -215,6 +221,22 @@ async fn serve(
     let _ = fs::remove_file(&home.socket);
     tracing::info!("ended");
     print::DONE
+}
+
+/// Takes the tokens as they are in the file now.
+fn read_tokens(tokens: &TokenFile, state: &ServerState) {
+    match tokens.read() {
+        Ok(records) => {
+            tracing::info!("{} tokens read again", records.len());
+            state.set_tokens(records);
+        }
+        Err(error) => tracing::error!("{}: {error}; the tokens stay as they were", tokens.path().display()),
+    }
+}
+
+/// When the file of tokens was last changed.
+fn changed(tokens: &TokenFile) -> Option<std::time::SystemTime> {
+    fs::metadata(tokens.path()).and_then(|file| file.modified()).ok()
 }
 
 /// The unix socket, for the owner and the group; one that nobody answers on is replaced.

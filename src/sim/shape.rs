@@ -48,9 +48,10 @@ pub(super) struct Shape {
 impl Shape {
     /// Tabulates a model.
     pub(super) fn new(model: &LatencyModel) -> Self {
+        let share = survival(model);
         #[expect(clippy::cast_precision_loss, reason = "about a thousand grid points")]
         let survival =
-            (0..POINTS).map(|point| survival(model, (point as f64 - ORIGIN as f64) / POINTS_PER_E)).collect();
+            (0..POINTS).map(|point| share((point as f64 - ORIGIN as f64) / POINTS_PER_E)).collect();
         let mut shape = Self { survival, p99_ms: 0.0 };
         shape.p99_ms = shape.solve(&[Part { share: 1.0, ln_factor: 0.0 }]);
         shape
@@ -129,16 +130,27 @@ fn split(position: f64) -> (usize, f64) {
     (point, position - point as f64)
 }
 
-/// The share of requests slower than e^`ln_ms` milliseconds.
-pub(super) fn survival(model: &LatencyModel, ln_ms: f64) -> f64 {
-    let body =
-        |median_ln: f64| 0.5 * libm::erfc((ln_ms - median_ln) / (model.sigma * std::f64::consts::SQRT_2));
+/// The share of requests slower than e^`ln_ms` milliseconds, as a function of it. What does not depend on it is worked
+/// out once, and parts of the mixture that nobody has are left out: a table has a thousand points, and a training lays a
+/// table for each of its worlds.
+pub(super) fn survival(model: &LatencyModel) -> impl Fn(f64) -> f64 {
+    let (hits, alpha, weight) = (model.cache_hits, model.tail_alpha, model.tail);
+    let scale = model.sigma * std::f64::consts::SQRT_2;
     let miss_ln = libm::log(model.p50_ms);
     let hit_ln = miss_ln - libm::log(model.cache_speedup);
-    let whole = model.cache_hits * body(hit_ln) + (1.0 - model.cache_hits) * body(miss_ln);
     let tail_ln = miss_ln + TAIL_FROM * model.sigma;
-    let tail = if ln_ms <= tail_ln { 1.0 } else { libm::exp(-model.tail_alpha * (ln_ms - tail_ln)) };
-    model.tail * tail + (1.0 - model.tail) * whole
+    move |ln_ms| {
+        let body = |share: f64, median_ln: f64| {
+            if share > 0.0 { share * (0.5 * libm::erfc((ln_ms - median_ln) / scale)) } else { 0.0 }
+        };
+        let whole = body(hits, hit_ln) + body(1.0 - hits, miss_ln);
+        let tail = match weight {
+            0.0 => 0.0,
+            _ if ln_ms <= tail_ln => weight,
+            _ => weight * libm::exp(-alpha * (ln_ms - tail_ln)),
+        };
+        tail + (1.0 - weight) * whole
+    }
 }
 
 #[cfg(test)]

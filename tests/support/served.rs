@@ -48,6 +48,11 @@ impl Served {
         self.folder.path()
     }
 
+    /// The state folder, to start another one in it.
+    pub(crate) fn shared(&self) -> Arc<tempfile::TempDir> {
+        Arc::clone(&self.folder)
+    }
+
     pub(crate) fn journal(&self) -> PathBuf {
         self.folder().join("backend/journal.knightwatch")
     }

@@ -213,16 +213,18 @@ impl Fault<'_> {
 /// With S the share of requests slower than a time, and x the new P99, `share * S(x / f) + (1 - share) * S(x) = 1 %`.
 pub(super) fn latency_for(model: &LatencyModel, ratio: f64, share: f64) -> f64 {
     let now = quantile(model, shape::SLOW_SHARE) + libm::log(ratio);
-    let of_the_slow = (shape::SLOW_SHARE - (1.0 - share) * shape::survival(model, now)) / share;
+    let slower_than = shape::survival(model);
+    let of_the_slow = (shape::SLOW_SHARE - (1.0 - share) * slower_than(now)) / share;
     libm::exp(now - quantile(model, of_the_slow)).clamp(ratio, SLOWEST)
 }
 
 /// The time, as ln of milliseconds, that this share of requests is slower than.
 fn quantile(model: &LatencyModel, slower: f64) -> f64 {
+    let slower_than = shape::survival(model);
     let (mut low, mut high) = (-20.0, 20.0);
     for _ in 0..HALVINGS {
         let middle = 0.5 * (low + high);
-        if shape::survival(model, middle) > slower { low = middle } else { high = middle }
+        if slower_than(middle) > slower { low = middle } else { high = middle }
     }
     0.5 * (low + high)
 }

@@ -1,0 +1,226 @@
+//! What is acknowledged is kept: under SIGKILL at any point, under the latch file, in one process at a time.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use knightwatch::{
+    backend::{OrderError, Pending},
+    control::{Actor, Command, Event, Order, OrderId},
+    store::{self, Journal},
+};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use crate::{
+    http::{once, owner},
+    served::Served,
+};
+
+/// How often the backend is killed; more of it in the long run of `.ci/everything`.
+fn kills() -> u32 {
+    std::env::var("KNIGHTWATCH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+fn wait<T>(pending: Pending<T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(pending)
+}
+
+fn order(id: &str, command: Command) -> Order {
+    Order {
+        id: OrderId(id.to_owned()),
+        actor: Actor::Person("tester".to_owned()),
+        reason: "a test".to_owned(),
+        expected: None,
+        command,
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
+    let mut chance = Pcg64::seed_from_u64(4);
+    let mut served = Served::start(&["--speed", "60", "--policy", "rule"]);
+    // What was acknowledged: order, flag, number and sentence.
+    let mut known: Vec<(String, &str, u64, String)> = Vec::new();
+    for round in 0..kills() {
+        let told: Arc<Mutex<Vec<(String, &str, u64, String)>>> = Arc::default();
+        let givers: Vec<_> = ["new-checkout-ui", "power-peg"]
+            .into_iter()
+            .map(|flag| {
+                let (told, url, token) = (Arc::clone(&told), served.url().to_owned(), served.token());
+                thread::spawn(move || {
+                    for number in 0.. {
+                        let id = format!("{round}-{flag}-{number}");
+                        let body = format!(r#"{{"percent":{}}}"#, 1 + number % 3);
+                        let path = format!("/api/v1/flags/{flag}/set");
+                        // One that is not answered may or may not have acted: nothing is claimed of it.
+                        let Some(answer) = once(&url, &token, &path, &id, &body) else { return };
+                        assert_eq!(answer.status, 200, "{answer:?}");
+                        let ack = answer.json();
+                        assert_eq!(ack["durable"], true, "{ack}");
+                        let sentence = ack["done"].as_array().unwrap().last().unwrap().as_str().unwrap();
+                        told.lock().unwrap().push((
+                            id,
+                            flag,
+                            ack["seq"].as_u64().unwrap(),
+                            sentence.to_owned(),
+                        ));
+                    }
+                })
+            })
+            .collect();
+        let wanted = 20 + chance.random_range(0..20);
+        while told.lock().unwrap().len() < wanted {
+            thread::yield_now();
+        }
+        served.end("KILL");
+        givers.into_iter().for_each(|giver| giver.join().unwrap());
+        known.append(&mut told.lock().unwrap());
+        let report = store::verify(&served.journal()).unwrap();
+        assert!(report.is_sound(), "{report}");
+        served = served.killed_and_started_again();
+        let journal = Journal::open_read_only(&served.journal()).unwrap();
+        let kept: BTreeMap<u64, String> = journal
+            .load_all()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.seq.0, entry.sentence))
+            .collect();
+        for (id, _, seq, sentence) in &known {
+            assert_eq!(kept.get(seq), Some(sentence), "{id} was acknowledged");
+        }
+        // The same order acts once, across restarts.
+        let (id, flag, seq, _) = &known[chance.random_range(0..known.len())];
+        let path = format!("/api/v1/flags/{flag}/set");
+        let again = once(served.url(), &served.token(), &path, id, r#"{"percent":1}"#).unwrap();
+        assert_eq!(again.json()["seq"].as_u64(), Some(*seq), "{again:?}");
+    }
+    assert!(known.len() >= 20 * kills() as usize, "{} acknowledged", known.len());
+}
+
+#[test]
+fn kill_all_holds_across_kills_until_a_person_rearms_and_rearming_starts_nothing() {
+    let mut served = Served::start(&["--speed", "3600", "--policy", "rule"]);
+    let killed = owner(&served, "POST", "/api/v1/kill-all", r#"{"reason":"a test"}"#);
+    assert_eq!(killed.status, 200, "{killed:?}");
+    let ack = killed.json();
+    assert_eq!((ack["durable"].as_bool(), ack["read_back"]["confirmed"].as_u64()), (Some(true), Some(16)));
+    for _ in 0..2 {
+        served = served.killed_and_started_again();
+        let status = owner(&served, "GET", "/api/v1/status", "").json();
+        assert_eq!(status["latch"]["seq"], ack["seq"], "{status}");
+        assert_eq!(status["phases"]["killed"], 16);
+        let refused = owner(&served, "POST", "/api/v1/flags/power-peg/start", "");
+        assert_eq!(refused.status, 409, "{refused:?}");
+    }
+    let backend = served.backend();
+    let after = wait(backend.entries(None, usize::MAX)).unwrap();
+    let raised =
+        after.iter().any(|entry| entry.seq.0 > ack["seq"].as_u64().unwrap() && entry.event.is_raise());
+    assert!(!raised, "nothing is raised under the latch");
+    let wrong = owner(&served, "POST", "/api/v1/rearm", r#"{"environment":"prod","reason":"x"}"#);
+    assert_eq!(wrong.status, 409, "{wrong:?}");
+    let rearmed = owner(&served, "POST", "/api/v1/rearm", r#"{"environment":"test","reason":"over"}"#);
+    assert_eq!(rearmed.status, 200, "{rearmed:?}");
+    served = served.killed_and_started_again();
+    let status = owner(&served, "GET", "/api/v1/status", "").json();
+    assert_eq!(status["latch"], serde_json::Value::Null, "the latch file was opened too");
+    assert_eq!(status["phases"]["killed"], 16, "re-arming starts nothing");
+}
+
+#[test]
+fn a_latch_file_that_a_root_shell_sets_is_in_force_at_the_next_start_and_journalled() {
+    let mut served = Served::start(&["--speed", "0", "--policy", "rule"]);
+    served.end("KILL");
+    fs::write(served.folder().join("backend/latch"), "set\n").unwrap();
+    let served = served.killed_and_started_again();
+    let status = owner(&served, "GET", "/api/v1/status", "").json();
+    assert!(status["latch"]["by"].as_str().unwrap().contains("by hand"), "{status}");
+    let entries = wait(served.backend().entries(None, 1)).unwrap();
+    assert!(matches!(entries[0].event, Event::KilledAll { .. }), "{entries:?}");
+}
+
+#[test]
+fn a_second_backend_on_the_same_state_says_who_has_it_and_goes() {
+    let served = Served::start(&["--speed", "0"]);
+    let second = served.command(&["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&second.stderr);
+    assert!(
+        text.contains("in use by another knightwatch") && text.contains(&served.pid().to_string()),
+        "{text}"
+    );
+    assert_eq!(owner(&served, "GET", "/api/v1/status", "").status, 200, "the first one goes on");
+}
+
+#[test]
+fn a_term_signal_ends_it_in_order_and_the_next_one_goes_on_exactly_there() {
+    let mut served = Served::start(&["--speed", "3600", "--policy", "rule"]);
+    let before = loop {
+        let status = owner(&served, "GET", "/api/v1/status", "").json();
+        if status["seq"].as_u64().unwrap() > 40 {
+            break status;
+        }
+    };
+    assert_eq!(served.end("TERM").code(), Some(0));
+    assert!(!served.socket().exists(), "its socket is gone");
+    let report = store::verify(&served.journal()).unwrap();
+    assert_eq!(report.recorded, Some(report.head), "the journal was closed: {report}");
+    let again = Served::start_in(served.shared(), &["--speed", "0"]);
+    let status = owner(&again, "GET", "/api/v1/status", "").json();
+    assert!(status["seq"].as_u64() >= before["seq"].as_u64(), "{before} {status}");
+    assert_eq!(status["policy"], "rule", "who steered goes on steering");
+    assert_eq!(status["seq"].as_u64(), Some(report.head.seq.0));
+}
+
+#[test]
+fn a_damaged_journal_is_refused_and_left_as_it_is() {
+    let mut served = Served::start(&["--speed", "3600"]);
+    served.end("TERM");
+    let path = served.journal();
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4_096].fill(0xa5);
+    fs::write(&path, &bytes).unwrap();
+    let refused = served.command(&["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("journal.knightwatch"), "{refused:?}");
+    assert_eq!(fs::read(&path).unwrap(), bytes, "the file is kept");
+}
+
+#[test]
+fn what_was_backed_up_comes_back() {
+    let mut served = Served::start(&["--speed", "0", "--policy", "rule"]);
+    let run = |served: &Served, arguments: &[&str]| {
+        let output = served.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let copy = served.folder().join("copy");
+    let copy = copy.to_str().unwrap();
+    run(&served, &["start", "power-peg"]);
+    run(&served, &["backup", copy]);
+    run(&served, &["start", "gift-wrapping"]);
+    let busy = served.command(&["restore", copy]).output().unwrap();
+    assert_eq!(busy.status.code(), Some(1), "not under a running backend: {busy:?}");
+    served.end("TERM");
+    run(&served, &["restore", copy]);
+    let served = served.killed_and_started_again();
+    let phase =
+        |key: &str| owner(&served, "GET", &format!("/api/v1/flags/{key}"), "").json()["phase"].clone();
+    assert_eq!(
+        (phase("power-peg").as_str(), phase("gift-wrapping").as_str()),
+        (Some("ramping"), Some("idle"))
+    );
+}
+
+#[test]
+fn an_order_that_never_left_is_told_so_and_one_without_an_answer_is_not_called_unsent() {
+    let mut served = Served::start(&["--speed", "0"]);
+    let backend = served.backend();
+    served.end("KILL");
+    let lost = wait(backend.send(order("one", Command::KillAll))).unwrap_err();
+    assert!(matches!(lost, OrderError::NotSent(_)), "{lost:?}");
+}

@@ -1,0 +1,128 @@
+//! The verbs of the command line against a real backend: what they print, and what their exit status means.
+
+use serde_json::Value;
+
+use crate::served::Served;
+
+fn run(served: &Served, arguments: &[&str]) -> (i32, String, String) {
+    let output = served.command(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn every_verb_does_what_it_says_and_ends_with_a_status_that_means_it() {
+    let served = Served::start(&["--speed", "0", "--policy", "rule"]);
+    for (arguments, status, said) in [
+        (&["start", "power-peg", "--reason", "why not"][..], 0, "started at"),
+        (&["pause", "power-peg"], 0, "paused"),
+        (&["pause", "power-peg"], 1, "only a ramping flag is paused"),
+        (&["resume", "power-peg"], 0, "resumed"),
+        (&["set", "power-peg", "12.5", "--for", "5 min"], 0, "12.5 %"),
+        (&["set", "power-peg", "140"], 2, "between 0 % and 100 %"),
+        (&["release", "power-peg"], 0, "handed back"),
+        (&["promote", "power-peg"], 0, "100 %"),
+        (&["rollback", "power-peg"], 0, "rolled back"),
+        (&["rollback", "no-such-flag"], 1, "there is no flag"),
+        (&["start", "pay\u{202e}lla"], 2, "at character 4"),
+        (&["acknowledge", "77"], 1, "no alarm"),
+        (&["kill-all"], 2, "needs --yes"),
+        (&["kill-all", "--yes", "--env", "prod"], 1, "\"test\", not \"prod\""),
+        (&["kill-all", "--yes", "--env", "test"], 0, "16 of 16"),
+        (&["start", "power-peg"], 1, "kill-all is in force"),
+        (&["rearm", "--env", "prod", "--reason", "x"], 1, "re-arming needs the environment's name"),
+        (&["rearm", "--env", "test"], 1, "needs a reason"),
+        (&["rearm", "--env", "test", "--reason", "over"], 0, "re-armed"),
+    ] {
+        let (code, out, err) = run(&served, arguments);
+        assert_eq!(code, status, "{arguments:?}: {out}{err}");
+        assert!(
+            (out.clone() + &err).to_lowercase().contains(&said.to_lowercase()),
+            "{arguments:?}: {out}{err}"
+        );
+    }
+    let (code, out, _) = run(&served, &["status", "--json"]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, report["environment"].as_str()), (0, Some("test")));
+    assert_eq!(report["flags"].as_array().unwrap().len(), 16);
+}
+
+#[test]
+fn json_is_one_line_for_done_and_for_refused() {
+    let served = Served::start(&["--speed", "0"]);
+    let (code, out, _) = run(&served, &["start", "power-peg", "--json", "--id", "mine"]);
+    let first: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, first["ok"].as_bool(), first["durable"].as_bool()), (0, Some(true), Some(true)));
+    let (_, again, _) = run(&served, &["start", "power-peg", "--json", "--id", "mine"]);
+    assert_eq!(again, out, "the same order acts once");
+    let (code, out, _) = run(&served, &["start", "power-peg", "--json"]);
+    let refused: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, refused["ok"].as_bool()), (1, Some(false)));
+    assert!(refused["error"].as_str().unwrap().contains("power-peg is ramping"));
+}
+
+#[test]
+fn a_backend_that_is_not_there_is_status_three_and_a_wrong_address_status_two() {
+    let mut served = Served::start(&["--speed", "0"]);
+    served.end("KILL");
+    let (code, _, err) = run(&served, &["pause", "power-peg"]);
+    assert!(code == 3 && err.contains("NOT SENT"), "{code} {err}");
+    let (code, _, err) = run(&served, &["status", "--connect", "localhost:8000"]);
+    assert!(code == 2 && err.contains("expected http://HOST:PORT"), "{code} {err}");
+    let (code, _, err) = run(&served, &["watch"]);
+    assert!(code == 3, "{code} {err}");
+}
+
+#[test]
+fn the_socket_is_found_without_an_address_and_the_journal_names_its_user() {
+    let served = Served::start(&["--speed", "0"]);
+    let output = served.command(&["start", "power-peg"]).env_remove("KNIGHTWATCH_URL").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let journal = served.journal();
+    let arguments = ["audit", "--session", journal.to_str().unwrap(), "show", "--last", "1", "--json"];
+    let (_, shown, _) = run(&served, &arguments);
+    let entry: Value = serde_json::from_str(shown.trim()).unwrap();
+    let actor = entry["actor"]["person"].as_str().unwrap();
+    assert!(actor.contains("(says tester)"), "the kernel says who it is: {actor}");
+}
+
+#[test]
+fn watch_follows_a_backend_until_nothing_moves_any_more() {
+    let served = Served::start(&["--speed", "0", "--policy", "rule"]);
+    run(&served, &["start", "power-peg"]);
+    let mut watching = served
+        .command(&["watch", "--flag", "power-peg", "--until", "done"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(watching.stdout.take().unwrap()));
+    assert!(lines.by_ref().map(Result::unwrap).any(|line| line.contains("started at")));
+    run(&served, &["rollback", "power-peg"]);
+    assert!(lines.by_ref().map(Result::unwrap).any(|line| line.contains("rolled back")));
+    assert_eq!(watching.wait().unwrap().code(), Some(1), "it did not get to 100 %");
+}
+
+#[test]
+fn completions_and_man_pages_come_from_the_command_line_itself() {
+    let served = Served::start(&["--speed", "0"]);
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, _) = run(&served, &["completions", shell]);
+        assert!(code == 0 && out.contains("kill-all"), "{shell}");
+    }
+    let folder = served.folder().join("man");
+    let (code, _, err) = run(&served, &["man", folder.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    assert!(std::fs::read_to_string(folder.join("knightwatch-kill-all.1")).unwrap().contains("re\\-arms"));
+}
+
+#[test]
+fn a_check_changes_nothing_and_names_what_is_wrong() {
+    let served = Served::start(&["--speed", "0"]);
+    let (code, _, err) = run(&served, &["serve", "--check", "--listen", "0.0.0.0:8000"]);
+    assert!(code == 2 && err.contains("needs server.tls_cert"), "{code} {err}");
+    let fresh = tempfile::tempdir().unwrap();
+    let mut command = served.command(&["serve", "--check"]);
+    let output = command.env("KNIGHTWATCH_STATE", fresh.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(std::fs::read_dir(fresh.path()).unwrap().count(), 0, "nothing was made");
+}
