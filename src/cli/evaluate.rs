@@ -132,7 +132,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let (policies, against) = policies(args);
     let named: Vec<PolicyName> = policies.iter().map(|entrant| entrant.policy).collect();
     let built = Policies::of(&args.weights, config, &named)?.usable()?;
-    let leagues = leagues(&policies, &built, &field, &cost, &config.control, threads(args));
+    let leagues = leagues(&policies, &built, &field, &cost, &config.control, threads(args))?;
     let whole = results(String::new(), &leagues, against);
     let parts = if args.by_family { by_part(&field, &leagues, against) } else { Vec::new() };
     if args.json {
@@ -207,7 +207,7 @@ fn leagues(
     cost: &Cost,
     control: &ControlConfig,
     threads: usize,
-) -> Vec<League> {
+) -> Result<Vec<League>, Failure> {
     let all = policies.len() * field.len();
     let next = AtomicUsize::new(0);
     let progress = Progress::new(all);
@@ -222,23 +222,28 @@ fn leagues(
             let mut policy = policies[job / field.len()].build(built, world.seed);
             let episode =
                 Episode::run_at(cost, &world.scenario, world.seed, policy.as_mut(), control, |_| {});
-            records.push((job, Record::from(&episode)));
+            let fault = episode.fault().map(ToOwned::to_owned);
+            records.push((job, Record::from(&episode), fault));
             progress.step();
         }
     };
-    let mut records: Vec<(usize, Record)> = thread::scope(|scope| {
+    let mut records: Vec<(usize, Record, Option<String>)> = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.min(all)).map(|_| scope.spawn(work)).collect();
         let done =
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
         done.flatten().collect()
     });
     progress.clear();
-    records.sort_by_key(|(job, _)| *job);
+    records.sort_by_key(|(job, ..)| *job);
+    if let Some((job, fault)) = records.iter().find_map(|(job, _, fault)| Some((job, fault.as_ref()?))) {
+        let who = policies[job / field.len()].name();
+        return Err(Failure::refused(format!("no result: {who} on world {}: {fault}", job % field.len())));
+    }
     let mut leagues: Vec<League> = policies.iter().map(|entrant| League::of(&entrant.name())).collect();
-    for (job, record) in records {
+    for (job, record, _) in records {
         leagues[job / field.len()].add(record);
     }
-    leagues
+    Ok(leagues)
 }
 
 fn results(part: String, leagues: &[League], against: usize) -> Results {

@@ -4,10 +4,10 @@ use std::{fs, path::PathBuf};
 
 use serde::Serialize;
 
-use super::{Failure, Outcome, print};
+use super::{Failure, Outcome, print, scene};
 use crate::{
     config::Config,
-    control::{Alarm, Hold, LastAction, Latch, Phase, Seq, State},
+    control::{Alarm, Hold, LastAction, Latch, Phase, PolicySettings, Seq, State, policy_in_words},
     flag::{FlagKey, Rollout},
     store::Journal,
     telemetry::Millis,
@@ -30,6 +30,8 @@ struct Report {
     environment: String,
     source: String,
     policy: String,
+    /// How the policy is set, where it can be and the session says so.
+    settings: Option<PolicySettings>,
     at: Millis,
     seq: Seq,
     latch: Option<Latch>,
@@ -68,11 +70,13 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         state.apply(&entry.map_err(Failure::store)?);
     }
     let meta = journal.meta();
+    let (policy, settings) = scene::steered(&journal, &meta.policy)?;
     let report = Report {
         session: path,
         environment: state.environment.clone(),
         source: meta.source.clone(),
-        policy: meta.policy.clone(),
+        policy,
+        settings,
         at: journal.last_tick().unwrap_or(state.at).max(state.at),
         seq: state.seq,
         latch: state.latch.clone(),
@@ -105,7 +109,7 @@ fn show(report: &Report) -> Result<(), Failure> {
         "{}: {}, steered by {}, as of {} (entry {})",
         report.environment,
         report.source,
-        report.policy,
+        policy_in_words(&report.policy, report.settings.as_ref()),
         print::moment(report.at),
         report.seq
     ))?;

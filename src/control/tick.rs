@@ -129,6 +129,12 @@ fn ask(
         catch_unwind(AssertUnwindSafe(|| policy.propose(&observations, &mut proposals)))
             .unwrap_or_else(|panic| Err(PolicyFault::panicked(panic.as_ref())))
             .and_then(|()| sane(asked, &proposals))
+            .map_err(|fault| {
+                fault.naming(|id| {
+                    let flag = state.flags.get(id.index());
+                    flag.map_or_else(|| format!("flag number {}", id.0), |flag| flag.spec.key.to_string())
+                })
+            })
     };
     if answer.is_err() {
         proposals.clear();
