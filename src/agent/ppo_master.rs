@@ -23,6 +23,8 @@ pub const MOST_EXPLAINED: usize = 250;
 pub struct PpoMaster {
     /// Where the weights are from, for the alarm.
     name: Arc<str>,
+    /// The file they are from, to be found again from any folder.
+    file: Option<Arc<str>>,
     weights: Result<Arc<Weights>, WeightsError>,
     /// How many times as much as the judge it weighs harm, as it was given; the network sees the logarithm.
     factor: f32,
@@ -63,6 +65,7 @@ impl PpoMaster {
     pub fn new(weights: Result<Arc<Weights>, WeightsError>) -> Self {
         Self {
             name: Arc::from("the weights"),
+            file: None,
             weights,
             factor: USUAL_TASTE,
             taste: libm::logf(USUAL_TASTE),
@@ -77,6 +80,12 @@ impl PpoMaster {
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         Self { name: crate::flag::clean_line(name).into(), ..self }
+    }
+
+    /// The same, read from this file: an absolute path.
+    #[must_use]
+    pub fn read_from(self, file: &str) -> Self {
+        Self { file: Some(file.into()), ..self }
     }
 
     /// The same, weighing harm `factor` times as much against waiting as the judge's weights do; 1/32 to 32 were trained.
@@ -141,7 +150,7 @@ impl Policy for PpoMaster {
                 None => "no usable weights".to_owned(),
             });
         }
-        let file = (!shipped).then(|| self.name.to_string());
+        let file = self.file.as_ref().filter(|_| !shipped).map(ToString::to_string);
         Some(PolicySettings { taste, weights, file, unusual: unusual.join(", ") })
     }
 

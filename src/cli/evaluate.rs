@@ -44,7 +44,7 @@ pub(super) struct Args {
     #[command(flatten)]
     weights: WeightsArgs,
     /// PPO-Master at these tastes as well, such as 0.25,4,16: one agent, many balances of harm and time
-    #[arg(long, value_name = "FACTORS", value_delimiter = ',', value_parser = super::policies::taste)]
+    #[arg(long, value_name = "FACTORS", value_delimiter = ',', value_parser = super::policies::taste, allow_negative_numbers = true)]
     tastes: Vec<f32>,
     /// Only this scenario, by name or file (repeatable)
     #[arg(long, value_name = "NAME|FILE")]
@@ -129,7 +129,7 @@ struct Results {
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let cost = args.cost.as_deref().map_or(Ok(Cost::default()), weights)?;
     let field = Field::of(args)?;
-    let (policies, against) = policies(args);
+    let (policies, against) = policies(args, args.weights.taste.unwrap_or(config.agent.taste));
     let named: Vec<PolicyName> = policies.iter().map(|entrant| entrant.policy).collect();
     let built = Policies::of(&args.weights, config, &named)?.usable()?;
     let leagues = leagues(&policies, &built, &field, &cost, &config.control, threads(args))?;
@@ -165,8 +165,9 @@ impl Entrant {
     }
 }
 
-/// Who takes part, in order, and whom the others are compared with.
-fn policies(args: &Args) -> (Vec<Entrant>, usize) {
+/// Who takes part, in order and each once, and whom the others are compared with. `usual` is the taste that PPO-Master
+/// has where it is named without one.
+fn policies(args: &Args, usual: f32) -> (Vec<Entrant>, usize) {
     let mut policies: Vec<Entrant> = Vec::new();
     for policy in args.policy.iter().copied().map(PolicyName::from).map(Entrant::of) {
         if !policies.contains(&policy) {
@@ -176,9 +177,14 @@ fn policies(args: &Args) -> (Vec<Entrant>, usize) {
     if policies.is_empty() {
         policies = PolicyName::ALL.map(Entrant::of).to_vec();
     }
-    let tasted =
-        args.tastes.iter().map(|factor| Entrant { policy: PolicyName::PpoMaster, taste: Some(*factor) });
-    policies.extend(tasted);
+    for factor in &args.tastes {
+        let tasted = Entrant { policy: PolicyName::PpoMaster, taste: Some(*factor) };
+        let same =
+            (factor - usual).abs() < f32::EPSILON && policies.contains(&Entrant::of(PolicyName::PpoMaster));
+        if !same && !policies.contains(&tasted) {
+            policies.push(tasted);
+        }
+    }
     let Some(against) = args.against.map(PolicyName::from).map(Entrant::of) else { return (policies, 0) };
     let place = policies.iter().position(|policy| *policy == against);
     let place = place.unwrap_or_else(|| {

@@ -119,13 +119,17 @@ impl Policies {
     }
 
     fn with(file: Option<&Path>, taste: f32) -> Self {
-        // A session is gone on with from any folder.
-        let file = file.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
-        let ppo_master = match &file {
-            Some(file) => PpoMaster::new(read(file).map(Arc::new)).named(&file.display().to_string()),
+        let ppo_master = match file {
+            Some(file) => {
+                // A session is gone on with from any folder.
+                let found = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+                PpoMaster::new(read(file).map(Arc::new))
+                    .named(&file.display().to_string())
+                    .read_from(&found.display().to_string())
+            }
             None => PpoMaster::shipped(),
         };
-        Self { ppo_master: ppo_master.with_taste(taste), file }
+        Self { ppo_master: ppo_master.with_taste(taste), file: file.map(Path::to_owned) }
     }
 
     /// The same, refused where a named file cannot be used.

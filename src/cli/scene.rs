@@ -30,7 +30,7 @@ pub(super) const POLICY_DEADLINE: Duration = Duration::from_millis(250);
 const SCENARIO: &str = "default";
 
 /// The seed where none is given.
-const SEED: u64 = 7;
+pub(super) const SEED: u64 = 7;
 
 /// Which scenario, how.
 #[derive(Clone, Debug, Default, Args)]

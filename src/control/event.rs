@@ -195,6 +195,31 @@ pub enum Event {
 }
 
 impl Event {
+    /// Every kind that [`Self::kind`] gives.
+    pub const KINDS: [&'static str; 21] = [
+        "session",
+        "session-resumed",
+        "create",
+        "start",
+        "raise",
+        "hold",
+        "step-down",
+        "rollback",
+        "veto",
+        "pause",
+        "resume",
+        "set",
+        "promote",
+        "release",
+        "hold-expired",
+        "kill-all",
+        "re-arm",
+        "alarm",
+        "alarm-cleared",
+        "alarm-acknowledged",
+        "briefing",
+    ];
+
     /// The flag it is about, where it is about one that exists already.
     #[must_use]
     pub const fn flag(&self) -> Option<FlagId> {

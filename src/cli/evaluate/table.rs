@@ -34,7 +34,13 @@ pub(super) fn write(
     }
     let weights = weights.map_or_else(|| "config/judge.toml".to_owned(), |file| file.display().to_string());
     print::line("")?;
-    print::line("[ ] holds the truth 95 times in 100: paired bootstrap over the episodes.")?;
+    if whole.standings.iter().any(|standing| standing.episodes >= FEWEST) {
+        print::line("[ ] holds the truth 95 times in 100: paired bootstrap over the episodes.")?;
+    }
+    let parts_median = if parts.is_empty() { "" } else { "; of a part, a median" };
+    print::line(&format!(
+        "Minutes to 100 % are a mean over the good flags that got there{parts_median}; minutes to rollback a median."
+    ))?;
     print::line(&format!("1 point = one control interval of one flag at 0 %; weights: {weights}."))
 }
 
@@ -145,7 +151,11 @@ fn row(columns: Columns, cells: &[String]) -> Result<(), Failure> {
         let size = usize::from(width.unsigned_abs());
         if *width < 0 { format!("{cell:<size$}") } else { format!("{cell:>size$}") }
     });
-    let line: String = cells.collect();
+    // What is wider than its column still stands apart from the one before it.
+    let line = cells.fold(String::new(), |line, cell| {
+        let apart = if line.is_empty() || line.ends_with(' ') || cell.starts_with(' ') { "" } else { " " };
+        line + apart + &cell
+    });
     print::line(line.trim_end())
 }
 
@@ -164,7 +174,9 @@ fn estimate(estimate: &Estimate, episodes: u64) -> String {
 }
 
 fn share(percent: f64, ends: Option<[f64; 2]>, episodes: u64) -> String {
-    ends.map_or("-".to_owned(), |[low, high]| estimate(&Estimate { mean: percent, low, high }, episodes))
+    // A hundred needs no decimal, and has no room for one.
+    let text = ends.map(|[low, high]| estimate(&Estimate { mean: percent, low, high }, episodes));
+    text.map_or("-".to_owned(), |text| text.replace("100.0", "100"))
 }
 
 /// A mean that there may not be.
