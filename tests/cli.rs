@@ -96,7 +96,7 @@ fn evaluate_puts_the_policies_side_by_side() {
     let line = "evaluate --seeds 1 --scenario good --scenario error-spike --against rule";
     let table = home.run(line);
     table.fine();
-    assert!(table.out.starts_with("2 scenarios, 1 seeds each"), "{}", table.out);
+    assert!(table.out.starts_with("2 scenarios, 1 seed each"), "{}", table.out);
     // Two lines about it, two tables with a row for each policy, two lines on how to read them.
     assert_eq!(table.out.lines().count(), 3 + (2 + 6) + 1 + (2 + 6) + 3, "{}", table.out);
     assert!(table.out.lines().all(|line| line.chars().count() <= 100), "{}", table.out);

@@ -255,7 +255,7 @@ fn show(decision: &Decision, explained: &Explained) -> Result<(), Failure> {
         let bar = bar(f64::from(*probability), 1.0);
         print::line(&match legal {
             true => format!("{choice:<13} {bar:<BAR$} {:>5.1} %", probability * 100.0),
-            false => format!("{choice:<13} not open: the shield would not let it pass"),
+            false => format!("{choice:<13} shut: the shield would not let it pass"),
         })?;
     }
     print::line("")?;

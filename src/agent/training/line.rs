@@ -99,7 +99,7 @@ mod tests {
             best: true,
         });
         assert!(training_line(&validated).ends_with(
-            "  validation: harm 3.1 (best opponent 4.1), cost 4.2, 21.5 min to 100 %, 0.8 % false rollbacks, the best so far: kept"
+            "  validation: cost 4.2, harm 3.1 (least of an opponent 4.1), 21.5 min to 100 %, 0.8 % false rollbacks, the least cost so far: kept"
         ));
     }
 

@@ -37,10 +37,9 @@ pub(super) fn write(
     if whole.standings.iter().any(|standing| standing.episodes >= FEWEST) {
         print::line("[ ] holds the truth 95 times in 100: paired bootstrap over the episodes.")?;
     }
-    let parts_median = if parts.is_empty() { "" } else { "; of a part, a median" };
-    print::line(&format!(
-        "Minutes to 100 % are a mean over the good flags that got there{parts_median}; minutes to rollback a median."
-    ))?;
+    print::line(
+        "Minutes to 100 % are a mean over the good flags that got there; minutes to rollback a median.",
+    )?;
     print::line(&format!("1 point = one control interval of one flag at 0 %; weights: {weights}."))
 }
 
@@ -109,12 +108,13 @@ fn costs(whole: &Results, against: &str) -> Result<(), Failure> {
 fn each(parts: &[Results]) -> Result<(), Failure> {
     let columns: Columns = &[
         (-15, "policy", ""),
-        (24, "cost", "points an episode"),
-        (24, "harm", "points an episode"),
-        (9, "missed", "%"),
-        (9, "false", "%"),
-        (9, "min to", "100 %"),
-        (10, "min to", "rollback"),
+        (22, "cost", "points an episode"),
+        (22, "harm", "points an episode"),
+        (8, "missed", "%"),
+        (8, "false", "%"),
+        (8, "good to", "100 %"),
+        (8, "min to", "100 %"),
+        (9, "min to", "rollback"),
     ];
     head(columns)?;
     for results in parts {
@@ -132,7 +132,8 @@ fn each(parts: &[Results]) -> Result<(), Failure> {
                     estimate(&standing.harm, standing.episodes),
                     percent(standing.missed_percent, standing.bad_flags),
                     percent(standing.false_rollbacks_percent, standing.good_flags),
-                    minutes(standing.minutes_to_full),
+                    percent(standing.completed_percent, standing.good_flags),
+                    minutes(standing.mean_minutes_to_full),
                     minutes(standing.minutes_to_rollback),
                 ],
             )?;
