@@ -40,6 +40,7 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
         format!("{set} ({ago} ago); {targets}; the agent is locked out; F12 re-arms"),
         format!("{set}; {targets}; the agent is locked out; F12 re-arms"),
         format!("KILL-ALL by {by} {clock}; {targets}; agent locked out; F12 re-arms"),
+        format!("KILL-ALL by {by}; {targets}; agent locked out; F12 re-arms"),
         format!("KILL-ALL by {by} {clock}; {targets}; F12 re-arms"),
         format!("KILL-ALL by {by}; {targets}; F12 re-arms"),
         // The one instruction stands before whatever is cut.

@@ -201,7 +201,10 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
     }
     if let Some(line) = lines.next() {
         let assumed = if flag.assumed { "~" } else { "" };
-        let text = if report.treatment_n == 0 && report.control_n == 0 {
+        let text = if report.control_recorded {
+            let n = figures::grouped(report.treatment.requests);
+            format!("n      {assumed}{n} on, six intervals")
+        } else if report.treatment_n == 0 && report.control_n == 0 {
             format!("n      no {} counted since the change", unit(flag))
         } else {
             format!(

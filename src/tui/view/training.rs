@@ -264,7 +264,7 @@ fn panels(training: &Training, area: Rect, pen: &mut Pen<'_>) {
         let known = all.clone().next().is_some();
         let curve = Curve { steps: training.points(), values, extent };
         let (ends, beyond) = metric.scale.robust_ends(all);
-        let chart = Chart { curve, ends, known, lines: &[], gaps: true, beyond };
+        let chart = Chart { curve, ends, known, lines: &[], judged: false, gaps: true, beyond };
         let now = training.points().iter().rev().find_map(metric.value);
         title(metric.name, now, metric.unit, place, pen);
         chart.draw(below(place, 1), pen);

@@ -75,8 +75,10 @@ pub(super) struct Chart<'a> {
     pub(super) ends: (f64, f64),
     /// Whether there are values that the ends are of; without any they would be made up.
     pub(super) known: bool,
-    /// Levels that it is measured against, the lowest first, with their names; what is above the first is drawn as worse.
+    /// Levels that it is measured against, the lowest first, with their names.
     pub(super) lines: &'a [(f64, &'a str)],
+    /// Whether what is above the first of them is drawn as worse.
+    pub(super) judged: bool,
     /// Whether what was not measured is marked.
     pub(super) gaps: bool,
     /// Whether values go beyond the lower and the upper end.
@@ -111,7 +113,7 @@ impl Chart<'_> {
                 Column::Empty | Column::Missing => 0,
                 Column::Value(value) => filled(self.height(value), plot.height),
             };
-            let first = self.lines.first();
+            let first = self.lines.first().filter(|_| self.judged);
             let worse =
                 first.is_some_and(|(line, _)| matches!(column, Column::Value(value) if value > *line));
             for line in 0..plot.height {
@@ -166,7 +168,10 @@ impl Chart<'_> {
         let (low, high) = self.ends;
         let width = LABEL - 1;
         let top = if self.beyond.1 { format!("{}+", compact(high)) } else { compact(high) };
-        let low_label = if self.beyond.0 { format!("≤{}", compact(low)) } else { compact(low) };
+        // Where both do not fit the number comes first.
+        let fits = |text: &String| pen.width_of(text) <= width;
+        let low_label = Some(format!("≤{}", compact(low))).filter(|text| self.beyond.0 && fits(text));
+        let low_label = low_label.unwrap_or_else(|| compact(low));
         pen.cell(area.x, area.y, width, Align::Right, &top, dim);
         if area.height > 1 {
             pen.cell(area.x, area.bottom() - 1, width, Align::Right, &low_label, dim);

@@ -4,7 +4,7 @@
 //! ```text
 //! cost on validation, points a flag  █ agent 150  ━ rule 174, flagger 253  ★ least 150
 //!    280 ━━━━━━━━━━━━━━━━ flagger 253
-//!        █▆                           orange where it is worse than the best baseline
+//!        █▆                           orange where cost is above the best baseline's
 //!    140 ███▅▅▄▄★━━━━━━━━ rule 174
 //! ```
 //! Between two validations the last one is held.
@@ -61,6 +61,7 @@ fn one(training: &Training, measure: Measure, area: Rect, pen: &mut Pen<'_>) {
         ends,
         known,
         lines: &levels,
+        judged: is_judged(measure),
         gaps: false,
         beyond: (false, more),
     };
@@ -76,6 +77,11 @@ fn one(training: &Training, measure: Measure, area: Rect, pen: &mut Pen<'_>) {
     }
 }
 
+/// Whether a policy is better or worse by it. Cost is what is traded; less harm alone can be had by standing still.
+fn is_judged(measure: Measure) -> bool {
+    measure.name == COST.name
+}
+
 /// The legend: what is drawn how, with the values; shorter where it has to be. The star is the least cost, also in the
 /// chart of harm: the weights kept there.
 fn title(
@@ -88,7 +94,7 @@ fn title(
 ) {
     let theme = pen.theme;
     let now = last_validation(points).as_ref().map(measure.of);
-    let worse = now.zip(levels.first()).is_some_and(|(now, (level, _))| now > *level);
+    let worse = is_judged(measure) && now.zip(levels.first()).is_some_and(|(now, (level, _))| now > *level);
     let value = now.map_or_else(|| "–".to_owned(), compact);
     let rival = |(level, name): &(f64, &str)| format!("{name} {}", compact(*level));
     let (dim, plain) = (theme.dim(), theme.plain());
@@ -113,7 +119,11 @@ fn title(
             named => format!(" {}", named.iter().map(rival).collect::<Vec<_>>().join(", ")),
         };
         let kept = best.map(|(point, found)| {
-            let least = if measure.name == COST.name { "least" } else { "at the least cost" };
+            let least = match (is_judged(measure), unit) {
+                (true, _) => "least",
+                (false, true) => "at the least cost",
+                (false, false) => "then",
+            };
             let place = if place { format!(" at iteration {}", point.iteration) } else { String::new() };
             format!(" {least} {}{place}", compact((measure.of)(&found)))
         });
