@@ -188,7 +188,7 @@ fn in_the_control_room_t_opens_the_agents_training_and_kill_all_still_works() {
     let mut room = Room::new(settings(Glyphs::Unicode), &scene(12));
     room.press("T");
     let text = room.text(120, 40);
-    assert!(text.contains("cost, points a flag") && text.contains("Ctrl-K kill all"), "{text}");
+    assert!(text.contains("cost on validation, points a flag") && text.contains("Ctrl-K kill all"), "{text}");
     assert!(room.model.wake_at().is_some(), "it is played");
     room.press("?");
     assert!(room.text(120, 60).contains("keys of the training screen"));
@@ -198,7 +198,7 @@ fn in_the_control_room_t_opens_the_agents_training_and_kill_all_still_works() {
     assert!(room.text(120, 40).contains("new-checkout-ui"), "back in the fleet");
     assert!(!quits(&mut room));
     room.press(": 'training Enter");
-    assert!(room.text(120, 40).contains("cost, points a flag"));
+    assert!(room.text(120, 40).contains("cost on validation, points a flag"));
 }
 
 #[test]
