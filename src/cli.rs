@@ -202,7 +202,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Train(args)) => train::run(&args, &config),
         #[cfg(not(feature = "train"))]
         Some(Verb::Train { rest }) => {
-            let rest: String = rest.iter().map(|word| format!(" {}", word.to_string_lossy())).collect();
+            let rest = rest.iter().fold(String::new(), |line, word| line + " " + &word.to_string_lossy());
             Err(Failure::input(format!(
                 "this build cannot train: it was made without libtorch. In the source folder, `.ci/libtorch` fetches \
                  libtorch once; then `cargo run --release --features train -- train{rest}`"

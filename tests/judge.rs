@@ -297,7 +297,11 @@ fn where_the_policy_failed_there_is_no_result() {
     assert_eq!(fine.fault(), None);
     let mut broken = PpoMaster::from_file(b"");
     let episode = Episode::run(&scenario, 1, &mut broken, &ControlConfig::default(), |_| {});
-    assert!(episode.fault().is_some_and(|fault| fault.contains("no usable weights")), "{:?}", episode.fault());
+    assert!(
+        episode.fault().is_some_and(|fault| fault.contains("no usable weights")),
+        "{:?}",
+        episode.fault()
+    );
     for entry in fine.journal.iter().chain(&episode.journal) {
         assert!(Event::KINDS.contains(&entry.event.kind()), "{} is not listed", entry.event.kind());
     }

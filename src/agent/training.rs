@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 pub use figures::{compact, count, percent, span};
 pub use line::{LinePace, training_line};
-pub use metric::{COST, HARM, METRICS, Measure, Metric, Scale};
+pub use metric::{COST, Ends, HARM, METRICS, Measure, Metric, Scale};
 pub use text::{TrainingLogError, TrainingText};
 
 /// The version of the format that is written; newer ones are refused.
