@@ -101,6 +101,14 @@ enum Verb {
     /// Trains PPO-Master in the simulator with libtorch
     #[cfg(feature = "train")]
     Train(train::Args),
+    /// Says what a build that trains needs
+    #[cfg(not(feature = "train"))]
+    #[command(hide = true, disable_help_flag = true)]
+    Train {
+        /// What the command would have been given
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<std::ffi::OsString>,
+    },
     /// One line for each change, for pipes, CI and screen readers
     Watch(watch::Args),
     /// What the newest session on this machine has come to, from its journal
@@ -245,6 +253,14 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
         #[cfg(feature = "train")]
         Some(Verb::Train(args)) => train::run(&args, &config),
+        #[cfg(not(feature = "train"))]
+        Some(Verb::Train { rest }) => {
+            let rest = rest.iter().fold(String::new(), |line, word| line + " " + &word.to_string_lossy());
+            Err(Failure::input(format!(
+                "this build cannot train: it was made without libtorch. In the source folder, `.ci/libtorch` fetches \
+                 libtorch once; then `cargo run --release --features train -- train{rest}`"
+            )))
+        }
         Some(Verb::Watch(args)) => watch::run(&args, &cli.connect, &config),
         Some(Verb::Status(args)) => status::run(&args, &cli.connect, &config),
         Some(Verb::Replay(args)) => replay::run(&args, &config),

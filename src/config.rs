@@ -13,7 +13,7 @@ use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::control::ControlConfig;
+use crate::{agent::USUAL_TASTE, control::ControlConfig};
 
 /// The default configuration, with comments.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
@@ -38,6 +38,10 @@ pub struct Config {
     /// How flags are steered.
     pub control: ControlConfig,
 }
+
+/// How many times as much as the judge PPO-Master may weigh harm: the network was trained on factors from 1/32 to 32; near
+/// the ends it has seen little.
+pub const TASTES: std::ops::RangeInclusive<f32> = 0.03..=32.0;
 
 /// The backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,11 +105,19 @@ impl Server {
 }
 
 /// The learned policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Agent {
     /// The weights file that PPO-Master decides by; the shipped weights where empty.
     pub weights: PathBuf,
+    /// How many times as much as `config/judge.toml` it weighs harm against waiting; in [`TASTES`].
+    pub taste: f32,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self { weights: PathBuf::new(), taste: USUAL_TASTE }
+    }
 }
 
 /// How the screen looks.
@@ -264,6 +276,9 @@ impl Config {
         }
         if !(1..=30).contains(&self.screen.fps) {
             return Err(("fps", format!("expected 1 to 30 frames a second, found {}", self.screen.fps)));
+        }
+        if !TASTES.contains(&self.agent.taste) {
+            return Err(("taste", format!("expected a factor from 0.03 to 32, found {}", self.agent.taste)));
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ pub use explanation::Explanation;
 pub use observation::Observation;
 pub use observatory::{Observatory, Outlook};
 pub use phase::Phase;
-pub use policy::{Policy, PolicyFault};
+pub use policy::{Policy, PolicyFault, PolicySettings, policy_in_words};
 pub use reason::Reason;
 pub(crate) use reason::grouped;
 pub use shield::{Ruling, Shield};

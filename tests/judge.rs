@@ -7,7 +7,7 @@ mod command;
 
 use command::Home;
 use knightwatch::{
-    agent::{PolicyName, ShieldAlone},
+    agent::{PolicyName, PpoMaster, ShieldAlone},
     control::{
         Action, ActionMask, Actor, ControlConfig, Entry, Event, Observation, Outcome, Phase, Policy,
         Proposal, Reason,
@@ -287,5 +287,22 @@ fn what_makes_no_sense_is_refused() {
         let ended = home.run(line);
         ended.status(2);
         assert!(ended.out.is_empty() && ended.err.contains(says), "{line}: {}", ended.err);
+    }
+}
+
+#[test]
+fn where_the_policy_failed_there_is_no_result() {
+    let scenario = shipped("good");
+    let fine = run(&scenario, PolicyName::Rule, 1);
+    assert_eq!(fine.fault(), None);
+    let mut broken = PpoMaster::from_file(b"");
+    let episode = Episode::run(&scenario, 1, &mut broken, &ControlConfig::default(), |_| {});
+    assert!(
+        episode.fault().is_some_and(|fault| fault.contains("no usable weights")),
+        "{:?}",
+        episode.fault()
+    );
+    for entry in fine.journal.iter().chain(&episode.journal) {
+        assert!(Event::KINDS.contains(&entry.event.kind()), "{} is not listed", entry.event.kind());
     }
 }

@@ -241,7 +241,7 @@ fn from_one_cell_to_a_wall_of_screens_something_true_is_shown() {
     }
     let mut room = Room::new(settings(Glyphs::Unicode), &latched(scene(12)));
     assert!(room.text(39, 9).contains("KILL-ALL by maria"));
-    assert!(room.text(40, 10).contains("KILL-ALL in force"));
+    assert!(room.text(40, 10).contains("KILL-ALL; F12 re-arms"));
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn assumed_counts_are_marked_and_explained() {
     let mut room = Room::new(settings(Glyphs::Unicode), &scene(12));
     let text = room.text(120, 40);
     assert!(text.contains("~healthy"), "{text}");
-    assert!(room.press("?").text(120, 50).contains("counts are assumed"));
+    assert!(room.press("?").text(120, 70).contains("counts are assumed"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod pty;
 mod training;
 
 use command::Home;
-use knightwatch::agent::training::TrainingLog;
+use knightwatch::agent::training::{COST, TrainingLog};
 use portable_pty::CommandBuilder;
 use pty::Pty;
 
@@ -30,7 +30,7 @@ fn the_example_says_that_it_is_one() {
 fn the_log_that_comes_with_the_program_can_be_read() {
     let log = TrainingLog::shipped().unwrap();
     assert!(log.points.len() > 1 && log.end.is_some(), "a training from beginning to end");
-    assert!(log.header.best_opponent().is_some());
+    assert!(!log.header.opponents_by(COST).is_empty());
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_training_log_is_replayed_in_lines() {
     let file = home.file("run.jsonl", training::log(training::ITERATIONS).to_text());
     let replayed = home.run_on("replay --text", &file);
     let lines: Vec<&str> = replayed.fine().out.lines().collect();
-    assert_eq!(lines.iter().filter(|line| line.contains("validation: harm")).count(), 24, "every validation");
+    assert_eq!(lines.iter().filter(|line| line.contains("validation: cost")).count(), 24, "every validation");
     assert!(lines[0].starts_with("2 s  iteration 1  8192 steps  reward – an episode"), "{}", lines[0]);
     assert_eq!(lines.last(), Some(&"stopped early: no better any more after 6:24 min"));
     assert!(!replayed.out.contains('\u{1b}'), "no escape codes");
@@ -116,7 +116,7 @@ fn a_training_log_is_played_on_a_terminal_and_left_with_q() {
     command.cwd(home.path(""));
     command.env("TERM", "xterm-256color");
     let mut pty = Pty::start(command);
-    pty.until_shown("harm on validation");
+    pty.until_shown("cost on validation");
     pty.type_in("G");
     pty.until_shown("stopped early");
     pty.until_shown("★");

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use fleet::Fleet;
 use knightwatch::{
-    agent::{Choice, Features, PolicyName, PpoMaster, explain},
+    agent::{Choice, Features, PolicyName, PpoMaster, Weights, explain},
     control::{Actor, AlarmKind, ControlConfig, Decision, Entry, Event, Outcome, Phase, Priority},
     flag::Rollout,
     judge::Episode,
@@ -112,4 +112,19 @@ fn an_episode_without_usable_weights_raises_nothing_and_says_so_once() {
     assert!(episode.state().alarm(&AlarmKind::PolicyFault).unwrap().text.contains("gone.safetensors"));
     let flag = episode.state().flag(&scenario.flags[0].spec.key).unwrap();
     assert_eq!(flag.phase, Phase::Ramping);
+}
+
+#[test]
+fn weights_that_fail_only_as_they_decide_hold_and_the_alarm_names_the_flag() {
+    // No file of these would be read; a learner's own could come to this.
+    let mut all = weights::eager(3);
+    all.parameters.policy.0.fill(f32::MAX);
+    let all = Weights::new(all.parameters, all.normaliser, all.training);
+    let mut policy = PpoMaster::new(Ok(Arc::new(all))).named("mine");
+    let mut fleet = Fleet::new(2, 7);
+    fleet.start_all();
+    fleet.run(&mut policy, 4);
+    let alarm = fleet.state.alarm(&AlarmKind::PolicyFault).unwrap();
+    let said = "the policy has no usable weights: mine: on flag-0 their answer is not a finite number";
+    assert!(alarm.text.starts_with(said), "{}", alarm.text);
 }

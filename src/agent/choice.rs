@@ -27,16 +27,16 @@ impl Choice {
     pub const ALL: [Self; CHOICES] =
         [Self::RollBack, Self::StepDown, Self::Hold, Self::RaiseSmall, Self::RaiseMedium, Self::RaiseLarge];
 
-    /// The name.
+    /// The name; the number of a raise is that of its rungs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RollBack => "roll back",
             Self::StepDown => "step down",
             Self::Hold => "hold",
-            Self::RaiseSmall => "raise small",
-            Self::RaiseMedium => "raise medium",
-            Self::RaiseLarge => "raise large",
+            Self::RaiseSmall => "raise 1",
+            Self::RaiseMedium => "raise 2",
+            Self::RaiseLarge => "raise 3",
         }
     }
 

@@ -5,8 +5,17 @@
 //! says what moved the network, not what is true of the flag. Features are said in words and units; what is done with
 //! that is not this file's business.
 
-use super::{CHOICES, Choice, FEATURE_COUNT, FEATURES, Feature, Features, Unit, Weights};
+use super::{
+    CHOICES, Choice, FEATURE_COUNT, FEATURES, Feature, Features, Unit, Weights,
+    feature::{LEAST_MARGINS, MOST_MARGINS, MOST_SIGMAS},
+};
 use crate::{control::grouped, telemetry::Millis};
+
+/// What `ln(treatment / control)` is clipped at: twenty times as much.
+const MOST_LN_RATIO: f64 = 3.0;
+
+/// Less than this from a clip is at it: the network's numbers are short.
+const NEARLY: f64 = 1e-3;
 
 /// What is said of larger values, so that a logarithm undone is still a number that fits a line.
 const MOST: f64 = 25.0;
@@ -52,20 +61,38 @@ fn log_odds(logits: &[f32; CHOICES], legal: [bool; CHOICES], chosen: Choice) -> 
     f64::from(logits[chosen as usize]) - most - libm::log(sum)
 }
 
-/// The positions of the two that moved the choice most towards it, most first; fewer where fewer did.
+/// The same all session long: they weigh in every choice and explain none.
+const CONSTANT: [&str; 2] = ["taste", "interval"];
+
+/// The positions of the two that moved the choice most towards it, most first; fewer where fewer did. What is the same
+/// all session long is not among them.
 #[must_use]
 pub fn moved_most(influences: &[f32; FEATURE_COUNT]) -> Vec<usize> {
-    let mut towards: Vec<usize> = (0..FEATURE_COUNT).filter(|at| influences[*at] > 0.0).collect();
+    let mut towards: Vec<usize> = (0..FEATURE_COUNT)
+        .filter(|at| influences[*at] > 0.0 && !CONSTANT.contains(&FEATURES[*at].key))
+        .collect();
     towards.sort_by(|a, b| influences[*b].total_cmp(&influences[*a]).then(a.cmp(b)));
     towards.truncate(2);
     towards
 }
 
-/// Those two as clauses: `errors since the last change (3.2 standard errors)`.
+/// Those two as clauses: `errors since the last change (3.2 standard errors above control)`.
 #[must_use]
 pub fn moved_by(influences: &[f32; FEATURE_COUNT], features: &Features) -> Vec<String> {
-    let clause = |at: usize| format!("{} ({})", FEATURES[at].about, in_words(&FEATURES[at], features[at]));
-    moved_most(influences).into_iter().map(clause).collect()
+    moved_most(influences).into_iter().map(|at| clause(&FEATURES[at], features[at])).collect()
+}
+
+/// A feature and its value in one clause. Evidence that there is none of is no sign, not a sign of none.
+#[must_use]
+pub fn clause(feature: &Feature, value: f32) -> String {
+    if feature.unit == Unit::Needed && value <= 0.0 {
+        return match feature.about.strip_prefix("proof that ") {
+            Some(worse) if worse.ends_with("no worse") => format!("no proof that {worse}"),
+            Some(worse) => format!("no sign that {worse}"),
+            None => format!("no {}", feature.about),
+        };
+    }
+    format!("{} ({})", feature.about, in_words(feature, value))
 }
 
 /// A feature's value as people read it, with its unit: logarithms are undone.
@@ -78,7 +105,7 @@ pub fn in_words(feature: &Feature, value: f32) -> String {
     // No feature gets near; what is read from a file might.
     let value = value.clamp(-MOST, MOST);
     match feature.unit {
-        Unit::Sigmas => format!("{} standard errors", digits(value)),
+        Unit::Sigmas => sigmas(feature.key, value),
         Unit::LogShare => {
             let percent = libm::copysign(libm::expm1(value.abs()) / 100.0, value);
             match feature.key {
@@ -88,11 +115,18 @@ pub fn in_words(feature: &Feature, value: f32) -> String {
                 _ => format!("{percent:+.2} percentage points"),
             }
         }
-        Unit::Margins => format!("{} times the margin", digits(value)),
+        Unit::Margins => {
+            let clipped = value >= MOST_MARGINS || value <= LEAST_MARGINS;
+            let below = if value < 0.0 { " below 0" } else { "" };
+            format!("{}{} times the margin{below}", digits(value.abs()), or_more(clipped))
+        }
         // Evidence to the contrary is no less than none.
         Unit::Needed if value <= 0.0 => "none".to_owned(),
         Unit::Needed if value >= 1.0 => "complete".to_owned(),
         Unit::Needed => format!("{:.0} % of what is needed", value * 100.0),
+        Unit::LnRatio if value.abs() >= MOST_LN_RATIO - NEARLY => {
+            format!("{} times control's or {}", factor(value), if value < 0.0 { "less" } else { "more" })
+        }
         Unit::LnRatio => format!("{} times control's", factor(value)),
         Unit::LnCount => grouped(whole(libm::expm1(value))),
         Unit::Share => format!("{} %", digits(value * 100.0)),
@@ -103,6 +137,28 @@ pub fn in_words(feature: &Feature, value: f32) -> String {
         Unit::LnFactor if feature.key == "missing.share" => format!("{} times what it shows", factor(value)),
         Unit::LnFactor => format!("{} times the usual", factor(value)),
     }
+}
+
+/// How far treatment is from control in standard errors, with the sign in words. At the clip more would look the same.
+fn sigmas(key: &str, value: f64) -> String {
+    let said = digits(value.abs());
+    if said == "0" {
+        return "0 standard errors".to_owned();
+    }
+    let which = match (key, value < 0.0) {
+        ("missing.z", false) => "",
+        ("missing.z", true) => " too many",
+        ("trend.errors", false) => " up",
+        ("trend.errors", true) => " down",
+        (_, false) => " above control",
+        (_, true) => " below control",
+    };
+    let plural = if said == "1" { "" } else { "s" };
+    format!("{said}{} standard error{plural}{which}", or_more(value.abs() >= MOST_SIGMAS - NEARLY))
+}
+
+const fn or_more(clipped: bool) -> &'static str {
+    if clipped { " or more" } else { "" }
 }
 
 /// One decimal, without it where it says nothing.
@@ -188,7 +244,7 @@ mod tests {
         assert_eq!(
             moved_by(&all, &seen()),
             [
-                "errors since the last change (3.2 standard errors)",
+                "errors since the last change (3.2 standard errors above control)",
                 "where P99 is going (1.4 times control's)"
             ]
         );
@@ -204,6 +260,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_the_same_all_session_long_explains_nothing() {
+        let mut all = [0.0; FEATURE_COUNT];
+        for (key, influence) in [("taste", 3.0), ("interval", 2.0), ("age", 1.0)] {
+            all[place(key)] = influence;
+        }
+        assert_eq!(moved_most(&all), [place("age")]);
+    }
+
+    #[test]
+    fn evidence_that_there_is_none_of_is_no_sign() {
+        let said = |key: &str, value: f32| clause(&FEATURES[place(key)], value);
+        assert_eq!(said("slow.harm", -0.7), "no sign that P99 is worse");
+        assert_eq!(said("errors.health", 0.0), "no proof that errors are no worse");
+        assert_eq!(said("slow.harm", 0.85), "proof that P99 is worse (85 % of what is needed)");
+    }
+
+    #[test]
     fn a_feature_at_its_training_mean_moves_nothing() {
         let mut weights = simple();
         weights.normaliser.mean[place("errors.z")] = 3.2;
@@ -215,7 +288,11 @@ mod tests {
     #[test]
     fn values_are_said_with_their_logarithms_undone() {
         let said = |key: &str, value: f64| in_words(&FEATURES[place(key)], value as f32);
-        assert_eq!(said("errors.z", -1.04), "-1 standard errors");
+        assert_eq!(said("errors.z", -1.04), "1 standard error below control");
+        assert_eq!(said("errors.z", 8.0), "8 or more standard errors above control");
+        assert_eq!(said("six.p99", 3.0), "20.1 times control's or more");
+        assert_eq!(said("errors.high", 8.0), "8 or more times the margin");
+        assert_eq!(said("errors.low", -1.2), "1.2 times the margin below 0");
         assert_eq!(said("errors.excess", (1.0 + 0.0042 * 1e4_f64).ln()), "+0.42 percentage points");
         assert_eq!(said("last.errors.excess", -(1.0 + 0.01 * 1e4_f64).ln()), "-1.00 percentage points");
         assert_eq!(said("control.errors", (1.0 + 0.002 * 1e4_f64).ln()), "0.20 %");

@@ -60,7 +60,11 @@ pub enum Unit {
 }
 
 /// Largest size of a z-score: beyond it a larger one says no more.
-const MOST_SIGMAS: f64 = 8.0;
+pub(super) const MOST_SIGMAS: f64 = 8.0;
+
+/// Bounds of an interval's end in margins.
+pub(super) const LEAST_MARGINS: f64 = -4.0;
+pub(super) const MOST_MARGINS: f64 = 8.0;
 
 const fn feature(key: &'static str, about: &'static str, unit: Unit) -> Feature {
     Feature { key, about, unit }
@@ -281,7 +285,7 @@ fn log_share(share: f64) -> f64 {
 }
 
 fn margins(end: f64, margin: f64) -> f64 {
-    if margin > 0.0 { (end / margin).clamp(-4.0, 8.0) } else { 0.0 }
+    if margin > 0.0 { (end / margin).clamp(LEAST_MARGINS, MOST_MARGINS) } else { 0.0 }
 }
 
 fn needed(evidence: f64, needed: f64) -> f64 {

@@ -1,11 +1,11 @@
 //! PPO-Master: the learned policy, as it steers in production. Features, network, mask, the likeliest move, and why.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{
     Answer, CHOICES, Choice, Features, Memory, Weights, WeightsError, explain, features, legal, probabilities,
 };
-use crate::control::{Action, Explanation, Observation, Policy, PolicyFault, Proposal};
+use crate::control::{Action, Explanation, Observation, Policy, PolicyFault, PolicySettings, Proposal};
 
 /// The trained weights that the program ships with.
 static SHIPPED: &[u8] = include_bytes!("../../assets/ppo-master.safetensors");
@@ -23,13 +23,23 @@ pub const MOST_EXPLAINED: usize = 250;
 pub struct PpoMaster {
     /// Where the weights are from, for the alarm.
     name: Arc<str>,
+    /// The file they are from, to be found again from any folder.
+    file: Option<Arc<str>>,
     weights: Result<Arc<Weights>, WeightsError>,
+    /// How many times as much as the judge it weighs harm, as it was given; the network sees the logarithm.
+    factor: f32,
     taste: f32,
     memories: Vec<Memory>,
     /// Of one tick, kept for their room: what is seen of each flag, the same normalised, and the answers.
     seen: Vec<Features>,
     inputs: Vec<Features>,
     answers: Vec<Answer>,
+}
+
+/// The hash of the shipped weights' file.
+fn shipped_hash() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| super::weights::hash(SHIPPED))
 }
 
 /// How many times as much as the judge's weights say harm weighs against waiting, where nobody says otherwise: with it the
@@ -55,7 +65,9 @@ impl PpoMaster {
     pub fn new(weights: Result<Arc<Weights>, WeightsError>) -> Self {
         Self {
             name: Arc::from("the weights"),
+            file: None,
             weights,
+            factor: USUAL_TASTE,
             taste: libm::logf(USUAL_TASTE),
             memories: Vec::new(),
             seen: Vec::new(),
@@ -70,10 +82,16 @@ impl PpoMaster {
         Self { name: crate::flag::clean_line(name).into(), ..self }
     }
 
+    /// The same, read from this file: an absolute path.
+    #[must_use]
+    pub fn read_from(self, file: &str) -> Self {
+        Self { file: Some(file.into()), ..self }
+    }
+
     /// The same, weighing harm `factor` times as much against waiting as the judge's weights do; 1/32 to 32 were trained.
     #[must_use]
     pub fn with_taste(self, factor: f32) -> Self {
-        Self { taste: libm::logf(factor), ..self }
+        Self { factor, taste: libm::logf(factor), ..self }
     }
 
     /// What the weights are, or why there are none.
@@ -118,6 +136,24 @@ impl Policy for PpoMaster {
         "ppo-master"
     }
 
+    fn settings(&self) -> Option<PolicySettings> {
+        let weights = self.weights.as_ref().map(|weights| weights.hash.clone()).unwrap_or_default();
+        let shipped = weights == shipped_hash();
+        let taste = self.factor;
+        let mut unusual = Vec::new();
+        if (taste - USUAL_TASTE).abs() > f32::EPSILON {
+            unusual.push(format!("taste {taste}"));
+        }
+        if !shipped {
+            unusual.push(match weights.get(..8) {
+                Some(short) => format!("weights {short}"),
+                None => "no usable weights".to_owned(),
+            });
+        }
+        let file = self.file.as_ref().filter(|_| !shipped).map(ToString::to_string);
+        Some(PolicySettings { taste, weights, file, unusual: unusual.join(", ") })
+    }
+
     fn propose(
         &mut self,
         observations: &[Observation<'_>],
@@ -138,8 +174,8 @@ impl Policy for PpoMaster {
         }
         weights.network.answers(&self.inputs, &mut self.answers);
         if let Some(index) = self.answers.iter().position(|answer| !answer.is_finite()) {
-            let flag = observations[index].flag.0;
-            return Err(self.unfit(&format_args!("on flag {flag} their answer is not a finite number")));
+            let flag = observations[index].flag;
+            return Err(PolicyFault::NotFinite { weights: self.name.to_string(), flag });
         }
         proposals.extend(observations.iter().zip(&self.answers).map(|(seen, answer)| {
             let probabilities = probabilities(&answer.logits, &legal(seen));

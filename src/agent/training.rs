@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 pub use figures::{compact, count, percent, span};
 pub use line::{LinePace, training_line};
-pub use metric::{METRICS, Metric, Scale, harm_ends};
+pub use metric::{COST, Ends, HARM, METRICS, Measure, Metric, Scale};
 pub use text::{TrainingLogError, TrainingText};
 
 /// The version of the format that is written; newer ones are refused.
@@ -230,11 +230,14 @@ fn share(done: f64, all: f64) -> f64 {
 }
 
 impl TrainingHeader {
-    /// The baseline with the least harm on the validation scenarios.
+    /// What the baselines came to on the validation scenarios by a measure, the best first, with their names.
     #[must_use]
-    pub fn best_opponent(&self) -> Option<&Opponent> {
-        let measured = self.opponents.iter().filter(|opponent| opponent.harm.is_finite());
-        measured.min_by(|a, b| a.harm.total_cmp(&b.harm))
+    pub fn opponents_by(&self, measure: Measure) -> Vec<(f64, &str)> {
+        let all =
+            self.opponents.iter().map(|opponent| ((measure.of_opponent)(opponent), opponent.name.as_str()));
+        let mut all: Vec<_> = all.filter(|(level, _)| level.is_finite()).collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        all
     }
 
     /// The layers as people write them: `24-64-64-7`.

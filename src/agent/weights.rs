@@ -106,6 +106,14 @@ pub enum WeightsError {
         /// The position in it.
         position: usize,
     },
+    /// Its numbers are so large that an answer can come out as infinite, or as no number.
+    #[error(
+        "their answer is not a finite number wherever {name:?} comes to its largest: its numbers are too large"
+    )]
+    TooLarge {
+        /// Which layer's weight.
+        name: &'static str,
+    },
 }
 
 /// The tensors of a weights file with their shapes; of each layer the weight, then the bias.
@@ -157,6 +165,7 @@ impl Weights {
             Ok((next()?, next()?))
         };
         let parameters = Parameters { first: layer()?, second: layer()?, policy: layer()?, value: layer()? };
+        bounded(&parameters)?;
         let network = Network::new(&parameters);
         Ok(Self { parameters, network, normaliser, training, hash: hash(bytes) })
     }
@@ -200,8 +209,30 @@ impl Weights {
     }
 }
 
+/// Refuses parameters with which some input could give an infinite answer: inputs are within [`MOST`], and what `tanh`
+/// hands on is within 1, so the largest sum of a layer is known beforehand.
+fn bounded(parameters: &Parameters) -> Result<(), WeightsError> {
+    let Parameters { first, second, policy, value } = parameters;
+    let layers = [
+        ("first.weight", first, FEATURE_COUNT, MOST),
+        ("second.weight", second, HIDDEN, 1.0),
+        ("policy.weight", policy, HIDDEN, 1.0),
+        ("value.weight", value, HIDDEN, 1.0),
+    ];
+    for (name, (weight, bias), inputs, most) in layers {
+        let largest = |(row, bias): (&[f32], &f32)| {
+            row.iter().map(|x| f64::from(x.abs())).sum::<f64>() * f64::from(most) + f64::from(bias.abs())
+        };
+        // Twice as much, so that no rounding on the way gets there; a difference of two logits is finite too.
+        if weight.chunks(inputs).zip(bias).map(largest).any(|sum| 2.0 * sum >= f64::from(f32::MAX)) {
+            return Err(WeightsError::TooLarge { name });
+        }
+    }
+    Ok(())
+}
+
 /// The first 16 hexadecimal digits of the SHA-256 of these bytes.
-fn hash(bytes: &[u8]) -> String {
+pub(super) fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).fold(String::new(), |mut text, byte| {
         // Writing into a String cannot fail.
         let _ = write!(text, "{byte:02x}");

@@ -171,10 +171,16 @@ impl Views {
         self.entries.drain(..surplus);
     }
 
+    /// What is not as usual about the policy, or what kind of policy it is.
+    fn about(&self, engine: &Engine) -> String {
+        let unusual = engine.policy_settings().map(|settings| settings.unusual);
+        unusual.filter(|unusual| !unusual.is_empty()).unwrap_or_else(|| self.options.about.clone())
+    }
+
     fn policy(&self, engine: &Engine) -> PolicyView {
         PolicyView {
             name: engine.policy_name().to_owned(),
-            about: self.options.about.clone(),
+            about: self.about(engine),
             fault: engine.state().alarm(&AlarmKind::PolicyFault).map(|alarm| alarm.text.clone()),
         }
     }

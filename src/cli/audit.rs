@@ -2,12 +2,12 @@
 
 use std::{fs::File, io::BufReader, path::PathBuf};
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Subcommand, ValueEnum, builder::PossibleValuesParser};
 
 use super::{Failure, Outcome, REFUSED, print, status};
 use crate::{
     config::Config,
-    control::Actor,
+    control::{Actor, Event},
     flag::FlagKey,
     store::{self, ExportFormat, Filter, Head, Journal},
 };
@@ -31,8 +31,8 @@ enum What {
         /// Only this actor: agent, shield, system, or a person's name
         #[arg(long)]
         actor: Option<String>,
-        /// Only this kind: raise, rollback, veto, kill-all, ...
-        #[arg(long)]
+        /// Only this kind
+        #[arg(long, value_parser = PossibleValuesParser::new(Event::KINDS))]
         kind: Option<String>,
         /// Only the newest so many
         #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]

@@ -27,10 +27,10 @@ const SECONDS_A_LINE: f64 = 10.0;
 /// What is made of a training log beside showing it.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct CurveArgs {
-    /// Write a training log's curves as a picture, and show nothing
+    /// Write a training log's curves as a picture, and show nothing; - is standard output
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Write a training log's points as a table, and show nothing
+    /// Write a training log's points as a table, and show nothing; - is standard output
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 }
@@ -81,6 +81,9 @@ pub(super) fn run(
             "--text prints lines, --svg and --csv write files: expected only one of them",
         ));
     }
+    if [&args.svg, &args.csv].into_iter().all(|file| file.as_deref() == Some(Path::new("-"))) {
+        return Err(Failure::input("--svg - and --csv - both write to standard output: expected only one"));
+    }
     let log = load(path)?;
     if text {
         return in_lines(&log);
@@ -107,6 +110,9 @@ pub(super) fn write(log: &TrainingLog, picture: &Path, table: &Path) -> Result<(
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return print::bytes(bytes);
+    }
     fs::write(path, bytes).map_err(|error| Failure::refused(format!("{}: {error}", path.display())))
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Args {
     #[command(flatten)]
     weights: WeightsArgs,
     /// PPO-Master at these tastes as well, such as 0.25,4,16: one agent, many balances of harm and time
-    #[arg(long, value_name = "FACTORS", value_delimiter = ',', value_parser = super::policies::taste)]
+    #[arg(long, value_name = "FACTORS", value_delimiter = ',', value_parser = super::policies::taste, allow_negative_numbers = true)]
     tastes: Vec<f32>,
     /// Only this scenario, by name or file (repeatable)
     #[arg(long, value_name = "NAME|FILE")]
@@ -129,10 +129,10 @@ struct Results {
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let cost = args.cost.as_deref().map_or(Ok(Cost::default()), weights)?;
     let field = Field::of(args)?;
-    let (policies, against) = policies(args);
+    let (policies, against) = policies(args, args.weights.taste.unwrap_or(config.agent.taste));
     let named: Vec<PolicyName> = policies.iter().map(|entrant| entrant.policy).collect();
     let built = Policies::of(&args.weights, config, &named)?.usable()?;
-    let leagues = leagues(&policies, &built, &field, &cost, &config.control, threads(args));
+    let leagues = leagues(&policies, &built, &field, &cost, &config.control, threads(args))?;
     let whole = results(String::new(), &leagues, against);
     let parts = if args.by_family { by_part(&field, &leagues, against) } else { Vec::new() };
     if args.json {
@@ -165,8 +165,9 @@ impl Entrant {
     }
 }
 
-/// Who takes part, in order, and whom the others are compared with.
-fn policies(args: &Args) -> (Vec<Entrant>, usize) {
+/// Who takes part, in order and each once, and whom the others are compared with. `usual` is the taste that PPO-Master
+/// has where it is named without one.
+fn policies(args: &Args, usual: f32) -> (Vec<Entrant>, usize) {
     let mut policies: Vec<Entrant> = Vec::new();
     for policy in args.policy.iter().copied().map(PolicyName::from).map(Entrant::of) {
         if !policies.contains(&policy) {
@@ -176,9 +177,14 @@ fn policies(args: &Args) -> (Vec<Entrant>, usize) {
     if policies.is_empty() {
         policies = PolicyName::ALL.map(Entrant::of).to_vec();
     }
-    let tasted =
-        args.tastes.iter().map(|factor| Entrant { policy: PolicyName::PpoMaster, taste: Some(*factor) });
-    policies.extend(tasted);
+    for factor in &args.tastes {
+        let tasted = Entrant { policy: PolicyName::PpoMaster, taste: Some(*factor) };
+        let same =
+            (factor - usual).abs() < f32::EPSILON && policies.contains(&Entrant::of(PolicyName::PpoMaster));
+        if !same && !policies.contains(&tasted) {
+            policies.push(tasted);
+        }
+    }
     let Some(against) = args.against.map(PolicyName::from).map(Entrant::of) else { return (policies, 0) };
     let place = policies.iter().position(|policy| *policy == against);
     let place = place.unwrap_or_else(|| {
@@ -207,7 +213,7 @@ fn leagues(
     cost: &Cost,
     control: &ControlConfig,
     threads: usize,
-) -> Vec<League> {
+) -> Result<Vec<League>, Failure> {
     let all = policies.len() * field.len();
     let next = AtomicUsize::new(0);
     let progress = Progress::new(all);
@@ -222,23 +228,28 @@ fn leagues(
             let mut policy = policies[job / field.len()].build(built, world.seed);
             let episode =
                 Episode::run_at(cost, &world.scenario, world.seed, policy.as_mut(), control, |_| {});
-            records.push((job, Record::from(&episode)));
+            let fault = episode.fault().map(ToOwned::to_owned);
+            records.push((job, Record::from(&episode), fault));
             progress.step();
         }
     };
-    let mut records: Vec<(usize, Record)> = thread::scope(|scope| {
+    let mut records: Vec<(usize, Record, Option<String>)> = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.min(all)).map(|_| scope.spawn(work)).collect();
         let done =
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
         done.flatten().collect()
     });
     progress.clear();
-    records.sort_by_key(|(job, _)| *job);
+    records.sort_by_key(|(job, ..)| *job);
+    if let Some((job, fault)) = records.iter().find_map(|(job, _, fault)| Some((job, fault.as_ref()?))) {
+        let who = policies[job / field.len()].name();
+        return Err(Failure::refused(format!("no result: {who} on world {}: {fault}", job % field.len())));
+    }
     let mut leagues: Vec<League> = policies.iter().map(|entrant| League::of(&entrant.name())).collect();
-    for (job, record) in records {
+    for (job, record, _) in records {
         leagues[job / field.len()].add(record);
     }
-    leagues
+    Ok(leagues)
 }
 
 fn results(part: String, leagues: &[League], against: usize) -> Results {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Failure, Outcome, REFUSED, policies, print, status};
+use super::{Failure, Outcome, REFUSED, policies, print, scene, status};
 use crate::{
     agent::{CHOICES, Choice, FEATURES, Features, MOST_EXPLAINED, PolicyName, PpoMaster, Weights, explain},
     config::Config,
@@ -15,13 +15,17 @@ use crate::{
     store::Journal,
 };
 
+/// What the value is.
+const VALUE: &str =
+    "minus the cost that it still expects, in training's points (harm weighs as its taste says); 0 is best";
+
 /// Columns of a bar.
 const BAR: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The entry's number, as `audit show` and the log have it: 42 or #42
-    #[arg(value_name = "SEQ", value_parser = seq)]
+    #[arg(value_name = "SEQ", value_parser = seq, allow_negative_numbers = true)]
     seq: Seq,
     /// The session [default: the newest in the state folder]
     #[arg(long, value_name = "FILE")]
@@ -91,8 +95,23 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let path = args.session.clone().map_or_else(|| status::newest(config), Ok)?;
     let journal = Journal::open_read_only(&path).map_err(Failure::store)?;
     let entry = find(&journal, args.seq, &path)?;
-    let (explained, nothing) = match explanation(&entry, &journal.meta().policy) {
-        Ok((_, explanation)) => (Some(explained(explanation, &at_hand(args, config)?)), None),
+    let (policy, _) = scene::steered(&journal, &journal.meta().policy)?;
+    let (explained, nothing) = match explanation(&entry, &policy) {
+        Ok((_, explanation)) => {
+            let at_hand = at_hand(args, config)?;
+            if let (Some(file), Some(named)) = (&args.weights, &at_hand.named)
+                && named.hash != explanation.weights
+            {
+                return Err(Failure::input(format!(
+                    "{}: holds the weights {}, and {} was decided by {}",
+                    file.display(),
+                    named.hash,
+                    entry.seq,
+                    explanation.weights
+                )));
+            }
+            (Some(explained(explanation, &at_hand)), None)
+        }
         Err(nothing) => (None, Some(nothing)),
     };
     if args.json {
@@ -227,9 +246,7 @@ fn show(decision: &Decision, explained: &Explained) -> Result<(), Failure> {
         print::line(&format!("evidence  {}", decision.evidence))?;
     }
     let Explained { choices, value, weights, moved_by, features } = explained;
-    print::line(&format!(
-        "value     {value:.2}: the reward that it expects from here on, the higher the better"
-    ))?;
+    print::line(&format!("value     {value:.2}: {VALUE}"))?;
     let which = if weights.shipped { "the ones that knightwatch ships with" } else { "not the shipped ones" };
     print::line(&format!("weights   {}, {which}", weights.hash))?;
     print::line("")?;
@@ -238,7 +255,7 @@ fn show(decision: &Decision, explained: &Explained) -> Result<(), Failure> {
         let bar = bar(f64::from(*probability), 1.0);
         print::line(&match legal {
             true => format!("{choice:<13} {bar:<BAR$} {:>5.1} %", probability * 100.0),
-            false => format!("{choice:<13} {:<BAR$} {:>7}", "not allowed by the", "shield"),
+            false => format!("{choice:<13} shut: the shield would not let it pass"),
         })?;
     }
     print::line("")?;

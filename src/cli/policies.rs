@@ -1,8 +1,9 @@
 //! Who steers: the policies by name, PPO-Master with the weights that were asked for.
 //!
-//! The control room and `watch` begin with whatever weights there are: where they cannot be used, everything holds
-//! and an alarm says why. `simulate` and `evaluate` refuse a named file that cannot be used: whoever typed it is there
-//! to read that, and a result of holding would say nothing.
+//! A weights file that is named on the command line and cannot be used is refused by every verb: whoever typed it is
+//! there to read that. One that only the configuration names is refused where a result comes out of it (`simulate`,
+//! `evaluate`, `replay --text`, `config --check`); the control room and `watch` begin all the same, hold, and an alarm says
+//! why: a file that broke on the disk must not lock the operator out, and the shield still rolls back.
 
 use std::{
     fs::File,
@@ -15,9 +16,9 @@ use clap::Args;
 
 use super::Failure;
 use crate::{
-    agent::{PolicyName, PpoMaster, USUAL_TASTE, Weights, WeightsError},
-    config::Config,
-    control::Policy,
+    agent::{PolicyName, PpoMaster, Weights, WeightsError},
+    config::{Config, TASTES},
+    control::{Policy, PolicySettings},
 };
 
 /// Largest weights file that is read; a real one has some tens of kilobytes.
@@ -30,21 +31,21 @@ pub(super) struct WeightsArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) weights: Option<PathBuf>,
 
-    /// How many times as much as config/judge.toml PPO-Master weighs harm against waiting, 0.03 to 32 [default: 5]
-    #[arg(long, value_name = "FACTOR", value_parser = taste)]
+    /// How many times as much as config/judge.toml PPO-Master weighs harm against waiting, 0.03 to 32 [default: `agent.taste` of the configuration, 5]
+    #[arg(long, value_name = "FACTOR", value_parser = taste, allow_negative_numbers = true)]
     pub(super) taste: Option<f32>,
 }
 
 /// The network was trained on factors from 1/32 to 32; near the ends it has seen little.
 pub(super) fn taste(text: &str) -> Result<f32, String> {
     let expected = || format!("expected a factor from 0.03 to 32, found {text:?}");
-    text.parse().ok().filter(|factor| (0.03..=32.0).contains(factor)).ok_or_else(expected)
+    text.parse().ok().filter(|factor| TASTES.contains(factor)).ok_or_else(expected)
 }
 
 impl WeightsArgs {
-    /// The file that is asked for here or in the configuration; `None` for the shipped weights.
-    pub(super) fn file<'a>(&'a self, config: &'a Config) -> Option<&'a Path> {
-        self.weights.as_deref().or_else(|| configured(config))
+    /// The first of these options that is given.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        self.weights.as_ref().map(|_| "--weights").or_else(|| self.taste.map(|_| "--taste"))
     }
 }
 
@@ -64,20 +65,71 @@ impl Policies {
     /// For these policies; reads the weights where one of them needs any.
     pub(super) fn of(args: &WeightsArgs, config: &Config, names: &[PolicyName]) -> Result<Self, Failure> {
         if !names.contains(&PolicyName::PpoMaster) {
-            if args.weights.is_some() {
-                return Err(Failure::input(
-                    "--weights: only ppo-master decides by weights; choose it with --policy ppo-master",
-                ));
+            return match args.given() {
+                Some(option) => Err(Failure::input(format!(
+                    "{option}: only ppo-master has any; choose it with --policy ppo-master"
+                ))),
+                None => Ok(Self { ppo_master: PpoMaster::shipped(), file: None }),
+            };
+        }
+        let taste = args.taste.unwrap_or(config.agent.taste);
+        match &args.weights {
+            Some(file) => Self::with(Some(file), taste).usable(),
+            None => Ok(Self::with(configured(config), taste)),
+        }
+    }
+
+    /// As a session was steered that is gone on with; what is asked for otherwise, or is no longer there, is refused.
+    pub(super) fn again(
+        args: &WeightsArgs,
+        before: &PolicySettings,
+        session: &Path,
+    ) -> Result<Self, Failure> {
+        let session = session.display();
+        let other = |what, found: &str, asked: &str| {
+            Failure::input(format!(
+                "{session}: the session that is there has {what} {found}, not {asked}; leave --{what} away to go on with it"
+            ))
+        };
+        if let Some(asked) = args.taste.filter(|asked| (asked - before.taste).abs() > f32::EPSILON) {
+            return Err(other("taste", &before.taste.to_string(), &asked.to_string()));
+        }
+        let named = args.weights.as_deref();
+        let policies = Self::with(named.or(before.file.as_deref().map(Path::new)), before.taste);
+        if before.weights.is_empty() {
+            // They could not be used then; whatever is there now is no worse, and the journal says what it is.
+            return if named.is_some() { policies.usable() } else { Ok(policies) };
+        }
+        let policies = policies.usable().map_err(|failure| {
+            let hint = if named.is_some() { "" } else { "; name the session's weights with --weights" };
+            Failure { text: format!("{}{hint}", failure.text), ..failure }
+        })?;
+        let found =
+            policies.ppo_master.weights().as_ref().map(|weights| weights.hash.as_str()).unwrap_or_default();
+        match (named, &before.file) {
+            _ if found == before.weights => Ok(policies),
+            (Some(_), _) => Err(other("weights", &before.weights, found)),
+            (None, Some(file)) => Err(Failure::input(format!(
+                "{session}: the session was steered by the weights {}, and {file} now holds {found}; name the session's weights with --weights",
+                before.weights
+            ))),
+            // Those of another version of this program: it goes on with its own, and the journal says so.
+            (None, None) => Ok(policies),
+        }
+    }
+
+    fn with(file: Option<&Path>, taste: f32) -> Self {
+        let ppo_master = match file {
+            Some(file) => {
+                // A session is gone on with from any folder.
+                let found = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+                PpoMaster::new(read(file).map(Arc::new))
+                    .named(&file.display().to_string())
+                    .read_from(&found.display().to_string())
             }
-            return Ok(Self { ppo_master: PpoMaster::shipped(), file: None });
-        }
-        let file = args.file(config).map(Path::to_owned);
-        let ppo_master = match &file {
-            Some(file) => PpoMaster::new(read(file).map(Arc::new)).named(&file.display().to_string()),
             None => PpoMaster::shipped(),
-        }
-        .with_taste(args.taste.unwrap_or(USUAL_TASTE));
-        Ok(Self { ppo_master, file })
+        };
+        Self { ppo_master: ppo_master.with_taste(taste), file: file.map(Path::to_owned) }
     }
 
     /// The same, refused where a named file cannot be used.

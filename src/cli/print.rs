@@ -18,8 +18,13 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
 
 /// Writes text as it is: for what this program has made itself.
 pub(super) fn raw(text: &str) -> Result<(), Failure> {
+    bytes(text.as_bytes())
+}
+
+/// The same of a file that was asked for on standard output.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    written(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
 /// Writes a value as one line of JSON.

@@ -36,14 +36,14 @@ const INTERVALS_A_SECOND: u64 = 3;
 pub(super) struct Args {
     /// A session file, a training log, a CSV of recorded telemetry (Nezha, petshop, NAB), or a petshop folder
     file: PathBuf,
-    /// Who decides on recorded telemetry
-    #[arg(long, value_enum, default_value = "ppo-master")]
-    policy: PolicyArg,
+    /// Who decides on recorded telemetry [default: ppo-master]
+    #[arg(long, value_enum)]
+    policy: Option<PolicyArg>,
     #[command(flatten)]
     weights: WeightsArgs,
-    /// Seed of the sampling where a recording has quantiles only
-    #[arg(long, default_value_t = 7)]
-    seed: u64,
+    /// Seed of the sampling where a recording has quantiles only [default: 7]
+    #[arg(long)]
+    seed: Option<u64>,
     /// Requests an interval where the recording has no counts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     requests: Option<u32>,
@@ -76,6 +76,16 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
             args.file.display()
         )));
     }
+    if let (Kind::Session | Kind::Training, Some(option)) = (kind, args.for_telemetry()) {
+        let what = match kind {
+            Kind::Training => "a training log is shown as it is",
+            Kind::Session | Kind::Telemetry => "a session is played back as it was decided then",
+        };
+        return Err(Failure::input(format!(
+            "{}: {what}; {option} is for recorded telemetry",
+            args.file.display()
+        )));
+    }
     let (engine, options) = match kind {
         Kind::Training => return curves::run(&args.file, &args.curves, args.text, &args.screen, config),
         Kind::Session => session(args, config)?,
@@ -85,6 +95,22 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         in_lines(engine)
     } else {
         control_room::show(engine, options, &args.screen, config, false)
+    }
+}
+
+impl Args {
+    /// The first option given that only matters where recorded telemetry is decided on.
+    fn for_telemetry(&self) -> Option<&'static str> {
+        let given = [
+            (self.policy.is_some(), "--policy"),
+            (self.seed.is_some(), "--seed"),
+            (self.requests.is_some(), "--requests"),
+            (self.service.is_some(), "--service"),
+            (self.incidents.is_some(), "--incidents"),
+            (!self.issue.is_empty(), "--issue"),
+        ];
+        let other = given.into_iter().find(|(given, _)| *given).map(|(_, option)| option);
+        self.weights.given().or(other)
     }
 }
 
@@ -145,15 +171,17 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         // Only a note: where nobody listens it is not missed.
         let _ = writeln!(stderr(), "knightwatch: {}", crate::flag::clean(note));
     }
-    let policy = PolicyName::from(args.policy);
+    let policy = args.policy.map(PolicyName::from).unwrap_or_default();
+    let seed = args.seed.unwrap_or(scene::SEED);
     let policies = Policies::of(&args.weights, config, &[policy])?;
+    let policies = if args.text { policies.usable()? } else { policies };
     let title = recording.title.trim_end_matches(" (semi-real)");
     let source_name = format!("semi-real recording: {title}");
     let meta = SessionMeta {
         environment: config.environment.clone(),
         source: source_name.clone(),
         policy: policy.to_string(),
-        seed: Some(args.seed),
+        seed: Some(seed),
         interval: recording.interval,
         started_at: recording.start,
         simulated: true,
@@ -171,16 +199,15 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
     let setup = Setup {
         environment: config.environment.clone(),
         source_name,
-        seed: Some(args.seed),
+        seed: Some(seed),
         config: stretched(config, recording.interval),
         specs: recording.specs(),
         cues: cues.collect(),
         log: Box::new(log),
         policy: Box::new(
-            Guarded::new(policies.build(policy, args.seed), scene::POLICY_DEADLINE)
-                .map_err(Failure::refused)?,
+            Guarded::new(policies.build(policy, seed), scene::POLICY_DEADLINE).map_err(Failure::refused)?,
         ),
-        source: Box::new(Playback::new(recording, args.seed)),
+        source: Box::new(Playback::new(recording, seed)),
     };
     let engine = scene::begin(setup, &path)?;
     Ok((

@@ -10,16 +10,16 @@ use clap::Args;
 
 use super::{
     Failure, Outcome, PolicyArg,
-    policies::{Policies, WeightsArgs},
+    policies::{self, Policies, WeightsArgs, configured},
     print,
 };
 use crate::{
     agent::PolicyName,
     config::{self, Config},
-    control::ControlConfig,
+    control::{ControlConfig, Event, PolicySettings},
     engine::{Cue, Engine, Guarded, Setup},
     sim::{MAX_SCENARIO_BYTES, Scenario, World},
-    store::{self, Journal, SessionMeta},
+    store::{self, Filter, Journal, SessionMeta},
     telemetry::Millis,
 };
 
@@ -30,7 +30,7 @@ pub(super) const POLICY_DEADLINE: Duration = Duration::from_millis(250);
 const SCENARIO: &str = "default";
 
 /// The seed where none is given.
-const SEED: u64 = 7;
+pub(super) const SEED: u64 = 7;
 
 /// Which scenario, how.
 #[derive(Clone, Debug, Default, Args)]
@@ -109,6 +109,8 @@ pub(super) struct Scene {
     pub(super) scenario: Scenario,
     pub(super) policy: PolicyName,
     weights: WeightsArgs,
+    /// How the policy was set when the session that is gone on with was left, where it says so.
+    before: Option<PolicySettings>,
     seed: u64,
     source_name: String,
     origin: Origin,
@@ -119,7 +121,7 @@ enum Origin {
     /// At its beginning, with the scenario's own text; in the file that was named, or in the state folder.
     Fresh { text: String, session: Option<PathBuf> },
     /// Where a session was left.
-    Resumed(Box<Journal>),
+    Resumed(PathBuf, Box<Journal>),
 }
 
 impl Scene {
@@ -135,6 +137,7 @@ impl Scene {
         Ok(Self {
             policy: args.policy.map(PolicyName::from).unwrap_or_default(),
             weights: args.weights.clone(),
+            before: None,
             seed,
             source_name: format!("scenario {} (seed {seed})", scenario.name),
             origin: Origin::Fresh { text, session: args.session.clone() },
@@ -166,13 +169,14 @@ impl Scene {
         {
             return Err(other("scenario", &scenario.name, asked));
         }
-        let policy = match args.policy {
-            Some(policy) => policy.into(),
-            None => meta.policy.parse().map_err(Failure::input)?,
-        };
+        let (steered, before) = steered(&log, &meta.policy)?;
+        let steered: PolicyName = steered.parse().map_err(Failure::input)?;
+        let policy = args.policy.map_or(steered, PolicyName::from);
+        // The settings are those of the policy that steered, not of another one that is to take over.
+        let before = before.filter(|_| policy == steered);
         let weights = args.weights.clone();
-        let origin = Origin::Resumed(Box::new(log));
-        Ok(Self { scenario, policy, weights, seed, source_name: meta.source, origin })
+        let origin = Origin::Resumed(path.to_owned(), Box::new(log));
+        Ok(Self { scenario, policy, weights, before, seed, source_name: meta.source, origin })
     }
 
     /// The same with a world that goes on for at least so long.
@@ -188,8 +192,11 @@ impl Scene {
 
     /// The engine that steers it.
     pub(super) fn engine(self, config: &Config) -> Result<Engine, Failure> {
-        let Self { scenario, policy, weights, seed, source_name, origin } = self;
-        let policies = Policies::of(&weights, config, &[policy])?;
+        let Self { scenario, policy, weights, before, seed, source_name, origin } = self;
+        let policies = match (&before, &origin) {
+            (Some(before), Origin::Resumed(path, _)) => Policies::again(&weights, before, path)?,
+            _ => Policies::of(&weights, config, &[policy])?,
+        };
         let cues = scenario.cues().iter().map(|cue| Cue {
             at: scenario.start + cue.at,
             flag: cue.flag,
@@ -209,9 +216,11 @@ impl Scene {
             policy: Box::new(guarded),
         };
         let (text, session) = match origin {
-            Origin::Resumed(log) => {
+            Origin::Resumed(_, log) => {
                 let until = log.last_tick().unwrap_or(log.meta().started_at);
-                return Engine::resume(setup(source_name, log), until).map_err(Failure::refused);
+                let mut engine = Engine::resume(setup(source_name, log), until).map_err(Failure::refused)?;
+                engine.note_resumed().map_err(Failure::refused)?;
+                return Ok(engine);
             }
             Origin::Fresh { text, session } => (text, session),
         };
@@ -233,6 +242,22 @@ impl Scene {
         }
         begin(setup(source_name, Box::new(log)), &path)
     }
+}
+
+/// Who steered a session when it was left, and how that policy was set: what its last entry of the kind says, or, of an
+/// older session, its description.
+pub(super) fn steered(log: &Journal, first: &str) -> Result<(String, Option<PolicySettings>), Failure> {
+    for kind in ["session-resumed", "session"] {
+        let filter = Filter { kind: Some(kind.to_owned()), ..Filter::default() };
+        let last = log.search(&filter, .., 1).map_err(Failure::store)?.pop();
+        if let Some(
+            Event::SessionStarted { policy, settings, .. } | Event::SessionResumed { policy, settings },
+        ) = last.map(|entry| entry.event)
+        {
+            return Ok((policy, settings));
+        }
+    }
+    Ok((first.to_owned(), None))
 }
 
 /// A fresh engine on the session that was just made at `path`; nothing is left of that where it does not begin.
@@ -267,6 +292,9 @@ pub(super) fn list(name: Option<&str>) -> Outcome {
 /// `knightwatch config`.
 pub(super) fn configuration(config: &Config, check: bool) -> Outcome {
     if check {
+        if let Some(file) = configured(config) {
+            policies::read(file).map_err(|error| policies::unusable(file, &error))?;
+        }
         print::raw(&toml::to_string(config).map_err(Failure::refused)?)?;
     } else {
         print::raw(crate::config::DEFAULT)?;

@@ -69,6 +69,9 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     } else {
         table(&episode, scenario.cost_per_bad_request > 0.0)?;
     }
+    if let Some(fault) = episode.fault() {
+        return Err(Failure::refused(format!("this is no result of {name}: {fault}")));
+    }
     print::DONE
 }
 

@@ -8,12 +8,13 @@ use serde::Serialize;
 use super::{
     Failure, Outcome,
     connect::{self, ConnectArgs},
-    print,
+    print, scene,
 };
 use crate::{
-    backend::{Backend, Remote, Snapshot, Target, Update},
+    agent::PolicyName,
+    backend::{Backend, PolicyView, Remote, Snapshot, Target, Update},
     config::Config,
-    control::{Alarm, Hold, LastAction, Latch, Phase, Seq, State},
+    control::{Alarm, Hold, LastAction, Latch, Phase, PolicySettings, Seq, State, policy_in_words},
     flag::{FlagKey, Rollout},
     store::Journal,
     telemetry::Millis,
@@ -41,6 +42,11 @@ struct Report {
     environment: String,
     source: String,
     policy: String,
+    /// How the policy is set, where it can be and the session says so.
+    settings: Option<PolicySettings>,
+    /// The policy, with what is not as usual about it.
+    #[serde(skip)]
+    steered_by: String,
     at: Millis,
     seq: Seq,
     latch: Option<Latch>,
@@ -107,6 +113,16 @@ fn ask(target: &Target) -> Result<Report, crate::backend::RemoteError> {
     }
 }
 
+/// A backend says of its policy what is not as usual, or what kind it is; the kind goes without saying.
+fn steered_by(policy: &PolicyView) -> String {
+    let usual = policy.name.parse::<PolicyName>().is_ok_and(|name| name.about() == policy.about);
+    if usual || policy.about.is_empty() {
+        policy.name.clone()
+    } else {
+        format!("{} ({})", policy.name, policy.about)
+    }
+}
+
 fn told(snapshot: &Snapshot, target: &Target) -> Report {
     Report {
         session: None,
@@ -114,6 +130,8 @@ fn told(snapshot: &Snapshot, target: &Target) -> Report {
         environment: snapshot.environment.clone(),
         source: snapshot.source.clone(),
         policy: snapshot.policy.name.clone(),
+        settings: None,
+        steered_by: steered_by(&snapshot.policy),
         at: snapshot.now,
         seq: snapshot.seq,
         latch: snapshot.latch.clone(),
@@ -142,12 +160,15 @@ fn read(path: PathBuf) -> Result<Report, Failure> {
         state.apply(&entry.map_err(Failure::store)?);
     }
     let meta = journal.meta();
+    let (policy, settings) = scene::steered(&journal, &meta.policy)?;
     Ok(Report {
         session: Some(path),
         backend: None,
         environment: state.environment.clone(),
         source: meta.source.clone(),
-        policy: meta.policy.clone(),
+        steered_by: policy_in_words(&policy, settings.as_ref()),
+        policy,
+        settings,
         at: journal.last_tick().unwrap_or(state.at).max(state.at),
         seq: state.seq,
         latch: state.latch.clone(),
@@ -174,7 +195,7 @@ fn show(report: &Report) -> Result<(), Failure> {
         "{}: {}, steered by {}, as of {} (entry {})",
         report.environment,
         report.source,
-        report.policy,
+        report.steered_by,
         print::moment(report.at),
         report.seq
     ))?;

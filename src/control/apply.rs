@@ -148,6 +148,8 @@ impl State {
                 });
             }
             Event::BriefingAcknowledged => self.briefed = true,
+            // Who steers is not the state's to know.
+            Event::SessionResumed { .. } => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, AlarmId, AlarmKind, Explanation, Outcome, Reason};
+use super::{Action, AlarmId, AlarmKind, Explanation, Outcome, PolicySettings, Reason};
 use crate::{
     flag::{FlagId, FlagKey, FlagSpec, Rollout},
     telemetry::Millis,
@@ -85,6 +85,17 @@ pub enum Event {
         policy: String,
         /// The seed, where there is one.
         seed: Option<u64>,
+        /// How the policy is set. Absent where it cannot be, and in older journals, whose hashes stay as they are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settings: Option<PolicySettings>,
+    },
+    /// A session goes on after it was left, under which policy.
+    SessionResumed {
+        /// The policy in charge.
+        policy: String,
+        /// How the policy is set, where it can be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settings: Option<PolicySettings>,
     },
     /// A flag was declared.
     Created {
@@ -184,6 +195,31 @@ pub enum Event {
 }
 
 impl Event {
+    /// Every kind that [`Self::kind`] gives.
+    pub const KINDS: [&'static str; 21] = [
+        "session",
+        "session-resumed",
+        "create",
+        "start",
+        "raise",
+        "hold",
+        "step-down",
+        "rollback",
+        "veto",
+        "pause",
+        "resume",
+        "set",
+        "promote",
+        "release",
+        "hold-expired",
+        "kill-all",
+        "re-arm",
+        "alarm",
+        "alarm-cleared",
+        "alarm-acknowledged",
+        "briefing",
+    ];
+
     /// The flag it is about, where it is about one that exists already.
     #[must_use]
     pub const fn flag(&self) -> Option<FlagId> {
@@ -198,6 +234,7 @@ impl Event {
             | Self::Released { flag }
             | Self::HoldExpired { flag } => Some(*flag),
             Self::SessionStarted { .. }
+            | Self::SessionResumed { .. }
             | Self::Created { .. }
             | Self::KilledAll { .. }
             | Self::Rearmed
@@ -213,6 +250,7 @@ impl Event {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::SessionStarted { .. } => "session",
+            Self::SessionResumed { .. } => "session-resumed",
             Self::Created { .. } => "create",
             Self::Started { .. } => "start",
             Self::Decided(decision) => match (decision.outcome, decision.action) {

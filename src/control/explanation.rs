@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Why a policy proposed a move.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// Probabilities of roll back, step down, hold, raise small, medium, large.
+    /// Probabilities of roll back, step down, hold, and a raise by 1, 2 and 3 rungs.
     pub probabilities: [f32; 6],
-    /// Its estimate of what is still to come (higher is better).
+    /// Its estimate of what is still to come: minus the cost in points, harm weighed at its taste; 0 is best.
     pub value: f32,
     /// Which of the six the shield would have allowed.
     pub legal: [bool; 6],

@@ -1,8 +1,10 @@
 //! The trait that PPO-Master and every baseline stand behind.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Observation, Proposal};
+use crate::flag::FlagId;
 
 /// Why a policy gave no usable proposals. The agent then holds everywhere; the shield still rolls back.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -19,9 +21,28 @@ pub enum PolicyFault {
     /// It has no weights that it could answer from.
     #[error("the policy has no usable weights: {0}")]
     Unfit(String),
+    /// Its weights gave no finite number on a flag.
+    #[error("the policy has no usable weights: {weights}: on flag number {} their answer is not a finite number", .flag.0)]
+    NotFinite {
+        /// What the weights are called.
+        weights: String,
+        /// On which flag.
+        flag: FlagId,
+    },
 }
 
 impl PolicyFault {
+    /// The same with a flag's number replaced by its key: people know flags by that.
+    #[must_use]
+    pub(super) fn naming(self, key: impl FnOnce(FlagId) -> String) -> Self {
+        match self {
+            Self::NotFinite { weights, flag } => {
+                Self::Unfit(format!("{weights}: on {} their answer is not a finite number", key(flag)))
+            }
+            other => other,
+        }
+    }
+
     /// From what a caught panic carried.
     #[must_use]
     pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
@@ -31,10 +52,38 @@ impl PolicyFault {
     }
 }
 
+/// How a policy that can be set is set: enough to go on with the same one, and to say what is not as usual.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicySettings {
+    /// How many times as much as the judge it weighs harm against waiting.
+    pub taste: f32,
+    /// Which weights: the first 16 hexadecimal digits of the SHA-256 of their file; empty where they could not be used.
+    pub weights: String,
+    /// The file they came from; `None` for those that the program ships with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// What is not as usual, in a clause: `taste 16, weights 1f2e3d4c`; empty where all is.
+    pub unusual: String,
+}
+
+/// A policy's name with what is not as usual about it: `ppo-master (taste 16)`.
+#[must_use]
+pub fn policy_in_words(name: &str, settings: Option<&PolicySettings>) -> String {
+    match settings.map(|settings| settings.unusual.as_str()).filter(|unusual| !unusual.is_empty()) {
+        Some(unusual) => format!("{name} ({unusual})"),
+        None => name.to_owned(),
+    }
+}
+
 /// Decides what it would like done. The shield decides what is done.
 pub trait Policy: Send {
     /// Its name, as the screen and the journal show it.
     fn name(&self) -> &str;
+
+    /// How it is set, where it can be.
+    fn settings(&self) -> Option<PolicySettings> {
+        None
+    }
 
     /// Writes one proposal for each observation, in the same order, into `proposals` (empty on entry).
     ///
@@ -50,6 +99,10 @@ pub trait Policy: Send {
 impl<P: Policy + ?Sized> Policy for Box<P> {
     fn name(&self) -> &str {
         (**self).name()
+    }
+
+    fn settings(&self) -> Option<PolicySettings> {
+        (**self).settings()
     }
 
     fn propose(

@@ -40,14 +40,17 @@ pub enum Reason {
     HardLimit {
         /// `errors` or `P99`.
         metric: String,
-        /// Share of bad requests, treatment minus control, in percent.
+        /// Share of bad requests, treatment minus control, in percentage points.
         excess: f64,
-        /// The limit, in percent.
+        /// The limit, in percentage points.
         limit: f64,
         /// Treatment requests behind it.
         n: u64,
         /// What one unit of traffic is.
         unit: FlagKind,
+        /// Over so many of the last intervals; absent in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        intervals: Option<u32>,
     },
     /// Only `healthy` may be raised.
     NotHealthy {
@@ -172,12 +175,20 @@ impl fmt::Display for Reason {
                 grouped(*n),
                 unit.unit()
             ),
-            Self::HardLimit { metric, excess, limit, n, unit } => write!(
-                f,
-                "{metric}: {excess:.1} % more bad {unit} in treatment than in control, limit {limit:.1} %, {} {unit}",
-                grouped(*n),
-                unit = unit.unit()
-            ),
+            Self::HardLimit { metric, excess, limit, n, unit, intervals } => {
+                let over = match intervals {
+                    None => String::new(),
+                    Some(1) => " in the last interval".to_owned(),
+                    Some(intervals) => format!(" over the last {intervals} intervals"),
+                };
+                write!(
+                    f,
+                    "{metric}{over}: {excess:.1} percentage points more bad {unit} in treatment than in control, limit \
+                     {limit:.1}, of {} in treatment",
+                    grouped(*n),
+                    unit = unit.unit()
+                )
+            }
             Self::NotHealthy { verdict, n, unit } => write!(
                 f,
                 "only healthy may be raised, the evidence is {verdict} after {} treatment {}",
@@ -246,10 +257,12 @@ mod tests {
             limit: 5.0,
             n: 12_400,
             unit: FlagKind::Requests,
+            intervals: Some(1),
         };
         assert_eq!(
             reason.to_string(),
-            "errors: 8.0 % more bad requests in treatment than in control, limit 5.0 %, 12 400 requests"
+            "errors in the last interval: 8.0 percentage points more bad requests in treatment than in control, limit 5.0, of \
+             12 400 in treatment"
         );
         let reason = Reason::Dwell {
             held: Millis::from_secs(20),

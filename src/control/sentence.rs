@@ -1,13 +1,17 @@
 //! Every event as one plain sentence: what the log shows, the journal keeps and a screen reader reads.
 
-use super::{Action, Decision, Event, Outcome, Reason, State};
+use super::{Action, Decision, Event, Outcome, Reason, State, policy_in_words};
 use crate::flag::FlagKey;
 
 pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State) -> String {
     let key = flag.map_or("the fleet", FlagKey::as_str);
     match event {
-        Event::SessionStarted { environment, source, policy, .. } => {
+        Event::SessionStarted { environment, source, policy, settings, .. } => {
+            let policy = policy_in_words(policy, settings.as_ref());
             format!("Session on {environment}: {source}, steered by {policy}.")
+        }
+        Event::SessionResumed { policy, settings } => {
+            format!("Session resumed, steered by {}.", policy_in_words(policy, settings.as_ref()))
         }
         Event::Created { spec } => format!("{key} created in {}.", spec.service),
         Event::Started { to, .. } => format!("{key} started at {to}; the agent takes over."),

@@ -118,6 +118,7 @@ impl<'a> Shield<'a> {
                 limit: breach.limit * 100.0,
                 n: breach.n,
                 unit,
+                intervals: Some(breach.intervals),
             });
         }
         if report.verdict != Verdict::Regressed {

@@ -129,6 +129,12 @@ fn ask(
         catch_unwind(AssertUnwindSafe(|| policy.propose(&observations, &mut proposals)))
             .unwrap_or_else(|panic| Err(PolicyFault::panicked(panic.as_ref())))
             .and_then(|()| sane(asked, &proposals))
+            .map_err(|fault| {
+                fault.naming(|id| {
+                    let flag = state.flags.get(id.index());
+                    flag.map_or_else(|| format!("flag number {}", id.0), |flag| flag.spec.key.to_string())
+                })
+            })
     };
     if answer.is_err() {
         proposals.clear();
@@ -187,7 +193,7 @@ fn settle(
             from: flag.rollout,
             to: ruling.to,
             reason: ruling.reason.clone(),
-            evidence: in_words(&outlook.report),
+            evidence: evidence(&ruling.reason, &outlook.report),
             holds: std::mem::take(&mut outlook.holds),
             explanation: outlook.proposal.as_ref().and_then(|proposal| proposal.explanation.clone()),
         };
@@ -220,6 +226,16 @@ fn lost_beyond_deadline(
     if let Some(age) = config.shield.hands_over(&outlook.report, moment.now.since(flag.changed_at)) {
         let reason = Some(Reason::TelemetryLost { age, deadline: config.shield.lost_deadline });
         happened.push((Actor::Shield, Event::Paused { flag: flag.id, reason }));
+    }
+}
+
+/// The evidence beside a reason. A hard limit has figures of its own, of other intervals: there it is said which these are
+/// of.
+fn evidence(reason: &Reason, report: &WindowReport) -> String {
+    let evidence = in_words(report);
+    match reason {
+        Reason::HardLimit { .. } if !evidence.is_empty() => format!("the last six intervals: {evidence}"),
+        _ => evidence,
     }
 }
 

@@ -64,6 +64,7 @@ impl Engine {
             source: source_name.clone(),
             policy: policy.name().to_owned(),
             seed,
+            settings: policy.settings(),
         };
         let mut happened = vec![(Actor::System, started)];
         let mut keys = BTreeSet::new();
@@ -121,6 +122,23 @@ impl Engine {
         engine.source = Some(source);
         engine.log = Some(log);
         Ok(engine)
+    }
+
+    /// Journals that the session goes on, and who steers it from here.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn note_resumed(&mut self) -> Result<(), EngineError> {
+        let (Mode::Steer(policy), Some(log)) = (&self.mode, &mut self.log) else { return Ok(()) };
+        let resumed = Event::SessionResumed { policy: policy.name().to_owned(), settings: policy.settings() };
+        let at = self.source.as_ref().map_or(self.state.at, |source| source.now());
+        let entries = self.state.entries(at, vec![(Actor::System, resumed)], "");
+        log.append(None, &entries)?;
+        for entry in &entries {
+            self.state.apply(entry);
+        }
+        self.durable = self.state.seq;
+        Ok(())
     }
 
     /// An engine that plays back a recorded session. Nothing can be changed in it.

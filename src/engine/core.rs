@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::{Cue, Log, Recorded, Source, keep::Owed, order::Answers};
 use crate::{
-    control::{ControlConfig, Entry, Moment, Observatory, Policy, Seq, State, tick},
+    control::{ControlConfig, Entry, Moment, Observatory, Policy, PolicySettings, Seq, State, tick},
     flag::Rollout,
     store::StoreError,
     telemetry::{Feed, Millis},
@@ -93,6 +93,15 @@ impl Engine {
         match &self.mode {
             Mode::Steer(policy) => policy.name(),
             Mode::Playback(_) => "recorded",
+        }
+    }
+
+    /// How the policy in charge is set, where it can be.
+    #[must_use]
+    pub fn policy_settings(&self) -> Option<PolicySettings> {
+        match &self.mode {
+            Mode::Steer(policy) => policy.settings(),
+            Mode::Playback(_) => None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    control::{ActionMask, Observation, Phase, Policy, PolicyFault, Proposal},
+    control::{ActionMask, Observation, Phase, Policy, PolicyFault, PolicySettings, Proposal},
     flag::{FlagId, Ladder, Rollout},
     telemetry::{ArmStats, Millis, WindowReport},
 };
@@ -78,6 +78,7 @@ type Answer = Result<Vec<Proposal>, PolicyFault>;
 /// A policy behind a deadline. While it has not answered an earlier question it is asked no further one.
 pub struct Guarded {
     name: String,
+    settings: Option<PolicySettings>,
     deadline: Duration,
     questions: Sender<Vec<Owned>>,
     answers: Receiver<Answer>,
@@ -91,7 +92,7 @@ impl Guarded {
     /// # Errors
     /// When no thread can be started.
     pub fn new(mut policy: Box<dyn Policy>, deadline: Duration) -> std::io::Result<Self> {
-        let name = policy.name().to_owned();
+        let (name, settings) = (policy.name().to_owned(), policy.settings());
         let (questions, asked) = mpsc::channel::<Vec<Owned>>();
         let (answer, answers) = mpsc::channel();
         thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
@@ -108,7 +109,7 @@ impl Guarded {
                 }
             }
         })?;
-        Ok(Self { name, deadline, questions, answers, overdue: false })
+        Ok(Self { name, settings, deadline, questions, answers, overdue: false })
     }
 
     fn stalled(&self) -> PolicyFault {
@@ -119,6 +120,10 @@ impl Guarded {
 impl Policy for Guarded {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn settings(&self) -> Option<PolicySettings> {
+        self.settings.clone()
     }
 
     fn propose(

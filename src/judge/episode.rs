@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::{Cost, IntervalCost};
 use crate::{
     control::{
-        Actor, Command, ControlConfig, Entry, Event, Moment, Observatory, Order, OrderId, Outcome, Phase,
-        Policy, State, decide, tick,
+        Actor, AlarmKind, Command, ControlConfig, Entry, Event, Moment, Observatory, Order, OrderId, Outcome,
+        Phase, Policy, State, decide, tick,
     },
     flag::{FlagId, FlagKey, Rollout},
     sim::{Scenario, World},
@@ -110,7 +110,7 @@ impl Episode {
             vetoes: 0,
             state: State::default(),
         };
-        episode.begin(scenario, seed, policy.name());
+        episode.begin(scenario, seed, policy);
         each(&episode.journal);
         let mut cues = scenario.cues().iter().peekable();
         let mut feed = Feed::default();
@@ -166,12 +166,23 @@ impl Episode {
         &self.state
     }
 
-    fn begin(&mut self, scenario: &Scenario, seed: u64, policy: &str) {
+    /// Why the policy gave no usable answer, the first time that it did not; `None` where it always answered. What the
+    /// episode came to is then not what the policy can do.
+    #[must_use]
+    pub fn fault(&self) -> Option<&str> {
+        self.journal.iter().find_map(|entry| match &entry.event {
+            Event::AlarmRaised { kind: AlarmKind::PolicyFault, text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    fn begin(&mut self, scenario: &Scenario, seed: u64, policy: &dyn Policy) {
         let started = Event::SessionStarted {
             environment: "simulation".to_owned(),
             source: format!("scenario {} (seed {seed})", scenario.name),
-            policy: policy.to_owned(),
+            policy: policy.name().to_owned(),
             seed: Some(seed),
+            settings: policy.settings(),
         };
         let mut happened = vec![(Actor::System, started)];
         happened.extend(scenario.specs().into_iter().map(|spec| (Actor::System, Event::Created { spec })));

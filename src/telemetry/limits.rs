@@ -59,6 +59,8 @@ pub struct Breach {
     pub limit: f64,
     /// Treatment requests behind it.
     pub n: u64,
+    /// Over so many intervals, the last ones.
+    pub intervals: u32,
 }
 
 /// The first bucket beyond `ratio` times the P99 threshold: a P99 beyond that is the same as more than 1 % of the

@@ -435,7 +435,13 @@ impl Window {
             (interval.treatment.errors(), control)
         }));
         if let Some(excess) = errors.beyond(limit, limits.min_samples) {
-            return Some(Breach { metric: Metric::Errors, excess, limit, n: errors.n() });
+            return Some(Breach {
+                metric: Metric::Errors,
+                excess,
+                limit,
+                n: errors.n(),
+                intervals: whole(intervals.len()),
+            });
         }
         if self.warming_up {
             return None;
@@ -447,8 +453,18 @@ impl Window {
             (interval.treatment.beyond(edge), control)
         }));
         let excess = slower.beyond(HARD_SLOW, limits.min_samples)?;
-        Some(Breach { metric: Metric::P99, excess, limit: HARD_SLOW, n: slower.n() })
+        Some(Breach {
+            metric: Metric::P99,
+            excess,
+            limit: HARD_SLOW,
+            n: slower.n(),
+            intervals: whole(intervals.len()),
+        })
     }
+}
+
+fn whole(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Whether treatment reports no request at all where control's traffic says that there are many: then it is its telemetry

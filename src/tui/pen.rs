@@ -145,12 +145,15 @@ impl Pen<'_> {
 
     /// Draws a text over as many lines as it takes, at most `area.height`; returns how many.
     pub(super) fn paragraph(&mut self, area: Rect, text: &str, style: Style) -> u16 {
+        let lines = wrap(text, usize::from(area.width));
         let mut y = area.y;
-        for line in wrap(text, usize::from(area.width)) {
+        for (row, line) in lines.iter().enumerate() {
             if y >= area.bottom() {
                 break;
             }
-            self.text(area.x, y, area.width, &line, style);
+            // What does not fit is cut with a mark.
+            let rest = (y + 1 == area.bottom()).then(|| lines[row..].join(" "));
+            self.text(area.x, y, area.width, rest.as_deref().unwrap_or(line), style);
             y += 1;
         }
         y - area.y

@@ -99,10 +99,11 @@ pub(super) fn page_rows(model: &Model) -> usize {
     let body = body(model);
     let rows = match model.screen() {
         Screen::Fleet => fleet::rows(model, body),
-        Screen::Log => log::rows(body),
-        Screen::Alarms => alarms::rows(body),
+        Screen::Log => log::rows(model, body),
+        Screen::Alarms => alarms::rows(model, body),
         Screen::Flag(key) => flag::history_rows(model, key, body),
-        Screen::Help | Screen::Briefing => body.height,
+        Screen::Help => help::rows(model, body),
+        Screen::Briefing => briefing::rows(model, body),
         Screen::Training => return training::page(model),
     };
     usize::from(rows.max(1))
@@ -113,7 +114,7 @@ pub(super) fn most_scroll(model: &Model) -> usize {
     let body = body(model);
     let lines = match model.screen() {
         Screen::Flag(key) => model.entries_of(Some(key)).count(),
-        Screen::Help => help::lines(model).len(),
+        Screen::Help => help::lines(model, body.width).len(),
         Screen::Briefing => briefing::lines(model, body.width).len(),
         Screen::Fleet | Screen::Log | Screen::Alarms | Screen::Training => 0,
     };

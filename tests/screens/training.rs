@@ -103,7 +103,7 @@ fn at_every_size_something_true_is_shown() {
 fn what_is_not_there_yet_is_a_dash_and_never_zero() {
     let text = alone(Glyphs::Unicode, curves::log(0), true).text(120, 40);
     assert!(text.contains("reward – an episode") && text.contains("agent –"), "{text}");
-    assert!(text.contains("best opponent, rule 4.1"), "that is known before:\n{text}");
+    assert!(text.contains("━ rule 9.8"), "that is known before:\n{text}");
     let text = live(2).text(120, 40);
     assert!(text.contains("reward – an episode") && text.contains("entropy 1."), "{text}");
 }
@@ -188,7 +188,7 @@ fn in_the_control_room_t_opens_the_agents_training_and_kill_all_still_works() {
     let mut room = Room::new(settings(Glyphs::Unicode), &scene(12));
     room.press("T");
     let text = room.text(120, 40);
-    assert!(text.contains("harm on validation") && text.contains("Ctrl-K kill all"), "{text}");
+    assert!(text.contains("cost on validation, points a flag") && text.contains("Ctrl-K kill all"), "{text}");
     assert!(room.model.wake_at().is_some(), "it is played");
     room.press("?");
     assert!(room.text(120, 60).contains("keys of the training screen"));
@@ -198,7 +198,7 @@ fn in_the_control_room_t_opens_the_agents_training_and_kill_all_still_works() {
     assert!(room.text(120, 40).contains("new-checkout-ui"), "back in the fleet");
     assert!(!quits(&mut room));
     room.press(": 'training Enter");
-    assert!(room.text(120, 40).contains("harm on validation"));
+    assert!(room.text(120, 40).contains("cost on validation, points a flag"));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn without_a_backend_nothing_is_ordered_and_the_reason_is_said() {
     }
     assert!(room.orders().is_empty());
     let text = room.text(120, 40);
-    assert!(text.contains("harm on validation") && text.contains("no flags to act on"), "{text}");
+    assert!(text.contains("cost, cost units a flag") && text.contains("no flags to act on"), "{text}");
     room.press("?");
     assert!(room.text(120, 60).contains("keys of the training screen"));
 }

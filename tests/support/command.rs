@@ -25,6 +25,12 @@ pub(crate) struct Home {
     folder: TempDir,
 }
 
+/// A journal's lines without their numbers and without those that say that the session was resumed.
+pub(crate) fn uninterrupted(lines: &str) -> Vec<&str> {
+    let lines = lines.lines().filter(|line| !line.contains("Session resumed, "));
+    lines.map(|line| line.trim_start().split_once(' ').map_or(line, |(_, rest)| rest)).collect()
+}
+
 /// What a program that has ended left behind.
 #[derive(Debug)]
 pub(crate) struct Ended {

@@ -59,6 +59,7 @@ impl Fleet {
             source: "fleet".to_owned(),
             policy: "test".to_owned(),
             seed: Some(seed),
+            settings: None,
         };
         let mut happened = vec![(Actor::System, started)];
         for index in 0..flags {

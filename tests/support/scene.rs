@@ -300,7 +300,7 @@ fn explained(mut event: Event) -> Event {
 #[rustfmt::skip]
 fn entries() -> Vec<Entry> {
     vec![
-        entry(101, 1_260, "system", None, Event::SessionStarted { environment: "demo".to_owned(), source: "scenario default".to_owned(), policy: "flagger".to_owned(), seed: Some(7) }, "Session on demo: scenario default, seed 7, steered by flagger."),
+        entry(101, 1_260, "system", None, Event::SessionStarted { environment: "demo".to_owned(), source: "scenario default".to_owned(), policy: "flagger".to_owned(), seed: Some(7), settings: None }, "Session on demo: scenario default, seed 7, steered by flagger."),
         entry(102, 1_080, "joao", Some(0), Event::Started { flag: FlagId(0), to: percent(1.0) }, "new-checkout-ui started at 1 %; the agent takes over."),
         entry(103, 840, "agent", Some(0), decided(0, Outcome::Allowed, Action::RaiseTo(percent(5.0)), 1.0, 5.0), "new-checkout-ui raised from 1 % to 5 %: the evidence is healthy (errors 0.38 % against 0.40 %, 1 100 and 108 900 requests). After 23 holds."),
         entry(104, 540, "maria", Some(6), Event::Set { flag: FlagId(6), from: percent(5.0), to: percent(12.5), until: Millis(NOW.0 + 1_260_000), guard_off: true, overrode: vec![] }, "one-click-refund set from 5 % to 12.5 % for 30 min, hard limits off. Reason given: support needs it before the weekend"),

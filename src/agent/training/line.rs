@@ -24,11 +24,11 @@ pub fn training_line(point: &TrainingPoint) -> String {
         };
     }
     let Some(validation) = &point.validation else { return line };
-    let _ = write!(line, "  validation: harm {}", compact(validation.harm));
+    let _ = write!(line, "  validation: cost {}", compact(validation.cost));
+    let _ = write!(line, ", harm {}", compact(validation.harm));
     if let Some(opponent) = validation.best_opponent_harm {
-        let _ = write!(line, " (best opponent {})", compact(opponent));
+        let _ = write!(line, " (least of an opponent {})", compact(opponent));
     }
-    let _ = write!(line, ", cost {}", compact(validation.cost));
     if let Some(minutes) = validation.minutes_to_full {
         let _ = write!(line, ", {} min to 100 %", compact(minutes));
     }
@@ -36,7 +36,7 @@ pub fn training_line(point: &TrainingPoint) -> String {
         let _ = write!(line, ", {} % false rollbacks", compact(percent));
     }
     if validation.best {
-        line.push_str(", the best so far: kept");
+        line.push_str(", the least cost so far: kept");
     }
     line
 }
@@ -99,7 +99,7 @@ mod tests {
             best: true,
         });
         assert!(training_line(&validated).ends_with(
-            "  validation: harm 3.1 (best opponent 4.1), cost 4.2, 21.5 min to 100 %, 0.8 % false rollbacks, the best so far: kept"
+            "  validation: cost 4.2, harm 3.1 (least of an opponent 4.1), 21.5 min to 100 %, 0.8 % false rollbacks, the least cost so far: kept"
         ));
     }
 

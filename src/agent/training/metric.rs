@@ -2,7 +2,7 @@
 //!
 //! The screen, the pictures and the lines all go through it, so that a metric is called and scaled the same everywhere.
 
-use super::TrainingPoint;
+use super::{Opponent, TrainingPoint, Validation};
 
 /// How the axis of a metric is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,8 @@ fn in_percent(value: Option<f64>) -> Option<f64> {
     finite(value).map(|value| value * 100.0)
 }
 
-/// Every metric of an iteration, the most telling first. Harm on validation is not among them: it is measured now and
-/// then only, and against an opponent.
+/// Every metric of an iteration, the most telling first. Cost and harm on validation are not among them: they are
+/// measured now and then only, and against opponents.
 pub const METRICS: &[Metric] = &[
     Metric { name: "reward", unit: "an episode", scale: Scale::Free, value: |point| finite(point.reward) },
     Metric { name: "entropy", unit: "nats", scale: Scale::FromZero, value: |point| finite(point.entropy) },
@@ -89,19 +89,80 @@ fn round_above(value: f64) -> f64 {
     round.into_iter().find(|step| *step >= value * 0.999).unwrap_or(value)
 }
 
-/// Above so many times the opponent's harm the axis of harm is cut off: the beginning of a training would hide its end.
-const CUT: f64 = 4.0;
-
-/// The ends of the axis of harm, for its largest value and the opponent's; and whether values go beyond it.
-#[must_use]
-pub fn harm_ends(high: f64, opponent: Option<f64>) -> ((f64, f64), bool) {
-    let cut = opponent.filter(|opponent| *opponent > 0.0).map_or(f64::INFINITY, |opponent| opponent * CUT);
-    let high = opponent.map_or(high, |opponent| high.max(opponent));
-    let ends = Scale::FromZero.ends(std::iter::once(high.min(cut)));
-    (ends, high > ends.1)
+/// What a validation is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    /// What it is called.
+    pub name: &'static str,
+    /// Its value in a validation.
+    pub of: fn(&Validation) -> f64,
+    /// Its value for a baseline.
+    pub of_opponent: fn(&Opponent) -> f64,
 }
 
+/// All that a flag costs: what the weights that are kept are chosen by.
+pub const COST: Measure =
+    Measure { name: "cost", of: |found| found.cost, of_opponent: |opponent| opponent.cost };
+
+/// Of that what users suffer.
+pub const HARM: Measure =
+    Measure { name: "harm", of: |found| found.harm, of_opponent: |opponent| opponent.harm };
+
+/// Above so many times the worst opponent the axis is cut off: the beginning of a training would hide its end.
+const CUT: f64 = 1.5;
+
+impl Measure {
+    /// The ends of its axis, for what the policy came to and the baselines' levels; and whether values go beyond the upper
+    /// one.
+    #[must_use]
+    pub fn ends(self, values: impl Iterator<Item = f64>, levels: &[(f64, &str)]) -> ((f64, f64), bool) {
+        let cut =
+            levels.last().filter(|(level, _)| *level > 0.0).map_or(f64::INFINITY, |(level, _)| level * CUT);
+        let mut high = f64::NEG_INFINITY;
+        let values = values.filter(|value| value.is_finite()).inspect(|value| high = high.max(*value));
+        let all: Vec<f64> = values.map(|value| value.min(cut)).collect();
+        let ends = Scale::Free.ends(all.into_iter().chain(levels.iter().map(|(level, _)| *level)));
+        (ends, high > ends.1)
+    }
+}
+
+/// Of the values at either end of the axis this share may lie beyond it, where that opens it up.
+const BEYOND: f64 = 0.02;
+
+/// By so many times the rest of the values have to be spread wider with the outermost ones for those to be left out.
+const WIDER: f64 = 1.5;
+
+/// The ends of an axis, and whether values lie below and above them.
+pub type Ends = ((f64, f64), (bool, bool));
+
 impl Scale {
+    /// The ends of the axis for these values, without the few outermost ones where those would flatten all others: the
+    /// beginning of a training would hide the rest. And whether values lie below and above them.
+    #[must_use]
+    pub fn robust_ends(self, values: impl Iterator<Item = f64>) -> Ends {
+        let mut all: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+        all.sort_by(f64::total_cmp);
+        let (Some(least), Some(most)) = (all.first().copied(), all.last().copied()) else {
+            return (self.ends(std::iter::empty()), (false, false));
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a part of a count"
+        )]
+        let left_out = (all.len() as f64 * BEYOND) as usize;
+        let (low, high) = (all[left_out], all[all.len() - 1 - left_out]);
+        // Where the axis begins at 0, what counts is how far the upper end is from there.
+        let (spread, rest) = if self == Self::FromZero { (most, high) } else { (most - least, high - low) };
+        let ends = if rest > 0.0 && spread > WIDER * rest {
+            self.ends([low, high].into_iter())
+        } else {
+            self.ends([least, most].into_iter())
+        };
+        (ends, (least < ends.0 && self != Self::Share, most > ends.1))
+    }
+
     /// The ends of the axis for these values: lower below upper, always. Without values 0 to 1, or to 100 %.
     #[must_use]
     pub fn ends(self, values: impl Iterator<Item = f64>) -> (f64, f64) {
@@ -152,11 +213,22 @@ mod tests {
     }
 
     #[test]
-    fn the_axis_of_harm_is_not_made_for_its_beginning() {
-        assert_eq!(harm_ends(9.0, Some(4.0)), ((0.0, 10.0), false));
-        assert_eq!(harm_ends(900.0, Some(4.0)), ((0.0, 20.0), true));
-        assert_eq!(harm_ends(1.0, Some(4.0)), ((0.0, 5.0), false), "the opponent is always in it");
-        assert_eq!(harm_ends(900.0, None), ((0.0, 1_000.0), false));
+    fn an_axis_is_not_made_for_the_beginning_of_a_training() {
+        let ends = |values: &[f64], levels: &[(f64, &str)]| COST.ends(values.iter().copied(), levels);
+        let rivals = [(174.0, "rule"), (253.0, "flagger")];
+        assert_eq!(ends(&[181.0, 150.0], &rivals), ((140.0, 280.0), false), "every rival is in it");
+        let (found, more) = ends(&[9_000.0, 150.0], &rivals);
+        assert!(more && found.1 < 500.0, "{found:?}");
+        assert_eq!(ends(&[900.0, 800.0], &[]).0, (800.0, 900.0));
+        let mut reward: Vec<f64> = (0..100).map(|at| -100.0 - f64::from(at % 10)).collect();
+        reward[0] = -1_500.0;
+        let (found, beyond) = Scale::Free.robust_ends(reward.iter().copied());
+        assert!(found.0 >= -120.0 && beyond == (true, false), "{found:?} {beyond:?}");
+        let (found, beyond) = Scale::FromZero.robust_ends([0.02; 99].into_iter().chain([1.0]));
+        assert_eq!((found, beyond), ((0.0, 0.02), (false, true)));
+        let (found, beyond) = Scale::FromZero.robust_ends((1..=100).map(f64::from));
+        assert_eq!((found, beyond), ((0.0, 100.0), (false, false)), "nothing stands apart");
+        assert_eq!(Scale::Free.robust_ends([f64::NAN].into_iter()), ((0.0, 1.0), (false, false)));
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! The curves of a training as an SVG picture: harm against the best baseline, and five metrics of PPO.
+//! The curves of a training as an SVG picture: cost and harm against every baseline, and four metrics of PPO.
 //!
 //! Six panels on light ground, each with its own axis and unit, steps from left to right. Deterministic: the same log
 //! gives the same bytes.
 
 use std::fmt::Write as _;
 
-use crate::agent::training::{METRICS, TrainingLog, best_of, compact, count, harm_ends, span};
+use crate::agent::training::{COST, HARM, METRICS, Measure, TrainingLog, best_of, compact, count, span};
 
 /// The picture, and a panel's place in it, in pixels.
 const SIZE: (f64, f64) = (1_080.0, 640.0);
@@ -23,8 +23,8 @@ const GRID: &str = "#d8dee4";
 const BLUE: &str = "#0072b2";
 const ORANGE: &str = "#d55e00";
 
-/// Metrics beside harm, by name.
-const SHOWN: [&str; 5] = ["reward", "entropy", "KL", "explained variance", "speed"];
+/// Metrics beside cost and harm, by name.
+const SHOWN: [&str; 4] = ["reward", "entropy", "KL", "explained variance"];
 
 /// A curve with its axes.
 struct Panel<'a> {
@@ -33,8 +33,8 @@ struct Panel<'a> {
     ends: (f64, f64),
     /// Steps and values.
     points: Vec<(f64, f64)>,
-    /// A level to compare with, and what it is.
-    level: Option<(f64, String)>,
+    /// Levels to compare with, the lowest first, and what they are.
+    levels: Vec<(f64, &'a str)>,
     /// Steps and value of the best, and what is written beside it.
     best: Option<(f64, f64, String)>,
 }
@@ -98,29 +98,29 @@ fn panels(log: &TrainingLog) -> Vec<Panel<'_>> {
             unit: metric.unit,
             ends: metric.scale.ends(points.iter().map(|(_, value)| *value)),
             points,
-            level: None,
+            levels: Vec::new(),
             best: None,
         }
     });
-    std::iter::once(harm(log)).chain(metrics).collect()
+    [COST, HARM].map(|measure| judged(log, measure)).into_iter().chain(metrics).collect()
 }
 
-fn harm(log: &TrainingLog) -> Panel<'_> {
-    let measured = log.points.iter().filter_map(|point| Some((point, point.validation?)));
-    let points: Vec<_> = measured.clone().map(|(point, found)| (steps(point.steps), found.harm)).collect();
-    let named = log.header.best_opponent();
-    let level = measured.rev().find_map(|(_, found)| found.best_opponent_harm);
-    let level = level.or(named.map(|opponent| opponent.harm)).map(|level| {
-        let name = named.map_or("best opponent", |opponent| opponent.name.as_str());
-        (level, format!("{name} {}", compact(level)))
-    });
+/// Cost or harm on validation, every baseline's level, and the weights that were kept: those with the least cost.
+fn judged(log: &TrainingLog, measure: Measure) -> Panel<'_> {
+    let measured = log
+        .points
+        .iter()
+        .filter_map(|point| Some((steps(point.steps), (measure.of)(point.validation.as_ref()?))));
+    let points: Vec<_> = measured.collect();
+    let levels = log.header.opponents_by(measure);
     let best = best_of(&log.points).map(|(point, found)| {
-        let label = format!("best {} at iteration {}", compact(found.harm), point.iteration);
-        (steps(point.steps), found.harm, label)
+        let value = (measure.of)(&found);
+        let label = format!("kept: {} at iteration {}", compact(value), point.iteration);
+        (steps(point.steps), value, label)
     });
-    let high = points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
-    let (ends, _) = harm_ends(high, level.as_ref().map(|(level, _)| *level));
-    Panel { title: "harm on validation".to_owned(), unit: &log.header.harm_unit, ends, points, level, best }
+    let (ends, _) = measure.ends(points.iter().map(|(_, value)| *value), &levels);
+    let title = format!("{} on validation", measure.name);
+    Panel { title, unit: &log.header.harm_unit, ends, points, levels, best }
 }
 
 /// Means of neighbours, so that no more than [`POINTS`] are left.
@@ -169,10 +169,14 @@ fn draw(out: &mut String, panel: &Panel<'_>, (x, y): (f64, f64), extent: u64) {
             path.trim_end()
         );
     }
-    if let Some((level, name)) = &panel.level {
+    // Names stand above their lines, and above one another where the lines are close.
+    let mut above = f64::INFINITY;
+    for (level, name) in &panel.levels {
         let at = up(*level);
-        line(out, (left, at), (right, at), ORANGE, " stroke-width=\"2\" stroke-dasharray=\"6 4\"");
-        text(out, (right, at - 6.0), "end", name, &format!("fill=\"{ORANGE}\""));
+        line(out, (left, at), (right, at), ORANGE, " stroke-width=\"1.5\" stroke-dasharray=\"6 4\"");
+        above = (at - 4.0).min(above - 12.0);
+        let name = format!("{name} {}", compact(*level));
+        text(out, (right, above), "end", &name, &format!("fill=\"{ORANGE}\" font-size=\"11\""));
     }
     if let Some((at, value, label)) = &panel.best {
         dot(out, (across(*at), up(*value)), INK);

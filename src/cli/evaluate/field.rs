@@ -21,9 +21,9 @@ const LEFT_OUT: &str = "fleet-1000";
 pub(super) enum SplitArg {
     /// What the agent learns on
     Training,
-    /// What settings are chosen by
+    /// What settings are chosen by, and what the README and the model card report on
     Validation,
-    /// What results are reported on
+    /// Kept for the last comparison: nothing was chosen or reported on it, and some families are met here only
     Test,
 }
 
@@ -119,17 +119,27 @@ impl Field {
     pub(super) fn about(&self) -> String {
         match self {
             Self::Shipped { scenarios, seeds } => {
-                format!("{} scenarios, {seeds} seeds each", scenarios.len())
+                let scenarios = scenarios.len() as u64;
+                format!("{}, {} each", counted(scenarios, "scenario"), counted(*seeds, "seed"))
             }
             Self::Generated { generator, from, worlds } => format!(
-                "{worlds} generated {} worlds, number {from} to {}, of {} {}",
+                "{worlds} generated {} {}, {}, drawn from {} {}",
                 generator.split.as_str(),
-                from + worlds - 1,
+                if *worlds == 1 { "world" } else { "worlds" },
+                if *worlds == 1 {
+                    format!("number {from}")
+                } else {
+                    format!("number {from} to {}", from + worlds - 1)
+                },
                 generator.families.len(),
                 if generator.families.len() == 1 { "family" } else { "families" },
             ),
         }
     }
+}
+
+fn counted(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 fn scenarios(named: &[String]) -> Result<Vec<Scenario>, Failure> {

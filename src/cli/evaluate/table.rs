@@ -34,7 +34,12 @@ pub(super) fn write(
     }
     let weights = weights.map_or_else(|| "config/judge.toml".to_owned(), |file| file.display().to_string());
     print::line("")?;
-    print::line("[ ] holds the truth 95 times in 100: paired bootstrap over the episodes.")?;
+    if whole.standings.iter().any(|standing| standing.episodes >= FEWEST) {
+        print::line("[ ] holds the truth 95 times in 100: paired bootstrap over the episodes.")?;
+    }
+    print::line(
+        "Minutes to 100 % are a mean over the good flags that got there; minutes to rollback a median.",
+    )?;
     print::line(&format!("1 point = one control interval of one flag at 0 %; weights: {weights}."))
 }
 
@@ -103,12 +108,13 @@ fn costs(whole: &Results, against: &str) -> Result<(), Failure> {
 fn each(parts: &[Results]) -> Result<(), Failure> {
     let columns: Columns = &[
         (-15, "policy", ""),
-        (24, "cost", "points an episode"),
-        (24, "harm", "points an episode"),
-        (9, "missed", "%"),
-        (9, "false", "%"),
-        (9, "min to", "100 %"),
-        (10, "min to", "rollback"),
+        (22, "cost", "points an episode"),
+        (22, "harm", "points an episode"),
+        (8, "missed", "%"),
+        (8, "false", "%"),
+        (8, "good to", "100 %"),
+        (8, "min to", "100 %"),
+        (9, "min to", "rollback"),
     ];
     head(columns)?;
     for results in parts {
@@ -126,7 +132,8 @@ fn each(parts: &[Results]) -> Result<(), Failure> {
                     estimate(&standing.harm, standing.episodes),
                     percent(standing.missed_percent, standing.bad_flags),
                     percent(standing.false_rollbacks_percent, standing.good_flags),
-                    minutes(standing.minutes_to_full),
+                    percent(standing.completed_percent, standing.good_flags),
+                    minutes(standing.mean_minutes_to_full),
                     minutes(standing.minutes_to_rollback),
                 ],
             )?;
@@ -145,7 +152,11 @@ fn row(columns: Columns, cells: &[String]) -> Result<(), Failure> {
         let size = usize::from(width.unsigned_abs());
         if *width < 0 { format!("{cell:<size$}") } else { format!("{cell:>size$}") }
     });
-    let line: String = cells.collect();
+    // What is wider than its column still stands apart from the one before it.
+    let line = cells.fold(String::new(), |line, cell| {
+        let apart = if line.is_empty() || line.ends_with(' ') || cell.starts_with(' ') { "" } else { " " };
+        line + apart + &cell
+    });
     print::line(line.trim_end())
 }
 
@@ -164,7 +175,9 @@ fn estimate(estimate: &Estimate, episodes: u64) -> String {
 }
 
 fn share(percent: f64, ends: Option<[f64; 2]>, episodes: u64) -> String {
-    ends.map_or("-".to_owned(), |[low, high]| estimate(&Estimate { mean: percent, low, high }, episodes))
+    // A hundred needs no decimal, and has no room for one.
+    let text = ends.map(|[low, high]| estimate(&Estimate { mean: percent, low, high }, episodes));
+    text.map_or("-".to_owned(), |text| text.replace("100.0", "100"))
 }
 
 /// A mean that there may not be.

@@ -7,7 +7,7 @@ use super::CommandId;
 use crate::{
     backend::{FlagView, Link},
     control::Phase,
-    tui::{Model, pace},
+    tui::{Model, model::Screen, pace},
 };
 
 const READ_ONLY: &str = "read-only: nothing can be changed from here";
@@ -60,6 +60,9 @@ pub(in crate::tui) fn why_not(id: CommandId, model: &Model) -> Option<String> {
                 None => "no data from the backend yet".to_owned(),
                 Some(world) => format!("the pace is {} already", pace::name(world.pace)),
             })
+        }
+        CommandId::Training if *model.ground() == Screen::Training => {
+            Some("the training is on the screen".to_owned())
         }
         CommandId::PlayFaster | CommandId::PlaySlower => {
             let by = if id == CommandId::PlayFaster { 1 } else { -1 };
@@ -158,7 +161,11 @@ fn why_not_on_flag(id: CommandId, model: &Model) -> Option<String> {
         CommandId::Rollback
             if settled_at_zero(flag) && matches!(model.link, Link::Embedded | Link::Connected) =>
         {
-            Some(format!("{key} is {} at 0 %", flag.phase))
+            let next = match (flag.phase, &world.latch) {
+                (Phase::Killed, Some(_)) => "; F12 re-arms, then F5 starts it",
+                _ => "; F5 starts it",
+            };
+            Some(format!("{key} is {} at 0 %{next}", flag.phase))
         }
         _ => None,
     }

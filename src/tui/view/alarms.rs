@@ -10,10 +10,14 @@ use ratatui::layout::Rect;
 
 use crate::{
     control::{Alarm, AlarmKind},
-    tui::{Model, figures, pen::Pen},
+    tui::{
+        Model, figures,
+        pen::{Pen, wrap},
+        world::World,
+    },
 };
 
-/// Lines below the rows for the selected alarm in full.
+/// Fewest lines below the rows for the selected alarm in full, its rule included.
 const DETAIL: u16 = 4;
 /// From so many lines on there is room for them.
 const TALL: u16 = 12;
@@ -21,13 +25,38 @@ const PRIORITY: u16 = 8;
 const SINCE: u16 = 8;
 const STATE: u16 = 16;
 
-fn detail_rows(body: Rect) -> u16 {
-    if body.height >= TALL { DETAIL } else { 0 }
+/// As many lines as the selected one takes, up to half of the screen: what is critical is not cut for want of a line.
+fn detail_rows(model: &Model, body: Rect) -> u16 {
+    if body.height < TALL {
+        return 0;
+    }
+    let said = model.selected_alarm().zip(model.world.as_ref());
+    let lines = said.map_or(0, |(alarm, world)| wrap(&in_full(alarm, world), usize::from(body.width)).len());
+    u16::try_from(lines + 1).unwrap_or(u16::MAX).clamp(DETAIL, (body.height / 2).max(DETAIL))
 }
 
 /// Rows for alarms.
-pub(super) fn rows(body: Rect) -> u16 {
-    body.height.saturating_sub(1 + detail_rows(body)).max(1)
+pub(super) fn rows(model: &Model, body: Rect) -> u16 {
+    body.height.saturating_sub(1 + detail_rows(model, body)).max(1)
+}
+
+/// All there is to say of an alarm.
+fn in_full(alarm: &Alarm, world: &World) -> String {
+    let over = match alarm.cleared_at {
+        None => ", it lasts".to_owned(),
+        Some(at) if at == alarm.raised_at => String::new(),
+        Some(at) => format!(", its cause is over since {} UTC", figures::clock(at)),
+    };
+    let seen = alarm.acknowledged_by.as_ref();
+    let seen = seen.map_or_else(|| "not seen by anybody".to_owned(), |by| format!("seen by {by}"));
+    format!(
+        "{} alarm {}, raised {} UTC ({} ago){over}, {seen}: {}",
+        alarm.priority(),
+        alarm.id.0,
+        figures::day_and_clock(alarm.raised_at),
+        figures::ago(world.now, alarm.raised_at),
+        alarm.text
+    )
 }
 
 fn state(alarm: &Alarm) -> String {
@@ -55,7 +84,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     }
     let selected = model.selected_alarm().map(|alarm| alarm.id);
     let row = alarms.iter().position(|alarm| Some(alarm.id) == selected).unwrap_or(0);
-    let rows = usize::from(rows(area));
+    let rows = usize::from(rows(model, area));
     let first = super::first_page_row(row, rows);
     for (y, alarm) in (area.y + 1..).zip(alarms.iter().skip(first).take(rows)) {
         let chosen = Some(alarm.id) == selected;
@@ -79,26 +108,13 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         let style = if chosen { theme.strong() } else { theme.plain() };
         pen.text(x, y, area.right().saturating_sub(x), &alarm.text, style);
     }
-    if detail_rows(area) > 0
+    let detail = detail_rows(model, area);
+    if detail > 0
         && let Some(alarm) = alarms.get(row)
     {
-        let below = Rect { y: area.bottom() - DETAIL, height: DETAIL, ..area };
+        let below = Rect { y: area.bottom() - detail, height: detail, ..area };
         pen.fill(below.x, below.y, below.width, theme.rule(), theme.dim());
-        let over = match alarm.cleared_at {
-            None => ", it lasts".to_owned(),
-            Some(at) if at == alarm.raised_at => String::new(),
-            Some(at) => format!(", its cause is over since {} UTC", figures::clock(at)),
-        };
-        let seen = alarm.acknowledged_by.as_ref();
-        let seen = seen.map_or_else(|| "not seen by anybody".to_owned(), |by| format!("seen by {by}"));
-        let text = format!(
-            "{} alarm {}, raised {} UTC ({} ago){over}, {seen}: {}",
-            alarm.priority(),
-            alarm.id.0,
-            figures::day_and_clock(alarm.raised_at),
-            figures::ago(world.now, alarm.raised_at),
-            alarm.text
-        );
-        pen.paragraph(Rect { y: below.y + 1, height: DETAIL - 1, ..below }, &text, theme.plain());
+        let text = in_full(alarm, world);
+        pen.paragraph(Rect { y: below.y + 1, height: detail - 1, ..below }, &text, theme.plain());
     }
 }

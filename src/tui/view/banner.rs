@@ -31,12 +31,20 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
         None => format!("{off} of {all} flags at 0 %"),
     };
     let set = format!("KILL-ALL in force: set by {} at {} UTC", latch.by, figures::clock(latch.at));
+    let by = &latch.by;
+    let clock = figures::clock(latch.at);
+    let clock = clock.get(..5).unwrap_or(&clock);
     let ago = figures::ago(world.now, latch.at);
     // What can be seen elsewhere goes first where there is little room.
     let forms = [
         format!("{set} ({ago} ago); {targets}; the agent is locked out; F12 re-arms"),
-        format!("{set} ({ago} ago); {targets}; F12 re-arms"),
-        format!("{set}; {targets}; F12 re-arms"),
+        format!("{set}; {targets}; the agent is locked out; F12 re-arms"),
+        format!("KILL-ALL by {by} {clock}; {targets}; agent locked out; F12 re-arms"),
+        format!("KILL-ALL by {by}; {targets}; agent locked out; F12 re-arms"),
+        format!("KILL-ALL by {by} {clock}; {targets}; F12 re-arms"),
+        format!("KILL-ALL by {by}; {targets}; F12 re-arms"),
+        // The one instruction stands before whatever is cut.
+        format!("KILL-ALL; F12 re-arms; {targets}; by {by}"),
     ];
     let fits = |form: &&String| form.chars().count() <= usize::from(width);
     forms.iter().find(fits).or(forms.last()).cloned()

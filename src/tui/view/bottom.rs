@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use crate::tui::{
     Model,
-    command::{COMMANDS, CommandId, why_not},
+    command::{COMMANDS, CommandId, Spec, on::TRAINING, why_not},
     model::Tone,
     pen::Pen,
 };
@@ -26,7 +26,10 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let end = if kills { start.saturating_sub(2) } else { area.right() };
     let mut x = area.x;
     let bit = model.screen().bit();
-    for spec in COMMANDS {
+    // The training is played by keys of its own, which nothing else on the screen tells.
+    let first = |spec: &&Spec| bit == TRAINING && (spec.screens == bit || spec.id == CommandId::Help);
+    let rest = COMMANDS.iter().filter(|spec| !first(spec));
+    for spec in COMMANDS.iter().filter(first).chain(rest) {
         let here = spec.screens & bit != 0 && !spec.short.is_empty() && spec.id != CommandId::KillAll;
         if !here || why_not(spec.id, model).is_some() {
             continue;

@@ -94,11 +94,18 @@ pub(super) fn lines(model: &Model, width: u16) -> Vec<Line> {
     lines
 }
 
+/// Rows for text: where not all fits, the last line says that there is more.
+pub(super) fn rows(model: &Model, area: Rect) -> u16 {
+    let fits = lines(model, area.width).len() <= usize::from(area.height);
+    if fits { area.height } else { area.height.saturating_sub(1).max(1) }
+}
+
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let lines = lines(model, area.width);
-    let most = lines.len().saturating_sub(usize::from(area.height));
+    let most = lines.len().saturating_sub(usize::from(rows(model, area)));
     let scroll = model.scroll.min(most);
-    for (y, line) in (area.y..area.bottom()).zip(lines.iter().skip(scroll)) {
+    let end = area.y + rows(model, area);
+    for (y, line) in (area.y..end).zip(lines.iter().skip(scroll)) {
         pen.text(area.x + 2, y, area.width.saturating_sub(4), &line.text, line.style(pen.theme));
     }
     if most > scroll {

@@ -26,6 +26,9 @@ const WIDE: u16 = 76;
 /// Widest palette: a line of help has to fit.
 const WIDE_PALETTE: u16 = 104;
 
+/// Lines of the palette for the chosen command in full, with the rule above them.
+const TOLD: u16 = 3;
+
 /// A box of `height` lines inside, in the middle of `area`.
 fn place(area: Rect, height: u16) -> Rect {
     place_wide(area, height, WIDE)
@@ -81,16 +84,20 @@ fn draw_palette(model: &Model, palette: &PaletteDialog, area: Rect, pen: &mut Pe
     let theme = pen.theme;
     let rows =
         u16::try_from(command::COMMANDS.iter().filter(|spec| !spec.name.is_empty()).count()).unwrap_or(20);
-    let inside = pen.frame(place_wide(area, rows + 2, WIDE_PALETTE), "commands", theme.strong());
+    let inside = pen.frame(place_wide(area, rows + 2 + TOLD, WIDE_PALETTE), "commands", theme.strong());
     pen.text(inside.x, inside.y, 1, ":", theme.dim());
     draw_input(&palette.input, true, (inside.x + 2, inside.y, inside.width.saturating_sub(2)), pen);
-    let rows = usize::from(inside.height.saturating_sub(2)).max(1);
+    // Two lines at the bottom for the chosen command in full, and how many there are below.
+    let told = if inside.height >= TOLD + 4 { TOLD } else { 0 };
+    let rows = usize::from(inside.height.saturating_sub(2 + told)).max(1);
     let first = super::first_page_row(palette.selected, rows);
     if palette.matches.is_empty() {
-        pen.text(inside.x, inside.y + 2, inside.width, "no command matches", theme.dim());
+        let typed = crate::flag::clean(palette.input.value()).into_owned();
+        let none = format!("no command matches {typed:?}; Esc leaves");
+        pen.text(inside.x, inside.y + 2, inside.width, &none, theme.plain());
     }
-    for (y, (row, id)) in (inside.y + 2..inside.bottom()).zip(palette.matches.iter().enumerate().skip(first))
-    {
+    let shown = palette.matches.iter().enumerate().skip(first).take(rows);
+    for (y, (row, id)) in (inside.y + 2..inside.bottom()).zip(shown) {
         let Some(spec) = command::spec(*id) else { continue };
         let why = why_not(*id, model);
         let chosen = row == palette.selected;
@@ -107,6 +114,23 @@ fn draw_palette(model: &Model, palette: &PaletteDialog, area: Rect, pen: &mut Pe
         pen.text(inside.x + 24, y, 7, &key, theme.strong());
         let text = why.map_or_else(|| spec.help.to_owned(), |why| format!("not now: {why}"));
         pen.text(inside.x + 32, y, inside.width.saturating_sub(32), &text, theme.dim());
+    }
+    if told > 0 {
+        let foot = Rect { y: inside.bottom() - told, height: told, ..inside };
+        pen.fill(foot.x, foot.y, foot.width, theme.rule(), theme.dim());
+        let below = palette.matches.len().saturating_sub(first + rows);
+        if below > 0 {
+            let more = format!(" {below} more below ");
+            let width = pen.width_of(&more);
+            pen.text(foot.right().saturating_sub(width + 2), foot.y, width, &more, theme.person());
+        }
+        if let Some(spec) = palette.chosen().and_then(command::spec) {
+            let text = match why_not(spec.id, model) {
+                Some(why) => format!("{}. Not now: {why}", spec.help),
+                None => spec.help.to_owned(),
+            };
+            pen.paragraph(Rect { y: foot.y + 1, height: told - 1, ..foot }, &text, theme.plain());
+        }
     }
 }
 

@@ -201,12 +201,19 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
     }
     if let Some(line) = lines.next() {
         let assumed = if flag.assumed { "~" } else { "" };
-        let text = format!(
-            "n      {assumed}{} on, {assumed}{} off {}",
-            figures::grouped(report.treatment_n),
-            figures::grouped(report.control_n),
-            unit(flag),
-        );
+        let text = if report.control_recorded {
+            let n = figures::grouped(report.treatment.requests);
+            format!("n      {assumed}{n} on, six intervals")
+        } else if report.treatment_n == 0 && report.control_n == 0 {
+            format!("n      no {} counted since the change", unit(flag))
+        } else {
+            format!(
+                "n      {assumed}{} on, {assumed}{} off {}",
+                figures::grouped(report.treatment_n),
+                figures::grouped(report.control_n),
+                unit(flag),
+            )
+        };
         pen.text(line.x, line.y, line.width, &text, value);
     }
     if let Some(line) = lines.next() {

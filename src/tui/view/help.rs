@@ -6,15 +6,16 @@ use crate::tui::{
     Model,
     command::{COMMANDS, why_not},
     model::Screen,
-    pen::Pen,
+    pen::{Pen, wrap},
 };
 
-/// One line of help.
+/// One row of help.
 pub(super) struct Line {
-    keys: String,
+    /// What it is about, in its first row.
+    mark: String,
     text: String,
-    /// Why it does not work right now.
-    not: Option<String>,
+    /// Whether it works right now.
+    works: bool,
 }
 
 /// What the marks on the screens mean.
@@ -29,7 +30,9 @@ const LEGEND: &[(&str, &str)] = &[
     ("◆", "a person holds the flag: the agent keeps off"),
     ("!", "a person switched the shield's hard limits off for a time"),
     ("~", "request counts are assumed, the source has none"),
-    ("★", "in a training: the checkpoint with the least harm on the validation scenarios so far"),
+    ("★", "in a training: the checkpoint with the least cost on the validation scenarios so far"),
+    ("shut", "a choice of the policy that the shield would not let pass now"),
+    ("value", "what the policy makes of it: minus the cost that it still expects; 0 is best"),
     ("–", "no data; never the same as 0"),
     ("grey values", "older than three intervals, or the link is down"),
 ];
@@ -46,47 +49,69 @@ const fn title(screen: &Screen) -> &'static str {
     }
 }
 
-/// All lines, from top to bottom.
-pub(super) fn lines(model: &Model) -> Vec<Line> {
+/// Columns of the marks, with the air around them.
+fn mark_columns(all: &[(String, String, bool)]) -> u16 {
+    let widest = all.iter().map(|(mark, ..)| unicode_width::UnicodeWidthStr::width(mark.as_str())).max();
+    u16::try_from(widest.unwrap_or(0)).unwrap_or(u16::MAX).saturating_add(3)
+}
+
+/// Every command of the screen and every mark: what it is about, what is said of it, whether it works.
+fn all(model: &Model) -> Vec<(String, String, bool)> {
     let bit = model.ground().bit();
-    let mut lines: Vec<_> = COMMANDS
-        .iter()
-        .filter(|spec| spec.screens & bit != 0)
-        .map(|spec| Line {
-            keys: spec.key_labels(),
-            text: spec.help.to_owned(),
-            not: why_not(spec.id, model),
-        })
-        .collect();
-    lines.push(Line { keys: String::new(), text: String::new(), not: None });
-    lines.extend(LEGEND.iter().map(|(mark, text)| Line {
-        keys: (*mark).to_owned(),
-        text: (*text).to_owned(),
-        not: None,
-    }));
+    let commands = COMMANDS.iter().filter(|spec| spec.screens & bit != 0).map(|spec| {
+        let not = why_not(spec.id, model);
+        let works = not.is_none();
+        let text = not.map_or_else(|| spec.help.to_owned(), |not| format!("{} (not now: {not})", spec.help));
+        (spec.key_labels(), text, works)
+    });
+    let blank = std::iter::once((String::new(), String::new(), true));
+    let legend = LEGEND.iter().map(|(mark, text)| ((*mark).to_owned(), (*text).to_owned(), true));
+    commands.chain(blank).chain(legend).collect()
+}
+
+/// All rows at a width, from top to bottom; what does not fit into one goes on in the next.
+pub(super) fn lines(model: &Model, width: u16) -> Vec<Line> {
+    let all = all(model);
+    let room = usize::from(width.saturating_sub(mark_columns(&all)));
+    let mut lines = Vec::new();
+    for (mark, text, works) in all {
+        let parts = wrap(&text, room);
+        let parts = if parts.is_empty() { vec![String::new()] } else { parts };
+        for (row, text) in parts.into_iter().enumerate() {
+            let mark = if row == 0 { mark.clone() } else { String::new() };
+            lines.push(Line { mark, text, works });
+        }
+    }
     lines
+}
+
+/// Rows for them: the title stands above, and below where there is more.
+pub(super) fn rows(model: &Model, area: Rect) -> u16 {
+    let below_title = area.height.saturating_sub(1).max(1);
+    let fits = lines(model, area.width).len() <= usize::from(below_title);
+    if fits { below_title } else { below_title.saturating_sub(1).max(1) }
 }
 
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let lines = lines(model);
-    let most = lines.len().saturating_sub(usize::from(area.height));
-    let scroll = model.scroll.min(most);
-    let keys = lines.iter().map(|line| pen.width_of(&line.keys)).max().unwrap_or(0) + 2;
     let heading = format!("keys of the {} screen", title(model.ground()));
-    let right = area.right();
-    for (y, line) in (area.y..area.bottom()).zip(lines.iter().skip(scroll)) {
-        pen.text(area.x + 1, y, keys, &line.keys, theme.strong());
-        let x = area.x + 1 + keys;
-        let style = if line.not.is_some() { theme.dim() } else { theme.plain() };
-        let x = pen.text(x, y, right.saturating_sub(x), &line.text, style);
-        if let Some(not) = &line.not {
-            pen.text(x, y, right.saturating_sub(x), &format!(" (not now: {not})"), theme.dim());
-        }
+    pen.text(area.x + 1, area.y, area.width.saturating_sub(1), &heading, theme.strong());
+    let lines = lines(model, area.width);
+    let rows = rows(model, area);
+    let most = lines.len().saturating_sub(usize::from(rows));
+    let scroll = model.scroll.min(most);
+    let columns = mark_columns(&all(model));
+    let first = area.y + 1;
+    for (y, line) in (first..area.bottom().min(first + rows)).zip(lines.iter().skip(scroll)) {
+        pen.text(area.x + 1, y, columns.saturating_sub(2), &line.mark, theme.strong());
+        let x = area.x + columns;
+        let style = if line.works { theme.plain() } else { theme.dim() };
+        pen.text(x, y, area.right().saturating_sub(x), &line.text, style);
     }
-    let width = pen.width_of(&heading);
-    let more = if most > scroll { "more below" } else { "" };
-    pen.text(right.saturating_sub(width.max(1)), area.y, width, &heading, theme.dim());
-    let width = pen.width_of(more);
-    pen.text(right.saturating_sub(width), area.bottom() - 1, width, more, theme.dim());
+    if most > scroll {
+        let more = "more below: PgDn";
+        let width = pen.width_of(more);
+        let y = area.bottom().saturating_sub(1);
+        pen.text(area.right().saturating_sub(width), y, width, more, theme.person());
+    }
 }

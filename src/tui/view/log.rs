@@ -14,11 +14,11 @@ use crate::{
     control::{Actor, Entry},
     tui::{
         Model, figures,
-        pen::{Align, Pen},
+        pen::{Align, Pen, wrap},
     },
 };
 
-/// Lines below the rows for the selected entry in full.
+/// Fewest lines below the rows for the selected entry in full, its rule included.
 const DETAIL: u16 = 4;
 /// From so many lines on there is room for them.
 const TALL: u16 = 12;
@@ -26,13 +26,31 @@ const TALL: u16 = 12;
 const TIME: u16 = 8;
 const ACTOR: u16 = 10;
 
-fn detail_rows(body: Rect) -> u16 {
-    if body.height >= TALL { DETAIL } else { 0 }
+/// As many lines as the selected entry takes, up to a third of the screen.
+fn detail_rows(model: &Model, body: Rect) -> u16 {
+    if body.height < TALL {
+        return 0;
+    }
+    let entry = model.entries_of(None).nth(model.log_row());
+    let lines = entry.map_or(0, |entry| wrap(&in_full(entry), usize::from(body.width)).len());
+    u16::try_from(lines + 1).unwrap_or(u16::MAX).clamp(DETAIL, (body.height / 3).max(DETAIL))
 }
 
 /// Rows for entries.
-pub(super) fn rows(body: Rect) -> u16 {
-    body.height.saturating_sub(1 + detail_rows(body)).max(1)
+pub(super) fn rows(model: &Model, body: Rect) -> u16 {
+    body.height.saturating_sub(1 + detail_rows(model, body)).max(1)
+}
+
+/// All there is to say of an entry.
+fn in_full(entry: &Entry) -> String {
+    format!(
+        "{} {} UTC, {}, {}: {}",
+        entry.seq,
+        figures::day_and_clock(entry.at),
+        entry.actor,
+        entry.event.kind(),
+        entry.sentence
+    )
 }
 
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
@@ -40,7 +58,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let mut x = area.x + 2;
     x = titles(pen, x, area.y);
     pen.text(x, area.y, area.right().saturating_sub(x), "what", theme.dim());
-    let rows = usize::from(rows(area));
+    let rows = usize::from(rows(model, area));
     let selected = model.log_row();
     let first = super::first_page_row(selected, rows);
     let mut y = area.y + 1;
@@ -59,20 +77,13 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         };
         pen.text(area.x + 2, y, area.width, text, theme.dim());
     }
-    if detail_rows(area) > 0
+    let detail = detail_rows(model, area);
+    if detail > 0
         && let Some(entry) = model.entries_of(None).nth(selected)
     {
-        let below = Rect { y: area.bottom() - DETAIL, height: DETAIL, ..area };
+        let below = Rect { y: area.bottom() - detail, height: detail, ..area };
         pen.fill(below.x, below.y, below.width, theme.rule(), theme.dim());
-        let head = format!(
-            "{} {} UTC, {}, {}: {}",
-            entry.seq,
-            figures::day_and_clock(entry.at),
-            entry.actor,
-            entry.event.kind(),
-            entry.sentence
-        );
-        pen.paragraph(Rect { y: below.y + 1, height: DETAIL - 1, ..below }, &head, theme.plain());
+        pen.paragraph(Rect { y: below.y + 1, height: detail - 1, ..below }, &in_full(entry), theme.plain());
     }
 }
 

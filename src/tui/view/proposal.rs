@@ -1,20 +1,21 @@
 //! What the policy wants of a flag: its move, the six probabilities, what it expects, and what moved its last own
-//! decision. Illegal moves stand dimmed, without a number: the shield would not let them pass.
+//! decision where that was the last thing done to the flag. Moves that the shield would not let pass are "shut".
 //!
 //! ```text
 //! PROPOSAL raise to 25 %
-//! roll back  ━────────────────────   1.0 %      back ━──  1.0 %  up 1 ━━─   66 %
+//! roll back  ━────────────────────   1.0 %      roll back  1 %  raise 1 66 %
 //! ...                                           (where it gets low, two in a line)
-//! value -12.40: reward to come, higher is better
-//! raise to 25 % was moved by errors of late (3.2 standard errors) and ...
+//! value -12.4: minus the cost it still expects, 0 is best
+//! last move, raise to 25 %, by errors of late (3.2 standard errors above control) and ...
 //! RUNGS 1 5 10 25 50 75 99 100 %
 //! ```
 
 use ratatui::layout::Rect;
 
 use crate::{
+    agent::Choice,
     backend::FlagView,
-    control::{Actor, Decision, Event, Explanation},
+    control::{Actor, Decision, Event, Explanation, Phase},
     tui::{
         Model, figures,
         pen::{Align, Pen, wrap},
@@ -22,17 +23,19 @@ use crate::{
     },
 };
 
-/// Names of the six moves, in the order of the probabilities; the short ones where two stand in a line.
-const MOVES: [&str; 6] = ["roll back", "step down", "hold", "raise 1", "raise 2", "raise 3"];
-const SHORT: [&str; 6] = ["back", "down", "hold", "up 1", "up 2", "up 3"];
 /// Columns of a name, with the space behind it.
 const NAME: u16 = 10;
-const SHORT_NAME: u16 = 5;
+const SHORT_NAME: u16 = 9;
 /// Columns of a number, with the space before it: ` 0.52 %`, and where two stand in a line ` <1 %`.
 const NUMBER: u16 = 7;
 const SHORT_NUMBER: u16 = 5;
-/// Columns of a bar at most.
+/// What stands for the number of a move that the shield would not let pass: that is no missing value.
+const SHUT: &str = "shut";
+/// Columns of a bar at most, and at least.
 const BAR: u16 = 20;
+const LEAST_BAR: u16 = 3;
+/// Below this share a bar is empty: half a column would be more than it is.
+const LEAST_SHARE: f64 = 0.01;
 /// From so many columns on it is said what the value means.
 const MEANING: u16 = 46;
 
@@ -45,12 +48,13 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
     let Some(line) = lines.next() else { return };
     let x = pen.text(line.x, line.y, line.width, "PROPOSAL", theme.strong()) + 1;
     let own = own_decision(model, flag);
-    let mut moved = own.map_or_else(Vec::new, |own| moved_by(own, false, area.width));
+    let others = || last_by_others(flag).map_or_else(Vec::new, |text| wrap(&text, usize::from(area.width)));
+    let mut moved = own.map_or_else(others, |own| moved_by(own, false, area.width));
     let hold = flag.hold.as_ref().filter(|hold| hold.until > world.now);
     let guard_off = flag.guard_off_until.filter(|until| *until > world.now);
     match &flag.proposal {
         None => {
-            let none = if flag.phase.needs_start() { "none: only a person starts it" } else { "none yet" };
+            let none = none(world, flag);
             pen.text(x, line.y, line.right().saturating_sub(x), none, theme.dim());
         }
         Some(proposal) => {
@@ -61,7 +65,7 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
                 let else_said = usize::from(hold.is_some()) + usize::from(guard_off.is_some());
                 let roomy = usize::from(area.height) >= 9 + moved.len() + else_said;
                 if !roomy {
-                    moved = own.map_or_else(Vec::new, |own| moved_by(own, true, area.width));
+                    moved = own.map_or_else(others, |own| moved_by(own, true, area.width));
                 }
                 draw_probabilities(probabilities, roomy, &mut lines, pen);
             } else {
@@ -74,8 +78,11 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
             if let Some(value) = proposal.value
                 && let Some(line) = lines.next()
             {
-                let meaning = if line.width < MEANING { "," } else { ": reward to come," };
-                let text = format!("value {value:.2}{meaning} higher is better");
+                let text = if line.width < MEANING {
+                    format!("value {value:.1}, 0 is best")
+                } else {
+                    format!("value {value:.1}: minus the cost to come, 0 is best")
+                };
                 pen.text(line.x, line.y, line.width, &text, theme.dim());
             }
         }
@@ -108,12 +115,33 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
     }
 }
 
-/// The agent's last own decision on the flag, where its policy says why.
+/// The agent's own decision where it is the last thing done to the flag, and its policy says why. After what somebody else
+/// has done an older reason would read as today's.
 fn own_decision<'a>(model: &'a Model, flag: &FlagView) -> Option<(&'a Decision, &'a Explanation)> {
+    let last = flag.last.as_ref().map(|last| last.seq);
     model.entries_of(Some(&flag.spec.key)).find_map(|entry| match (&entry.event, &entry.actor) {
-        (Event::Decided(decision), Actor::Agent) => Some((decision, decision.explanation.as_deref()?)),
+        (Event::Decided(decision), Actor::Agent) if last == Some(entry.seq) => {
+            Some((decision, decision.explanation.as_deref()?))
+        }
         _ => None,
     })
+}
+
+/// Why the policy wants nothing of the flag.
+fn none(world: &World, flag: &FlagView) -> &'static str {
+    match flag.phase {
+        Phase::Idle | Phase::RolledBack | Phase::Killed => "none: only a person starts it",
+        Phase::Complete => "not asked at 100 %",
+        Phase::Paused => "not asked while paused",
+        Phase::Ramping if world.policy.fault.is_some() => "none: FAULT, it holds",
+        Phase::Ramping => "none yet",
+    }
+}
+
+/// What was last done to the flag where the agent did not do it.
+fn last_by_others(flag: &FlagView) -> Option<String> {
+    let last = flag.last.as_ref().filter(|last| last.by != Actor::Agent)?;
+    Some(format!("last: {} by {}", last.what, last.by))
 }
 
 /// Units in fewer columns.
@@ -121,7 +149,7 @@ const SHORTER: [(&str, &str); 4] = [
     (" standard errors", " s.e."),
     (" times control's", "x control's"),
     (" percentage points", " pp"),
-    (" of the proof needed", " of proof"),
+    (" or more", "+"),
 ];
 
 /// What moved a decision, in lines; in as few words as can be where there is little room.
@@ -130,9 +158,9 @@ fn moved_by((decision, explanation): (&Decision, &Explanation), short: bool, wid
     let text = if short {
         let clauses = explanation.moved_by.join("; ");
         let clauses = SHORTER.iter().fold(clauses, |text, (long, short)| text.replace(long, short));
-        format!("{}: {clauses}", decision.to)
+        format!("last, to {}: {clauses}", decision.to)
     } else {
-        format!("{} was moved by {moved}", decision.action)
+        format!("last move, {}, by {moved}", decision.action)
     };
     wrap(&text, usize::from(width))
 }
@@ -145,10 +173,10 @@ fn draw_probabilities(
     pen: &mut Pen<'_>,
 ) {
     if roomy {
-        for (name, share) in MOVES.into_iter().zip(probabilities) {
+        for (choice, share) in Choice::ALL.into_iter().zip(probabilities) {
             let Some(line) = lines.next() else { return };
             let number = format!("{} %", figures::percent(Some(f64::from(*share))));
-            draw_one((name, NAME), (&number, NUMBER), *share, line, pen);
+            draw_one((choice.as_str(), NAME), (&number, NUMBER), *share, line, pen);
         }
         return;
     }
@@ -160,7 +188,7 @@ fn draw_probabilities(
         for (place, at) in [(row, left), (row + 3, right)] {
             let share = probabilities[place];
             let number = if share < 0.01 { "<1 %".to_owned() } else { format!("{:.0} %", share * 100.0) };
-            draw_one((SHORT[place], SHORT_NAME), (&number, SHORT_NUMBER), share, at, pen);
+            draw_one((Choice::ALL[place].as_str(), SHORT_NAME), (&number, SHORT_NUMBER), share, at, pen);
         }
     }
 }
@@ -180,10 +208,12 @@ fn draw_one(
     let x = line.x + columns;
     if legal {
         let share = f64::from(share);
-        pen.gauge(x, line.y, room, if share.is_finite() { share } else { 0.0 }, theme.plain());
+        if room >= LEAST_BAR {
+            pen.gauge(x, line.y, room, if share >= LEAST_SHARE { share } else { 0.0 }, theme.plain());
+        }
         pen.cell(x + room, line.y, number_columns, Align::Right, number, theme.plain());
     } else {
-        pen.cell(x + room, line.y, number_columns, Align::Right, figures::NONE, theme.dim());
+        pen.cell(x + room, line.y, number_columns, Align::Right, SHUT, theme.dim());
     }
 }
 

@@ -7,7 +7,7 @@ use ratatui::style::Style;
 
 use crate::{
     backend::{FlagView, RulingView},
-    control::{Actor, Event, Outcome, Phase},
+    control::{Action, Actor, Event, Outcome, Phase},
     telemetry::Verdict,
     tui::{figures, pen::Pen, world::World},
 };
@@ -106,17 +106,25 @@ pub(super) fn draw(flag: &FlagView, unseen: bool, (x, y, width): (u16, u16, u16)
 /// was last done, by whom, and why.
 pub(super) fn why(flag: &FlagView, world: &World) -> String {
     match (flag.phase, &flag.ruling) {
-        (Phase::Ramping, Some(ruling)) => ruled(flag, ruling),
+        (Phase::Ramping, Some(ruling)) => ruled(flag, ruling, world),
         _ => done(flag, world),
     }
 }
 
-fn ruled(flag: &FlagView, ruling: &RulingView) -> String {
+fn ruled(flag: &FlagView, ruling: &RulingView, world: &World) -> String {
     let times = match ruling.repeated {
         0 | 1 => String::new(),
         times => format!(" {times} times in a row"),
     };
+    let allowed = matches!(ruling.outcome, Outcome::Allowed | Outcome::Clipped);
     match (&flag.proposal, ruling.outcome) {
+        (None, _) if allowed && world.policy.fault.is_some() => {
+            "the policy has failed and gives no answer: the flag holds, the shield still guards".to_owned()
+        }
+        // A move that went through is one move, whatever was allowed before it.
+        (Some(proposal), _) if allowed && proposal.action != Action::Hold => {
+            format!("agent: {}, {} by the shield: {}", proposal.action, ruling.outcome, ruling.reason)
+        }
         (Some(proposal), Outcome::Allowed | Outcome::Clipped | Outcome::Vetoed) => {
             format!("agent: {}, {}{times} by the shield: {}", proposal.action, ruling.outcome, ruling.reason)
         }

@@ -1,9 +1,9 @@
-//! The training: harm on the validation scenarios against the best baseline, and every metric of PPO below it.
+//! The training: cost on the validation scenarios against every baseline, and every metric of PPO below it.
 //!
 //! ```text
 //! iteration 412  6.29 M steps  seed 7                        recorded  120×  playing   where it stands
 //! 22:58 min  ━━━━━━━━╸─────────────  38 %  37:02 min left                              the budget
-//! harm on validation  █ 31.2  ━ best opponent 41 (rule)  ★ 30.1 at iteration 380       the one that counts
+//! cost on validation  █ agent 151  ━ rule 174, flagger 253  ★ least 150 at iteration 380   the one that counts
 //!     60 ██▇
 //!      0 ███▆▅▅▄▃▃▃▃▃▃▃▃▂▂
 //! reward                   entropy                  KL                                 panels, as many as fit
@@ -13,18 +13,19 @@
 //! Where there is no room for panels each metric is one line with its curve. It reads the log and the cursor, nothing else.
 
 mod chart;
-mod harm;
 mod list;
+mod validation;
 
 use std::fmt::Write as _;
 
 use ratatui::layout::Rect;
+use serde_json::Value;
 
 use chart::{Chart, Curve};
 
 use crate::{
     agent::training::{
-        EndReason, METRICS, TrainingHeader, TrainingPoint, Validation, compact, count, percent, span,
+        COST, EndReason, METRICS, TrainingHeader, TrainingPoint, Validation, compact, count, percent, span,
     },
     tui::{Model, pen::Pen, training::Training},
 };
@@ -42,7 +43,7 @@ const COMFORTABLE: u16 = 7;
 const BESIDE: u16 = 4;
 /// Panels that are shown wherever panels are.
 const FIRST: u16 = 6;
-/// Fewest lines of the chart of harm, its title included.
+/// Fewest lines of the chart of cost, its title included.
 const HERO: u16 = 6;
 
 /// Iterations that `PgUp` and `PgDn` go: a tenth of the training.
@@ -96,15 +97,21 @@ pub(super) fn summary(model: &Model) -> String {
     let mut text = format!("iteration {}", point.iteration);
     // Writing to a String cannot fail.
     if let Some(validation) = last_validation(training.points()) {
-        let _ = write!(text, ", harm {}", compact(validation.harm));
-        if let Some(opponent) = validation.best_opponent_harm {
-            let _ = write!(text, " against {}", compact(opponent));
+        let _ = write!(text, ", cost {}", compact(validation.cost));
+        if let Some((level, name)) = training.log().header.opponents_by(COST).first() {
+            let _ = write!(text, " against {} ({name})", compact(*level));
         }
     }
-    if let Some(left) = training.log().header.seconds_left(point).filter(|_| training.end().is_none()) {
+    if let Some(left) = left(training, point) {
         let _ = write!(text, ", {} left", span(left));
     }
     text
+}
+
+/// What is left of the budget of a training that is still under way.
+fn left(training: &Training, point: &TrainingPoint) -> Option<f64> {
+    let log = training.log();
+    log.header.seconds_left(point).filter(|_| training.is_live() && log.end.is_none())
 }
 
 fn last_validation(points: &[TrainingPoint]) -> Option<Validation> {
@@ -197,10 +204,7 @@ fn budget(training: &Training, area: Rect, pen: &mut Pen<'_>) {
         pen.text(x, area.y, area.right().saturating_sub(x), &pace, theme.dim());
         return;
     };
-    let left = match (training.end(), header.seconds_left(point)) {
-        (Some(_), _) | (None, None) => String::new(),
-        (None, Some(left)) => format!("  {} left", span(left)),
-    };
+    let left = left(training, point).map_or_else(String::new, |left| format!("  {} left", span(left)));
     let pace = pace.map_or_else(String::new, |pace| format!("  {pace}"));
     let mut told = format!("{}{left}{pace}", percent(share));
     if x + 8 + pen.width_of(&told) > area.right() {
@@ -233,7 +237,7 @@ impl Grid {
         // All that are told first, even if low; more of them where they are comfortable.
         let rows = (small / COMFORTABLE).max(FIRST.div_ceil(columns)).min(small / PANEL.1);
         let rows = rows.min(all.div_ceil(columns)).max(1);
-        // What the rows leave over is the chart's of harm.
+        // What the rows leave over is the chart's of cost.
         Self { columns, rows, hero: least + small % rows }
     }
 }
@@ -241,7 +245,7 @@ impl Grid {
 fn panels(training: &Training, area: Rect, pen: &mut Pen<'_>) {
     let grid = Grid::of(area);
     let hero_area = Rect { height: grid.hero, ..area };
-    harm::draw(training, hero_area, pen);
+    validation::draw(training, hero_area, pen);
     let small = below(area, grid.hero);
     let height = small.height.saturating_sub(AXIS) / grid.rows;
     let width = small.width / grid.columns;
@@ -259,7 +263,8 @@ fn panels(training: &Training, area: Rect, pen: &mut Pen<'_>) {
         let all = training.log().points.iter().filter_map(metric.value);
         let known = all.clone().next().is_some();
         let curve = Curve { steps: training.points(), values, extent };
-        let chart = Chart { curve, ends: metric.scale.ends(all), known, line: None, gaps: true, more: false };
+        let (ends, beyond) = metric.scale.robust_ends(all);
+        let chart = Chart { curve, ends, known, lines: &[], judged: false, gaps: true, beyond };
         let now = training.points().iter().rev().find_map(metric.value);
         title(metric.name, now, metric.unit, place, pen);
         chart.draw(below(place, 1), pen);
@@ -271,7 +276,10 @@ fn panels(training: &Training, area: Rect, pen: &mut Pen<'_>) {
         return;
     }
     let axis = Rect { y: small.bottom() - AXIS, height: AXIS, ..small };
-    for column in 0..grid.columns {
+    // Below what is no chart there is no axis.
+    let above =
+        u16::try_from(METRICS.len()).unwrap_or(u16::MAX).saturating_sub((grid.rows - 1) * grid.columns);
+    for column in 0..grid.columns.min(above) {
         let part = Rect { x: axis.x + column * width, width: width - 1, ..axis };
         chart::axis(extent, part, pen);
     }
@@ -293,22 +301,42 @@ fn title(name: &str, now: Option<f64>, unit: &str, area: Rect, pen: &mut Pen<'_>
     pen.spans(x, area.y, area.right(), &[(&*value, style), (&*unit, theme.dim())]);
 }
 
+/// A setting as people read it; those of a group one by one.
+fn setting(name: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+    let text = match value {
+        Value::Object(group) => {
+            for (name, value) in group {
+                setting(name, value, lines);
+            }
+            return;
+        }
+        Value::Null => "none".to_owned(),
+        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), compact),
+        Value::String(text) => text.clone(),
+        Value::Array(_) => value.to_string(),
+    };
+    lines.push((name.replace('_', " "), text));
+}
+
 /// The settings of PPO, as many as there is room for.
 fn settings(training: &Training, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let header = &training.log().header;
     pen.text(area.x, area.y, area.width, "settings", theme.strong());
     let area = below(area, 1);
-    let settings = header.settings.iter().map(|(name, value)| {
-        (name.as_str(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-    });
-    let network = (!header.network.is_empty()).then(|| ("network", header.network_name()));
-    let mut lines: Vec<(&str, String)> = network.into_iter().chain(settings).collect();
+    let network = (!header.network.is_empty()).then(|| ("network".to_owned(), header.network_name()));
+    let mut lines: Vec<(String, String)> = network.into_iter().collect();
+    for (name, value) in &header.settings {
+        setting(name, value, &mut lines);
+    }
+    // What is too long for the panel is left to the log: half a value says nothing.
+    let all = lines.len();
+    lines.retain(|(name, value)| pen.width_of(name) + 1 + pen.width_of(value) <= area.width);
     let room = usize::from(area.height);
-    if lines.len() > room && room > 0 {
-        let more = lines.len() + 1 - room;
-        lines.truncate(room - 1);
-        lines.push(("", format!("and {more} more, in the log")));
+    if lines.len() < all || lines.len() > room {
+        lines.truncate(room.saturating_sub(1));
+        lines.push((format!("and {} more, in the log", all - lines.len()), String::new()));
     }
     for (y, (name, value)) in (area.y..area.bottom()).zip(&lines) {
         pen.spans(

@@ -20,6 +20,9 @@ use crate::{
 /// Columns for the labels of the axis.
 pub(super) const LABEL: u16 = 7;
 
+/// Fewest columns of a plot whose lines have names.
+const NAMED: u16 = 40;
+
 /// Values over steps.
 pub(super) struct Curve<'a> {
     /// The points shown, for their steps.
@@ -72,12 +75,14 @@ pub(super) struct Chart<'a> {
     pub(super) ends: (f64, f64),
     /// Whether there are values that the ends are of; without any they would be made up.
     pub(super) known: bool,
-    /// A level it is measured against; what is above it is drawn as worse.
-    pub(super) line: Option<f64>,
+    /// Levels that it is measured against, the lowest first, with their names.
+    pub(super) lines: &'a [(f64, &'a str)],
+    /// Whether what is above the first of them is drawn as worse.
+    pub(super) judged: bool,
     /// Whether what was not measured is marked.
     pub(super) gaps: bool,
-    /// Whether values go beyond the upper end.
-    pub(super) more: bool,
+    /// Whether values go beyond the lower and the upper end.
+    pub(super) beyond: (bool, bool),
 }
 
 /// Where the curve is within an area with labels.
@@ -108,21 +113,53 @@ impl Chart<'_> {
                 Column::Empty | Column::Missing => 0,
                 Column::Value(value) => filled(self.height(value), plot.height),
             };
-            let worse = self.line.is_some_and(|line| matches!(column, Column::Value(value) if value > line));
+            let first = self.lines.first().filter(|_| self.judged);
+            let worse =
+                first.is_some_and(|(line, _)| matches!(column, Column::Value(value) if value > *line));
             for line in 0..plot.height {
                 let here = eighths.saturating_sub(usize::from(line) * LEVELS);
                 if here > 0 {
                     pen.put(x, bottom - line, theme.level(here), theme.bar(worse));
                 }
             }
-            let Some(level) = self.line else { continue };
-            let line = row(self.height(level), plot.height);
-            let covered = eighths >= (usize::from(line) + 1) * LEVELS;
-            let style = if covered { theme.across(worse) } else { theme.line() };
-            pen.put(x, bottom - line, theme.control_line(false), style);
+            for (level, _) in self.lines {
+                let line = row(self.height(*level), plot.height);
+                let covered = eighths >= (usize::from(line) + 1) * LEVELS;
+                let style = if covered { theme.across(worse) } else { theme.line() };
+                pen.put(x, bottom - line, theme.control_line(false), style);
+            }
         }
+        self.names(plot, pen);
         if self.known {
             self.labels(area, pen);
+        }
+    }
+
+    /// The names of the lines at their right ends, several where they share a row, as far as no bar is hidden by them.
+    fn names(&self, plot: Rect, pen: &mut Pen<'_>) {
+        if plot.width < NAMED {
+            return;
+        }
+        let columns = self.curve.columns(plot.width);
+        let mut rest = self.lines;
+        while let Some((level, _)) = rest.first() {
+            let line = row(self.height(*level), plot.height);
+            let same =
+                rest.iter().take_while(|(level, _)| row(self.height(*level), plot.height) == line).count();
+            let (here, above) = rest.split_at(same);
+            rest = above;
+            let named: Vec<_> =
+                here.iter().map(|(level, name)| format!("{name} {}", compact(*level))).collect();
+            let text = format!(" {} ", named.join(", "));
+            let width = pen.width_of(&text);
+            let Some(start) = plot.width.checked_sub(width) else { continue };
+            let hidden = columns[usize::from(start)..].iter().any(|column| match column {
+                Column::Value(value) => filled(self.height(*value), plot.height) > usize::from(line) * LEVELS,
+                Column::Empty | Column::Missing => false,
+            });
+            if !hidden {
+                pen.text(plot.x + start, plot.bottom() - 1 - line, width, &text, pen.theme.dim());
+            }
         }
     }
 
@@ -130,10 +167,14 @@ impl Chart<'_> {
         let dim = pen.theme.dim();
         let (low, high) = self.ends;
         let width = LABEL - 1;
-        let top = if self.more { format!("{}+", compact(high)) } else { compact(high) };
+        let top = if self.beyond.1 { format!("{}+", compact(high)) } else { compact(high) };
+        // Where both do not fit the number comes first.
+        let fits = |text: &String| pen.width_of(text) <= width;
+        let low_label = Some(format!("≤{}", compact(low))).filter(|text| self.beyond.0 && fits(text));
+        let low_label = low_label.unwrap_or_else(|| compact(low));
         pen.cell(area.x, area.y, width, Align::Right, &top, dim);
         if area.height > 1 {
-            pen.cell(area.x, area.bottom() - 1, width, Align::Right, &compact(low), dim);
+            pen.cell(area.x, area.bottom() - 1, width, Align::Right, &low_label, dim);
         }
         if area.height >= 6 && area.height.is_multiple_of(2) {
             let middle = compact(f64::midpoint(low, high));

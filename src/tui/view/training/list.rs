@@ -1,7 +1,7 @@
-//! The training where there is no room for panels: a line for each metric, harm first, each with its curve.
+//! The training where there is no room for panels: a line for each metric, cost first, each with its curve.
 //!
 //! ```text
-//! harm 31.2 against 41 cost units a flag   ▇▆▅▄▃▃▂▂▂▂
+//! cost 151, rule 174 points a flag         ▇▆▅▄▃▃▂▂▂▂
 //! reward               -12.3 an episode    ▁▂▃▄▅▅▆▆▇▇
 //! ```
 
@@ -12,7 +12,7 @@ use super::{
     extent, last_validation,
 };
 use crate::{
-    agent::training::{METRICS, Scale, Validation, compact},
+    agent::training::{COST, METRICS, Scale, compact},
     tui::{
         pen::{Align, Pen},
         training::Training,
@@ -40,24 +40,24 @@ pub(super) fn draw(training: &Training, area: Rect, pen: &mut Pen<'_>) {
     let points = training.points();
     let all = &training.log().points;
     let mut held = None;
-    let harm = points.iter().map(|point| {
-        held = point.validation.map(|found| found.harm).or(held);
+    let cost = points.iter().map(|point| {
+        held = point.validation.map(|found| found.cost).or(held);
         held
     });
-    let told = harm_text(training);
+    let told = cost_text(training);
     let first = Line {
         name: &told,
         now: None,
         unit: "",
-        values: harm.collect(),
-        ends: Scale::FromZero.ends(all.iter().filter_map(|point| point.validation.map(|found| found.harm))),
+        values: cost.collect(),
+        ends: Scale::Free.ends(all.iter().filter_map(|point| point.validation.map(|found| found.cost))),
     };
     let metrics = METRICS.iter().map(|metric| Line {
         name: metric.name,
         now: points.iter().rev().find_map(metric.value),
         unit: metric.unit,
         values: points.iter().map(metric.value).collect(),
-        ends: metric.scale.ends(all.iter().filter_map(metric.value)),
+        ends: metric.scale.robust_ends(all.iter().filter_map(metric.value)).0,
     });
     for (y, line) in (area.y..area.bottom()).zip(std::iter::once(first).chain(metrics)) {
         let place = Rect { y, height: 1, ..area };
@@ -70,15 +70,14 @@ pub(super) fn draw(training: &Training, area: Rect, pen: &mut Pen<'_>) {
     }
 }
 
-/// Harm, the opponent's, and their unit, in one go: they belong together.
-fn harm_text(training: &Training) -> String {
-    let unit = &training.log().header.harm_unit;
-    match last_validation(training.points()) {
-        None => format!("harm – {unit}"),
-        Some(Validation { harm, best_opponent_harm: None, .. }) => format!("harm {} {unit}", compact(harm)),
-        Some(Validation { harm, best_opponent_harm: Some(opponent), .. }) => {
-            format!("harm {} against {} {unit}", compact(harm), compact(opponent))
-        }
+/// Cost, the best opponent's, and their unit, in one go: they belong together.
+fn cost_text(training: &Training) -> String {
+    let header = &training.log().header;
+    let unit = &header.harm_unit;
+    let cost = last_validation(training.points()).map_or_else(|| "–".to_owned(), |found| compact(found.cost));
+    match header.opponents_by(COST).first() {
+        None => format!("cost {cost} {unit}"),
+        Some((level, name)) => format!("cost {cost}, {name} {} {unit}", compact(*level)),
     }
 }
 
