@@ -15,6 +15,7 @@ mod policies;
 mod print;
 mod replay;
 mod scene;
+mod serve;
 mod simulate;
 mod status;
 #[cfg(feature = "train")]
@@ -58,6 +59,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// The backend: control API, event stream and flag evaluation over HTTP, on 127.0.0.1:8000
+    Serve(serve::Args),
     /// Runs a scenario under a policy without a screen, as fast as it goes; same seed, same bytes
     Simulate(simulate::Args),
     /// Compares the policies on shipped scenarios or generated worlds, the same for each
@@ -184,6 +187,7 @@ fn dispatch(cli: Cli) -> Outcome {
     let config = Config::load(cli.config.as_deref()).map_err(Failure::input)?;
     match cli.verb {
         None => control_room::run(&cli.scene, &cli.screen, &config),
+        Some(Verb::Serve(args)) => serve::run(&args, &config),
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
         Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
         #[cfg(feature = "train")]

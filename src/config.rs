@@ -5,6 +5,7 @@
 use std::{
     env, fs,
     io::{self, Read},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -32,8 +33,71 @@ pub struct Config {
     pub screen: Screen,
     /// The learned policy.
     pub agent: Agent,
+    /// The backend, `knightwatch serve`.
+    pub server: Server,
     /// How flags are steered.
     pub control: ControlConfig,
+}
+
+/// The backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Addresses to listen on. Any but those of loopback need TLS.
+    pub listen: Vec<SocketAddr>,
+    /// The unix socket; `knightwatch.sock` in the state folder where empty.
+    pub socket: PathBuf,
+    /// Names under which the backend may be called, beside those of loopback; without a port.
+    pub hosts: Vec<String>,
+    /// Certificate chain and private key in PEM; both or neither.
+    pub tls_cert: PathBuf,
+    /// See `tls_cert`.
+    pub tls_key: PathBuf,
+    /// Whether whoever reaches loopback may read and evaluate without a token.
+    pub open_loopback: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8000))],
+            socket: PathBuf::new(),
+            hosts: Vec::new(),
+            tls_cert: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            open_loopback: true,
+        }
+    }
+}
+
+impl Server {
+    /// What types alone cannot say.
+    ///
+    /// # Errors
+    /// The key that is wrong, with what was expected.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.listen.is_empty() {
+            return Err((
+                "server.listen",
+                "expected at least one address, such as \"127.0.0.1:8000\"".to_owned(),
+            ));
+        }
+        if self.tls_cert.as_os_str().is_empty() != self.tls_key.as_os_str().is_empty() {
+            return Err((
+                "server.tls_cert",
+                "expected server.tls_cert and server.tls_key, or neither".to_owned(),
+            ));
+        }
+        if let Some(open) = self.listen.iter().find(|address| !address.ip().to_canonical().is_loopback())
+            && self.tls_cert.as_os_str().is_empty()
+        {
+            return Err((
+                "server.listen",
+                format!("{open} is not loopback: it needs server.tls_cert and server.tls_key"),
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// The learned policy.
@@ -95,6 +159,7 @@ impl Default for Config {
             state: PathBuf::new(),
             screen: Screen::default(),
             agent: Agent::default(),
+            server: Server::default(),
             control: ControlConfig::default(),
         }
     }
@@ -193,6 +258,7 @@ impl Config {
     /// What types alone cannot say: ranges.
     fn check(&self) -> Result<(), (&'static str, String)> {
         self.control.check()?;
+        self.server.check()?;
         if self.environment.trim().is_empty() {
             return Err(("environment", "expected a name, found nothing".to_owned()));
         }

@@ -11,6 +11,7 @@
 //!   integrations  recorded telemetry
 //!   engine      the one loop: source -> tick -> journal -> state
 //!   backend     snapshots and changes out, orders in
+//!   server      HTTP over the same engine
 //!   tui         model, update, view, and the terminal
 //!   cli         the command line, the configuration
 //! ```
@@ -35,6 +36,7 @@ pub mod judge;
 #[cfg(feature = "train")]
 pub mod learn;
 pub mod logging;
+pub mod server;
 pub mod sim;
 pub mod store;
 pub mod telemetry;

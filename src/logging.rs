@@ -86,6 +86,23 @@ pub fn init(dir: &Path) -> Result<Guard, LogError> {
     Ok(Guard { _worker: worker })
 }
 
+/// Begins to log to standard error, for a service: a line an event, as text or as JSON. The level comes from [`VARIABLE`].
+///
+/// # Errors
+/// When the level is none, or logging is set up already.
+pub fn to_stderr(json: bool) -> Result<Guard, LogError> {
+    let filter = filter(env::var(VARIABLE).ok().as_deref())?;
+    let (writer, worker) = NonBlockingBuilder::default().thread_name("log").finish(Escaped(io::stderr()));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer);
+    let set = if json {
+        tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())
+    } else {
+        tracing::subscriber::set_global_default(builder.finish())
+    };
+    set.map_err(|_| LogError::Twice)?;
+    Ok(Guard { _worker: worker })
+}
+
 fn filter(value: Option<&str>) -> Result<EnvFilter, LogError> {
     let value = value.map(str::trim).filter(|value| !value.is_empty()).unwrap_or(LEVEL);
     EnvFilter::builder()

@@ -33,7 +33,7 @@ pub(super) fn kill(switch: &Arc<Switch>, handle: &Handle, order: Order) -> Pendi
                 tracing::error!("the latch file stays set: {error}");
             }
         }
-        told(answer.ok(), written)
+        Ok(told(answer.ok(), written))
     });
     Box::pin(async move {
         match tokio::time::timeout(PATIENCE, answered).await {
@@ -45,7 +45,7 @@ pub(super) fn kill(switch: &Arc<Switch>, handle: &Handle, order: Order) -> Pendi
 }
 
 /// What is said of a kill-all, after what the engine and the latch file have said.
-fn told(engine: Option<Answer>, written: Result<(), StoreError>) -> Answer {
+fn told(engine: Option<Answer>, written: Result<(), StoreError>) -> Ack {
     match (engine, written) {
         (Some(Ok(mut ack)), Ok(())) => {
             if !ack.durable {
@@ -53,18 +53,18 @@ fn told(engine: Option<Answer>, written: Result<(), StoreError>) -> Answer {
                 ack.warnings
                     .push("on the disk as the latch file; the journal is written when it can be".to_owned());
             }
-            Ok(ack)
+            ack
         }
         (Some(Ok(mut ack)), Err(error)) => {
             ack.warnings.push(format!("the latch file could not be written: {error}"));
-            Ok(ack)
+            ack
         }
         // The engine refuses no kill-all: it has ended, or plays a recording.
         (Some(Err(error)), Ok(())) => {
-            Ok(in_force(&format!("{error}; it is on the disk as the latch file"), true))
+            in_force(&format!("{error}; it is on the disk as the latch file"), true)
         }
-        (None, Ok(())) => Ok(in_force("the engine has ended; it is on the disk as the latch file", true)),
-        (_, Err(error)) => Ok(in_force(&error.to_string(), false)),
+        (None, Ok(())) => in_force("the engine has ended; it is on the disk as the latch file", true),
+        (_, Err(error)) => in_force(&error.to_string(), false),
     }
 }
 

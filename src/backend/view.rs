@@ -178,12 +178,11 @@ impl Snapshot {
         let Change { now, seq, tick, policy, pace, latch, alarms, flags, entries, briefed, done } = change;
         for flag in flags {
             let place = flag.id.index();
-            match self.flags.get_mut(place) {
-                Some(known) => known.clone_from(flag),
-                None => {
-                    self.flags.push(flag.clone());
-                    self.history.push(Vec::new());
-                }
+            if let Some(known) = self.flags.get_mut(place) {
+                known.clone_from(flag);
+            } else {
+                self.flags.push(flag.clone());
+                self.history.push(Vec::new());
             }
             if *tick && let Some(points) = self.history.get_mut(place) {
                 // Dropping one by one from the front would move all of them each time.

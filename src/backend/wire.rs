@@ -28,7 +28,7 @@ const POINTS: usize = 60_000;
 
 /// What came is not what a backend sends.
 #[derive(Debug, Error)]
-pub enum WireError {
+pub(crate) enum WireError {
     /// It is not the JSON that was expected.
     #[error("a message of the backend cannot be read: {0}")]
     Json(#[from] serde_json::Error),

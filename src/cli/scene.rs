@@ -167,6 +167,12 @@ impl Scene {
         Ok(Self { scenario, policy, weights, seed, source_name: meta.source, origin })
     }
 
+    /// The same with a world that goes on for at least so long.
+    pub(super) fn lasting(mut self, least: Millis) -> Self {
+        self.scenario.duration = self.scenario.duration.max(least);
+        self
+    }
+
     /// Whether it begins here, and not where a session was left.
     pub(super) const fn is_fresh(&self) -> bool {
         matches!(self.origin, Origin::Fresh { .. })

@@ -30,7 +30,7 @@ pub struct Problem {
     /// The refusal in its parts, where an order was refused by the rules of control.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<Box<Refusal>>,
 }
 
 impl Problem {
@@ -81,7 +81,7 @@ impl Problem {
     #[must_use]
     pub(crate) fn into_order_error(self) -> OrderError {
         match (self.refusal, self.kind.as_str()) {
-            (Some(refusal), _) => OrderError::Refused(refusal),
+            (Some(refusal), _) => OrderError::Refused(*refusal),
             (None, "/problems/not-durable") => OrderError::NotDurable(clean_line(&self.detail)),
             (None, "/problems/unknown") => OrderError::Unknown(clean_line(&self.detail)),
             (None, _) => OrderError::NotSent(clean_line(&self.detail)),
@@ -126,7 +126,7 @@ impl From<OrderError> for Problem {
                     | Refusal::Limit(_)
                     | Refusal::Nothing(_) => (StatusCode::CONFLICT, "refused", "Refused"),
                 };
-                Self { refusal: Some(refusal), ..Self::new(status, kind, title, &detail) }
+                Self { refusal: Some(Box::new(refusal)), ..Self::new(status, kind, title, &detail) }
             }
             OrderError::NotSent(_) => Self::unavailable(&detail),
             OrderError::Unknown(_) => {

@@ -1,0 +1,278 @@
+//! `knightwatch serve`: the backend, for as long as it is wanted.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::ErrorKind,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::{Args as ClapArgs, ValueEnum};
+use tokio::{
+    net::{TcpListener, UnixListener, UnixStream},
+    signal::unix::{SignalKind, signal},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Failure, Outcome, PolicyArg,
+    control_room::operator,
+    policies::WeightsArgs,
+    print,
+    scene::{Scene, SceneArgs},
+};
+use crate::{
+    backend::{Backend, Embedded, EmbeddedOptions, Pace},
+    config::Config,
+    engine::Switch,
+    logging,
+    server::{self, Access, Listeners, Parts, ServerState, TokenFile, local_token},
+    telemetry::Millis,
+};
+
+/// Controller time that the simulator goes on for at least: a tour may begin late.
+const SIMULATED: Millis = Millis::from_secs(24 * 3_600);
+
+/// How a service logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What is served, and where.
+#[derive(Clone, Debug, ClapArgs)]
+pub(super) struct Args {
+    /// The world of the simulator: a built-in scenario's name or a file [default: default]
+    #[arg(long, value_name = "NAME|FILE")]
+    scenario: Option<String>,
+
+    /// Seed of the simulator [default: 7]
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// Who steers [default: ppo-master, or who did before]
+    #[arg(long, value_enum)]
+    policy: Option<PolicyArg>,
+
+    #[command(flatten)]
+    weights: WeightsArgs,
+
+    /// Simulated time: so many times faster than real time, 0 (standing still) to 3600
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    speed: u32,
+
+    /// Listen here instead of where the configuration says; may be given again
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Vec<SocketAddr>,
+
+    /// The unix socket [default: knightwatch.sock in the state folder]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+
+    /// How to log, to standard error
+    #[arg(long, value_enum, default_value_t)]
+    log: LogFormat,
+
+    /// Check configuration, certificates, tokens and journal, change nothing, and say what would be served
+    #[arg(long)]
+    check: bool,
+}
+
+/// Where the backend keeps its state.
+struct Home {
+    folder: PathBuf,
+    journal: PathBuf,
+    latch: PathBuf,
+    socket: PathBuf,
+}
+
+impl Home {
+    fn of(config: &Config, socket: Option<&PathBuf>) -> Result<Self, Failure> {
+        let folder = config.state_folder().map_err(Failure::input)?;
+        let own = folder.join("backend");
+        let configured = Some(&config.server.socket).filter(|path| !path.as_os_str().is_empty());
+        let socket = socket.or(configured).cloned().unwrap_or_else(|| folder.join("knightwatch.sock"));
+        Ok(Self { journal: own.join("journal.knightwatch"), latch: own.join("latch"), folder, socket })
+    }
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> Outcome {
+    let mut config = config.clone();
+    if !args.listen.is_empty() {
+        config.server.listen.clone_from(&args.listen);
+    }
+    config.server.check().map_err(|(key, problem)| Failure::input(format!("{key}: {problem}")))?;
+    let home = Home::of(&config, args.socket.as_ref())?;
+    let tokens = TokenFile::in_folder(&home.folder);
+    let records =
+        tokens.read().map_err(|error| Failure::input(format!("{}: {error}", tokens.path().display())))?;
+    let tls = tls(&config)?;
+    let scene = Scene::of(&SceneArgs {
+        scenario: args.scenario.clone(),
+        seed: args.seed,
+        policy: args.policy,
+        weights: args.weights.clone(),
+        session: Some(home.journal.clone()),
+    })?
+    .lasting(SIMULATED);
+    if args.check {
+        return checked(&config, &home, records.len(), tls.is_some(), &scene);
+    }
+    let _logging = logging::to_stderr(args.log == LogFormat::Json).map_err(Failure::input)?;
+    let pace = match args.speed {
+        0 => Pace::Stopped,
+        times => Pace::times(times).map_err(Failure::input)?,
+    };
+    let about = scene.policy.about().to_owned();
+    fs::create_dir_all(&home.folder)
+        .map_err(|error| Failure::refused(format!("cannot make {}: {error}", home.folder.display())))?;
+    let mut engine = scene.engine(&config)?;
+    let switch = Arc::new(Switch::open(&home.latch).map_err(Failure::store)?);
+    switch.reconcile(&mut engine).map_err(Failure::store)?;
+    let options = EmbeddedOptions { pace, about, simulated: true, ahead: Millis::ZERO };
+    let backend =
+        Embedded::start_with(engine, options, Some(Arc::clone(&switch))).map_err(Failure::refused)?;
+    let secret = local_token(&home.folder).map_err(|error| {
+        Failure::refused(format!("cannot make {}/local-token: {error}", home.folder.display()))
+    })?;
+    let state = ServerState::new(Parts {
+        backend: Arc::new(backend) as Arc<dyn Backend>,
+        register: Arc::clone(switch.register()),
+        access: Access::new(records, Some((&secret, &operator())), config.server.open_loopback),
+        hosts: config.server.hosts.iter().map(|host| host.to_ascii_lowercase()).collect::<BTreeSet<_>>(),
+    })
+    .map_err(Failure::refused)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Failure::refused)?;
+    let served = runtime.block_on(serve(&config, &home, tls, &state, &tokens));
+    runtime.shutdown_background();
+    // The engine ends with its last owner, and its journal is closed then.
+    drop(state);
+    served
+}
+
+/// Listens and serves until a signal says that it is over.
+async fn serve(
+    config: &Config,
+    home: &Home,
+    tls: Option<TlsAcceptor>,
+    state: &Arc<ServerState>,
+    tokens: &TokenFile,
+) -> Outcome {
+    let mut tcp = Vec::new();
+    for address in &config.server.listen {
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            let hint =
+                if error.kind() == ErrorKind::AddrInUse { "; is another backend running?" } else { "" };
+            Failure::refused(format!("cannot listen on {address}: {error}{hint}"))
+        })?;
+        let bound = listener.local_addr().map_err(Failure::refused)?;
+        // Loopback without TLS is the tour; with a certificate everything has it.
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        print::line(&format!("knightwatch {} serves {scheme}://{bound}", env!("CARGO_PKG_VERSION")))?;
+        tcp.push((listener, tls.clone()));
+    }
+    let unix = Some(socket(&home.socket).await?);
+    print::line(&format!("socket {}", home.socket.display()))?;
+    let ending = CancellationToken::new();
+    let failed = |error: std::io::Error| Failure::refused(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
+    let over = ending.clone();
+    let serving = server::serve(Listeners { tcp, unix }, server::router(Arc::clone(state)), ending.clone());
+    let mut serving = std::pin::pin!(serving);
+    loop {
+        tokio::select! {
+            () = &mut serving => break,
+            _ = terminate.recv() => over.cancel(),
+            _ = interrupt.recv() => over.cancel(),
+            _ = hang_up.recv() => match tokens.read() {
+                Ok(records) => {
+                    tracing::info!("{} tokens read again", records.len());
+                    state.set_tokens(records);
+                }
+                Err(error) => tracing::error!("{}: {error}; the tokens stay as they were", tokens.path().display()),
+            },
+        }
+        if over.is_cancelled() {
+            tracing::info!("ending: requests under way are finished");
+            state.end();
+        }
+    }
+    // Ours: whoever starts next makes it anew.
+    let _ = fs::remove_file(&home.socket);
+    tracing::info!("ended");
+    print::DONE
+}
+
+/// The unix socket, for the owner and the group; one that nobody answers on is replaced.
+async fn socket(path: &Path) -> Result<UnixListener, Failure> {
+    let refused =
+        |error: std::io::Error| Failure::refused(format!("cannot listen on {}: {error}", path.display()));
+    match UnixListener::bind(path) {
+        Ok(listener) => {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(refused)?;
+            Ok(listener)
+        }
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            if UnixStream::connect(path).await.is_ok() {
+                return Err(Failure::refused(format!("{}: another backend answers there", path.display())));
+            }
+            fs::remove_file(path).map_err(refused)?;
+            let listener = UnixListener::bind(path).map_err(refused)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(refused)?;
+            Ok(listener)
+        }
+        Err(error) => Err(refused(error)),
+    }
+}
+
+/// TLS with the certificate and key that the configuration names; `None` where it names none.
+fn tls(config: &Config) -> Result<Option<TlsAcceptor>, Failure> {
+    use tokio_rustls::rustls::{
+        ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    };
+    let (cert, key) = (&config.server.tls_cert, &config.server.tls_key);
+    if cert.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let wrong =
+        |path: &Path, error: &dyn std::fmt::Display| Failure::input(format!("{}: {error}", path.display()));
+    let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect)
+        .map_err(|error| wrong(cert, &error))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
+    let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(cert, &error))?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .map_err(|error| wrong(cert, &error))?;
+    Ok(Some(TlsAcceptor::from(Arc::new(server))))
+}
+
+fn checked(config: &Config, home: &Home, tokens: usize, tls: bool, scene: &Scene) -> Outcome {
+    let addresses: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
+    print::line(&format!("environment  {}", config.environment))?;
+    print::line(&format!("listen       {}{}", addresses.join(", "), if tls { " (TLS)" } else { "" }))?;
+    print::line(&format!("socket       {}", home.socket.display()))?;
+    let journal = if scene.is_fresh() { "begun anew" } else { "gone on with" };
+    print::line(&format!("journal      {} ({journal})", home.journal.display()))?;
+    print::line(&format!("tokens       {tokens}"))?;
+    print::line(&format!("steered by   {}", scene.policy))?;
+    print::DONE
+}

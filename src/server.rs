@@ -1,0 +1,83 @@
+//! Layer 12: the backend over HTTP.
+//!
+//! The same engine that a control room has inside, for many: the control API under `/api/v1`, the event stream, flag
+//! evaluation, telemetry in. Every handler speaks to a [`Backend`] like a control room does, or reads the engine's
+//! register; none of them waits for a tick. Who may what is in `access.rs`, what is refused at the door in `door.rs`.
+
+mod access;
+mod answer;
+mod door;
+mod events;
+mod hub;
+mod listen;
+mod orders;
+mod problem;
+mod read;
+mod state;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use self::{
+    access::{Access, Principal, Scope, TokenFile, TokenRecord, local_token},
+    hub::Hub,
+    listen::{Listeners, Peer, serve},
+    problem::Problem,
+    state::{Parts, ServerState},
+};
+use crate::server::state::Shared;
+
+/// Largest body of a request that is not telemetry, in bytes.
+const MAX_BODY: usize = 256 << 10;
+
+/// What is the same in the whole description.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "knightwatch",
+        description = "The control API of a knightwatch backend: flags, orders, kill-all, alarms, the journal and the event stream."
+    ),
+    tags(
+        (name = "flags", description = "Flags and what is done to them"),
+        (name = "emergency", description = "Kill-all and re-arming"),
+        (name = "watch", description = "Status, alarms, journal, event stream"),
+        (name = "simulation", description = "The pace of simulated time"),
+    )
+)]
+struct Description;
+
+/// All routes, with their description at `/openapi.json`, and what stands at the door.
+pub fn router(state: Shared) -> Router {
+    let (api, description) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(read::status))
+        .routes(routes!(read::flags, orders::create))
+        .routes(routes!(read::flag))
+        .routes(routes!(orders::start))
+        .routes(routes!(orders::pause))
+        .routes(routes!(orders::resume))
+        .routes(routes!(orders::roll_back))
+        .routes(routes!(orders::set))
+        .routes(routes!(orders::promote))
+        .routes(routes!(orders::release))
+        .routes(routes!(orders::kill_all))
+        .routes(routes!(orders::rearm))
+        .routes(routes!(read::alarms))
+        .routes(routes!(orders::acknowledge))
+        .routes(routes!(orders::acknowledge_briefing))
+        .routes(routes!(read::journal))
+        .routes(routes!(read::pace, orders::set_pace))
+        .routes(routes!(events::stream))
+        .routes(routes!(read::healthz))
+        .routes(routes!(read::readyz))
+        .split_for_parts();
+    let description = Arc::new(description);
+    api.route("/openapi.json", get(move || std::future::ready(axum::Json(Arc::clone(&description)))))
+        .fallback(door::not_found)
+        .method_not_allowed_fallback(door::wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), door::door))
+        .with_state(state)
+}

@@ -1,0 +1,356 @@
+//! What the control API answers, as documented data: shapes of their own, so that the engine's insides may change.
+//!
+//! Times are controller time in milliseconds since the Unix epoch, spans are in milliseconds, rollouts in percent. What is not
+//! known is `null`, never 0.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    backend::{self, FlagView, Pace, Snapshot},
+    control::{self, Phase},
+    flag::Rollout,
+    telemetry::{ArmStats, Millis},
+};
+
+/// The backend at a moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Status {
+    /// The environment's name: re-arming asks for it.
+    pub(crate) environment: String,
+    /// What is steered.
+    pub(crate) source: String,
+    /// Whether controller time is simulated.
+    pub(crate) simulated: bool,
+    /// The policy in charge.
+    pub(crate) policy: String,
+    /// Why the agent holds everywhere, where it does.
+    pub(crate) policy_fault: Option<String>,
+    /// Controller time.
+    pub(crate) now: u64,
+    /// The control interval.
+    pub(crate) interval: u64,
+    /// How fast controller time goes: times real time, 0 while it stands still.
+    pub(crate) speed: u32,
+    /// Number of the last entry in the journal.
+    pub(crate) seq: u64,
+    /// Kill-all, while it is in force.
+    pub(crate) latch: Option<Latch>,
+    /// Flags in each phase.
+    pub(crate) phases: Phases,
+    /// Alarms that stand, and those of them nobody has acknowledged.
+    pub(crate) alarms: usize,
+    /// See `alarms`.
+    pub(crate) unacknowledged: usize,
+    /// Whether what is steered has come to its end.
+    pub(crate) done: bool,
+}
+
+/// Flags in each phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Phases {
+    pub(crate) idle: usize,
+    pub(crate) ramping: usize,
+    pub(crate) paused: usize,
+    pub(crate) rolled_back: usize,
+    pub(crate) complete: usize,
+    pub(crate) killed: usize,
+}
+
+/// Kill-all in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Latch {
+    /// Who.
+    pub(crate) by: String,
+    /// When.
+    pub(crate) at: u64,
+    /// The number of the kill-all.
+    pub(crate) seq: u64,
+    /// Flags that were on for somebody.
+    pub(crate) exposed: u32,
+}
+
+impl From<&control::Latch> for Latch {
+    fn from(latch: &control::Latch) -> Self {
+        Self { by: latch.by.to_string(), at: latch.at.0, seq: latch.seq.0, exposed: latch.exposed }
+    }
+}
+
+impl From<&Snapshot> for Status {
+    fn from(room: &Snapshot) -> Self {
+        let mut phases = Phases::default();
+        for flag in &room.flags {
+            *match flag.phase {
+                Phase::Idle => &mut phases.idle,
+                Phase::Ramping => &mut phases.ramping,
+                Phase::Paused => &mut phases.paused,
+                Phase::RolledBack => &mut phases.rolled_back,
+                Phase::Complete => &mut phases.complete,
+                Phase::Killed => &mut phases.killed,
+            } += 1;
+        }
+        let open = |alarm: &&control::Alarm| alarm.acknowledged_by.is_none();
+        Self {
+            environment: room.environment.clone(),
+            source: room.source.clone(),
+            simulated: room.simulated,
+            policy: room.policy.name.clone(),
+            policy_fault: room.policy.fault.clone(),
+            now: room.now.0,
+            interval: room.interval.0,
+            speed: speed(room.pace),
+            seq: room.seq.0,
+            latch: room.latch.as_ref().map(Into::into),
+            phases,
+            alarms: room.alarms.len(),
+            unacknowledged: room.alarms.iter().filter(open).count(),
+            done: room.done,
+        }
+    }
+}
+
+/// Times real time; 0 while time stands still.
+pub(crate) const fn speed(pace: Pace) -> u32 {
+    match pace {
+        Pace::Real => 1,
+        Pace::Times(times) => times,
+        Pace::Stopped => 0,
+    }
+}
+
+/// One arm over the last intervals.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Arm {
+    /// Requests.
+    pub(crate) requests: u64,
+    /// Share of failed ones, 0 to 1.
+    pub(crate) error_rate: Option<f64>,
+    /// P99 in milliseconds.
+    pub(crate) p99_ms: Option<f64>,
+}
+
+impl From<&ArmStats> for Arm {
+    fn from(arm: &ArmStats) -> Self {
+        Self { requests: arm.requests, error_rate: arm.error_rate(), p99_ms: arm.p99_ms }
+    }
+}
+
+/// A person's hold: the agent keeps off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Hold {
+    /// Who.
+    pub(crate) by: String,
+    /// Until when.
+    pub(crate) until: u64,
+}
+
+/// The last thing done to a flag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Last {
+    /// When.
+    pub(crate) at: u64,
+    /// By whom: `agent`, `shield`, `system` or a person.
+    pub(crate) by: String,
+    /// What.
+    pub(crate) what: String,
+    /// Its number in the journal; the flag's `ETag`.
+    pub(crate) seq: u64,
+}
+
+/// One flag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Flag {
+    /// Its key.
+    pub(crate) key: String,
+    /// The service that it is in.
+    pub(crate) service: String,
+    /// What it is for.
+    pub(crate) description: String,
+    /// Its phase: `idle`, `ramping`, `paused`, `rolled_back`, `complete` or `killed`.
+    #[schema(value_type = String)]
+    pub(crate) phase: Phase,
+    /// Since when.
+    pub(crate) phase_since: u64,
+    /// The share of traffic that gets `on`, 0 to 100.
+    pub(crate) percent: f64,
+    /// When that last changed.
+    pub(crate) changed_at: u64,
+    /// The rungs of its ladder, in percent.
+    pub(crate) ladder: Vec<f64>,
+    /// What the evidence says: `healthy`, `regressed`, `insufficient` or `lost`.
+    pub(crate) verdict: String,
+    /// How old the newest telemetry is.
+    pub(crate) age: Option<u64>,
+    /// Requests with the flag on.
+    pub(crate) treatment: Arm,
+    /// Requests with the flag off.
+    pub(crate) control: Arm,
+    /// A person's hold.
+    pub(crate) hold: Option<Hold>,
+    /// Until when the hard limits are off.
+    pub(crate) guard_off_until: Option<u64>,
+    /// The last thing done to it.
+    pub(crate) last: Option<Last>,
+    /// What the shield said at the last tick.
+    pub(crate) ruling: Option<String>,
+}
+
+impl From<&FlagView> for Flag {
+    fn from(flag: &FlagView) -> Self {
+        let millis = |at: Millis| at.0;
+        Self {
+            key: flag.spec.key.to_string(),
+            service: flag.spec.service.to_string(),
+            description: flag.spec.description.clone(),
+            phase: flag.phase,
+            phase_since: flag.phase_since.0,
+            percent: flag.rollout.percent(),
+            changed_at: flag.changed_at.0,
+            ladder: flag.spec.ladder.rungs().iter().map(|rung| Rollout::percent(*rung)).collect(),
+            verdict: flag.verdict.to_string(),
+            age: flag.report.age.map(millis),
+            treatment: flag.treatment().into(),
+            control: flag.control().into(),
+            hold: flag.hold.as_ref().map(|hold| Hold { by: hold.by.clone(), until: hold.until.0 }),
+            guard_off_until: flag.guard_off_until.map(millis),
+            last: flag.last.as_ref().map(|last| Last {
+                at: last.at.0,
+                by: last.by.to_string(),
+                what: last.what.clone(),
+                seq: last.seq.0,
+            }),
+            ruling: flag.ruling.as_ref().map(|ruling| ruling.reason.to_string()),
+        }
+    }
+}
+
+/// A page of flags.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the name in the JSON")]
+pub(crate) struct Flags {
+    /// The flags of this page.
+    pub(crate) flags: Vec<Flag>,
+    /// How many there are that fit.
+    pub(crate) total: usize,
+    /// The offset of the next page, where there is one.
+    pub(crate) next: Option<usize>,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Ack {
+    /// Number of its last entry in the journal; 0 where the journal has not answered yet.
+    pub(crate) seq: u64,
+    /// What was done, as sentences.
+    pub(crate) done: Vec<String>,
+    /// What a person should know: which of the agent's rules this went over.
+    pub(crate) warnings: Vec<String>,
+    /// Whether it is on the disk. Only kill-all is ever acknowledged without.
+    pub(crate) durable: bool,
+    /// How many targets read the new value back, of how many.
+    pub(crate) read_back: ReadBack,
+}
+
+/// How many targets read a new value back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ReadBack {
+    /// So many do.
+    pub(crate) confirmed: u32,
+    /// Of so many.
+    pub(crate) targets: u32,
+}
+
+impl From<backend::Ack> for Ack {
+    fn from(ack: backend::Ack) -> Self {
+        let (confirmed, targets) = ack.read_back;
+        Self {
+            seq: ack.seq.0,
+            done: ack.done,
+            warnings: ack.warnings,
+            durable: ack.durable,
+            read_back: ReadBack { confirmed, targets },
+        }
+    }
+}
+
+impl From<Ack> for backend::Ack {
+    fn from(ack: Ack) -> Self {
+        let clean = |lines: Vec<String>| lines.iter().map(|line| crate::flag::clean_line(line)).collect();
+        Self {
+            seq: control::Seq(ack.seq),
+            done: clean(ack.done),
+            warnings: clean(ack.warnings),
+            durable: ack.durable,
+            read_back: (ack.read_back.confirmed, ack.read_back.targets),
+        }
+    }
+}
+
+/// An alarm that stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Alarm {
+    /// Its number.
+    pub(crate) id: u64,
+    /// `low`, `high` or `critical`.
+    pub(crate) priority: String,
+    /// The flag it is about, where it is about one.
+    pub(crate) flag: Option<String>,
+    /// What it says.
+    pub(crate) text: String,
+    /// Since when.
+    pub(crate) raised_at: u64,
+    /// Since when it is over; it stands until it is acknowledged too.
+    pub(crate) cleared_at: Option<u64>,
+    /// Who has acknowledged it.
+    pub(crate) acknowledged_by: Option<String>,
+}
+
+impl From<&control::Alarm> for Alarm {
+    fn from(alarm: &control::Alarm) -> Self {
+        Self {
+            id: alarm.id.0,
+            priority: alarm.kind.priority().to_string(),
+            flag: alarm.kind.flag().map(ToString::to_string),
+            text: alarm.text.clone(),
+            raised_at: alarm.raised_at.0,
+            cleared_at: alarm.cleared_at.map(|at| at.0),
+            acknowledged_by: alarm.acknowledged_by.clone(),
+        }
+    }
+}
+
+/// All alarms that stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Alarms {
+    /// Oldest first.
+    pub(crate) alarms: Vec<Alarm>,
+}
+
+/// A page of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Page {
+    /// Oldest first. Each has `seq`, `at`, `actor`, `flag`, `event` and `sentence`.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) entries: Vec<Value>,
+    /// What to give as `before` for the page before this one; `null` at the beginning.
+    pub(crate) before: Option<u64>,
+}
+
+/// The pace of simulated time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Speed {
+    /// Times real time, 0 (standing still) to 3 600.
+    #[schema(maximum = 3600)]
+    pub(crate) speed: u32,
+}
+
+/// Whether the backend is well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Health {
+    /// `ok`, or a word for what is not.
+    pub(crate) status: String,
+    /// What is not as it should be, in sentences.
+    pub(crate) details: Vec<String>,
+}

@@ -1,0 +1,93 @@
+//! What is refused at the door, before anybody is asked who they are: requests that reached this address by a name that
+//! is not its own (DNS rebinding), or that a foreign web page makes.
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::{Peer, Problem, state::Shared};
+
+/// Refuses foreign hosts and origins; marks every answer as not to be kept or guessed at.
+pub(super) async fn door(State(state): State<Shared>, request: Request<Body>, next: Next) -> Response {
+    let over_unix = matches!(request.extensions().get::<Peer>(), Some(Peer::Unix { .. }));
+    let mut response = match refused(&state, &request, over_unix) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn refused(state: &Shared, request: &Request<Body>, over_unix: bool) -> Option<Problem> {
+    let text = |name| request.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
+    if request.headers().get_all(header::HOST).iter().count() > 1 {
+        return Some(Problem::input("expected one Host header"));
+    }
+    let host = request.uri().host().or_else(|| text(header::HOST).map(without_port));
+    // A request over the unix socket has no address that anybody could pretend.
+    if !over_unix && !host.is_some_and(|host| is_ours(state, host)) {
+        let found = host.unwrap_or("nothing");
+        return Some(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "host",
+            "Not a name of this backend",
+            &format!("expected a Host that this backend is configured for, found {found:?}"),
+        ));
+    }
+    let origin = text(header::ORIGIN)?;
+    let own = origin.parse::<Uri>().ok().and_then(|origin| origin.host().map(str::to_owned));
+    if own.is_some_and(|origin| is_ours(state, &origin)) {
+        return None;
+    }
+    Some(Problem::new(
+        StatusCode::FORBIDDEN,
+        "origin",
+        "Not from this page",
+        &format!("requests of web pages are taken from this backend's own names only, found {origin:?}"),
+    ))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn is_ours(state: &Shared, host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1") || state.hosts.contains(&host)
+}
+
+/// No such route.
+pub(super) async fn not_found(uri: Uri) -> Problem {
+    Problem::not_found(&format!("there is nothing at {:?}; the description is at /openapi.json", uri.path()))
+}
+
+/// A route, but not for this method.
+pub(super) async fn wrong_method(uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method",
+        "Not with this method",
+        &format!("{:?} is asked for with another method; the description is at /openapi.json", uri.path()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_left_out_and_addresses_kept_whole() {
+        assert_eq!(without_port("localhost:8000"), "localhost");
+        assert_eq!(without_port("[::1]:8000"), "[::1]");
+        assert_eq!(without_port("example.org"), "example.org");
+    }
+}

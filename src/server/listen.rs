@@ -1,0 +1,178 @@
+//! Listening: TCP, TLS and the unix socket, with deadlines on everything that a peer can hold up.
+//!
+//! A head that does not come closes the connection within 15 s, an answer that is not taken within 30 s; both stand outside
+//! the handlers, because a body that nobody takes is never polled. The unix socket has its own connections to spare, so that
+//! kill-all comes through while all others are taken.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::Request};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+/// How long a request's head may take, and how long a connection may lie idle between requests.
+const HEAD: Duration = Duration::from_secs(15);
+
+/// How long a peer may not take what is written to it.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long requests under way have when the server ends.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Connections at once: over TCP, and over the unix socket.
+const CONNECTIONS: usize = 16_384;
+const UNIX_CONNECTIONS: usize = 256;
+
+/// Who is at the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// An address.
+    Tcp(SocketAddr),
+    /// A user of this machine, as the kernel says.
+    Unix {
+        /// The user's name, or number where it has none.
+        user: String,
+        /// Whether it is the account that the backend runs as, or root.
+        owner: bool,
+    },
+}
+
+/// Where the server listens.
+pub struct Listeners {
+    /// TCP, with TLS where there is an acceptor.
+    pub tcp: Vec<(TcpListener, Option<TlsAcceptor>)>,
+    /// The unix socket.
+    pub unix: Option<UnixListener>,
+}
+
+/// Serves `router` until `ending`; then requests under way have a few seconds, and streams end.
+pub async fn serve(listeners: Listeners, router: Router, ending: CancellationToken) {
+    let graceful = Arc::new(GracefulShutdown::new());
+    let mut tasks = tokio::task::JoinSet::new();
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    for (listener, tls) in listeners.tcp {
+        let (router, connections, ending) = (router.clone(), Arc::clone(&connections), ending.clone());
+        let graceful = Arc::clone(&graceful);
+        tasks.spawn(async move {
+            while let Some((stream, address)) = accept(&ending, || listener.accept()).await {
+                let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+                    tracing::warn!("too many connections: one from {address} is closed");
+                    continue;
+                };
+                // An event is worth its own packet.
+                let _ = stream.set_nodelay(true);
+                let (router, watcher, tls) = (router.clone(), graceful.watcher(), tls.clone());
+                tokio::spawn(async move {
+                    let peer = Peer::Tcp(address);
+                    match tls {
+                        None => connection(stream, peer, router, watcher).await,
+                        Some(tls) => match timeout(HANDSHAKE, tls.accept(stream)).await {
+                            Ok(Ok(stream)) => connection(stream, peer, router, watcher).await,
+                            Ok(Err(error)) => tracing::debug!("no TLS with {address}: {error}"),
+                            Err(_) => tracing::debug!("no TLS with {address} within {HANDSHAKE:?}"),
+                        },
+                    }
+                    drop(permit);
+                });
+            }
+        });
+    }
+    if let Some(listener) = listeners.unix {
+        let (router, ending, graceful) = (router.clone(), ending.clone(), Arc::clone(&graceful));
+        let connections = Arc::new(Semaphore::new(UNIX_CONNECTIONS));
+        tasks.spawn(async move {
+            while let Some((stream, _)) = accept(&ending, || listener.accept()).await {
+                let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
+                let peer = match stream.peer_cred() {
+                    Ok(cred) => unix_peer(cred.uid()),
+                    Err(error) => {
+                        tracing::warn!("a peer of the unix socket is not known: {error}");
+                        continue;
+                    }
+                };
+                let (router, watcher) = (router.clone(), graceful.watcher());
+                tokio::spawn(async move {
+                    connection(stream, peer, router, watcher).await;
+                    drop(permit);
+                });
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+    let Some(graceful) = Arc::into_inner(graceful) else { return };
+    if timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        tracing::info!("connections that did not end by themselves are closed");
+    }
+}
+
+/// The next connection; `None` when the server ends.
+async fn accept<T, F: Future<Output = io::Result<T>>>(
+    ending: &CancellationToken,
+    next: impl Fn() -> F,
+) -> Option<T> {
+    loop {
+        let accepted = tokio::select! {
+            () = ending.cancelled() => return None,
+            accepted = next() => accepted,
+        };
+        match accepted {
+            Ok(connection) => return Some(connection),
+            Err(error) => {
+                // Most likely no file handle is free: not to be asked again at once.
+                tracing::warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection<S>(stream: S, peer: Peer, router: Router, watcher: hyper_util::server::graceful::Watcher)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(STALLED));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        let mut router = router.clone();
+        async move {
+            Ok::<_, Infallible>(
+                router.call(request.map(Body::new)).await.unwrap_or_else(|never| match never {}),
+            )
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!("a connection ended: {error}");
+    }
+}
+
+/// A user of this machine by number.
+fn unix_peer(uid: u32) -> Peer {
+    let own = rustix::process::geteuid().as_raw();
+    let names = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = names.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let (name, number) = (parts.next()?, parts.nth(1)?);
+        (number.parse() == Ok(uid)).then(|| crate::flag::clean_line(name))
+    });
+    Peer::Unix { user: name.unwrap_or_else(|| format!("uid {uid}")), owner: uid == own || uid == 0 }
+}

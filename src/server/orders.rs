@@ -1,0 +1,395 @@
+//! Orders: each a POST with an `Idempotency-Key` and a small body, answered when it is in force and on the disk.
+
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Path, Request, State, rejection::PathRejection},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use utoipa::ToSchema;
+
+use super::{
+    Principal, Problem,
+    access::{Admin, Operator},
+    answer::{Ack, Speed},
+    state::{ServerState, Shared},
+};
+use crate::{
+    backend::Pace,
+    control::{Actor, AlarmId, Command, Order, OrderId, Seq},
+    flag::{FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName, clean_line},
+    telemetry::Millis,
+};
+
+/// Longest idempotency key, in characters.
+const MAX_ID: usize = 200;
+
+/// A body of JSON, with refusals as problems. No body at all is the default.
+pub(super) struct Input<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Shared> for Input<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Shared) -> Result<Self, Problem> {
+        let empty = request.headers().get(header::CONTENT_TYPE).is_none()
+            && request.headers().get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
+            && request.headers().get(header::TRANSFER_ENCODING).is_none();
+        if empty {
+            return Ok(Self(T::default()));
+        }
+        let Json(input) = Json::<T>::from_request(request, state).await?;
+        Ok(Self(input))
+    }
+}
+
+/// The key in a path, checked.
+pub(super) struct Key(pub(super) FlagKey);
+
+impl FromRequestParts<Shared> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
+        let found: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let Path(text) = found?;
+        text.parse().map(Self).map_err(|error: crate::flag::KeyError| Problem::input(&error.to_string()))
+    }
+}
+
+/// Why, in the person's words.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Why {
+    /// Goes into the journal. At most 500 characters are kept.
+    reason: String,
+}
+
+/// What an override asks for.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Override {
+    /// The rollout, 0 to 100.
+    #[schema(minimum = 0, maximum = 100)]
+    percent: f64,
+    /// For how long the agent keeps off: `"15 min"`, or milliseconds. As configured where it is left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    expires_in: Option<Millis>,
+    /// Whether the hard limits are off until then.
+    #[serde(default)]
+    guard_off: bool,
+    /// Goes into the journal.
+    #[serde(default)]
+    reason: String,
+}
+
+/// What re-arming asks for.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rearm {
+    /// The environment's name, as proof that this is the one that is meant.
+    environment: String,
+    /// Why; re-arming is refused without.
+    reason: String,
+}
+
+/// A flag to be made.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewFlag {
+    /// ASCII letters, digits, `-`, `_`, `.` and `/`; at most 100. Keys are never used again.
+    key: String,
+    /// The service that it is in.
+    service: String,
+    /// `requests` or `jobs`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    kind: FlagKind,
+    /// What it is for.
+    #[serde(default)]
+    description: String,
+    /// The rungs in percent, ascending, ending with 99 and 100. The usual ladder where it is left out.
+    #[serde(default)]
+    ladder: Option<Vec<f64>>,
+    /// Goes into the journal.
+    #[serde(default)]
+    reason: String,
+}
+
+type Answer = Result<Json<Ack>, Problem>;
+
+impl ServerState {
+    async fn order(&self, who: &Principal, headers: &HeaderMap, reason: &str, command: Command) -> Answer {
+        let order = Order {
+            id: order_id(headers)?,
+            actor: Actor::Person(actor(who, headers)),
+            reason: clean_line(reason),
+            expected: expected(headers)?,
+            command,
+        };
+        let ack = self.backend.send(order).await?;
+        Ok(Json(ack.into()))
+    }
+}
+
+/// The order's id: the request's idempotency key, or one that was never used.
+fn order_id(headers: &HeaderMap) -> Result<OrderId, Problem> {
+    let Some(value) = headers.get("idempotency-key") else {
+        let mut bytes = [0_u8; 16];
+        getrandom::fill(&mut bytes).map_err(|error| Problem::unavailable(&error.to_string()))?;
+        return Ok(OrderId(format!("http-{:032x}", u128::from_ne_bytes(bytes))));
+    };
+    let text = value.to_str().unwrap_or_default().trim().trim_matches('"');
+    if text.is_empty() || text.len() > MAX_ID || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Problem::input(&format!(
+            "expected an Idempotency-Key of 1 to {MAX_ID} printable ASCII characters without spaces"
+        )));
+    }
+    Ok(OrderId(text.to_owned()))
+}
+
+/// Who authenticated, and beside that whom they say they are.
+fn actor(who: &Principal, headers: &HeaderMap) -> String {
+    let claim = headers.get("knightwatch-claims").and_then(|claim| claim.to_str().ok()).map(clean_line);
+    match claim.filter(|claim| !claim.is_empty() && *claim != who.name) {
+        Some(claim) => format!("{} (says {})", who.name, claim.chars().take(80).collect::<String>()),
+        None => who.name.clone(),
+    }
+}
+
+/// The version that `If-Match` asks for.
+fn expected(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let number =
+        text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+    number.map(|number| Some(Seq(number))).ok_or_else(|| {
+        Problem::input(&format!(
+            "expected If-Match with the ETag of one flag, such as \"41\", found {text:?}"
+        ))
+    })
+}
+
+macro_rules! on_a_flag {
+    ($($(#[$doc:meta])* $name:ident $path:literal => $command:ident;)*) => { $(
+        $(#[$doc])*
+        #[utoipa::path(
+            post, path = $path, tag = "flags",
+            params(
+                ("key" = String, Path, description = "The flag"),
+                ("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts"),
+                ("If-Match" = Option<String>, Header, description = "The flag's ETag; another one refuses (not for rollback and pause)"),
+            ),
+            request_body(content = Why, content_type = "application/json"),
+            responses(
+                (status = 200, description = "In force and in the journal", body = Ack),
+                (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
+            )
+        )]
+        pub(super) async fn $name(
+            State(state): State<Shared>,
+            Operator(who): Operator,
+            Key(flag): Key,
+            headers: HeaderMap,
+            Input(why): Input<Why>,
+        ) -> Answer {
+            state.order(&who, &headers, &why.reason, Command::$command { flag }).await
+        }
+    )* };
+}
+
+on_a_flag! {
+    /// Starts an idle, rolled back or killed flag at its first rung
+    start "/api/v1/flags/{key}/start" => Start;
+    /// Pauses a ramping flag: no raises; the shield still guards
+    pause "/api/v1/flags/{key}/pause" => Pause;
+    /// Resumes a paused flag
+    resume "/api/v1/flags/{key}/resume" => Resume;
+    /// Rolls a flag back to 0 %
+    roll_back "/api/v1/flags/{key}/rollback" => Rollback;
+    /// Takes a flag to 100 % at once
+    promote "/api/v1/flags/{key}/promote" => Promote;
+    /// Hands a flag back to the agent
+    release "/api/v1/flags/{key}/release" => Release;
+}
+
+/// Overrides a flag's rollout for a time
+#[utoipa::path(
+    post, path = "/api/v1/flags/{key}/set", tag = "flags",
+    params(
+        ("key" = String, Path, description = "The flag"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts"),
+        ("If-Match" = Option<String>, Header, description = "The flag's ETag; another one refuses"),
+    ),
+    request_body = Override,
+    responses(
+        (status = 200, description = "In force and in the journal", body = Ack),
+        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn set(
+    State(state): State<Shared>,
+    Operator(who): Operator,
+    Key(flag): Key,
+    headers: HeaderMap,
+    body: Result<Json<Override>, axum::extract::rejection::JsonRejection>,
+) -> Answer {
+    let Json(Override { percent, expires_in, guard_off, reason }) = body?;
+    let rollout =
+        Rollout::from_percent(percent).map_err(|error| Problem::input(&format!("percent: {error}")))?;
+    state.order(&who, &headers, &reason, Command::Set { flag, rollout, expires_in, guard_off }).await
+}
+
+/// Makes a flag, idle at 0 %
+#[utoipa::path(
+    post, path = "/api/v1/flags", tag = "flags",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
+    request_body = NewFlag,
+    responses(
+        (status = 200, description = "In force and in the journal", body = Ack),
+        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create(
+    State(state): State<Shared>,
+    Admin(who): Admin,
+    headers: HeaderMap,
+    body: Result<Json<NewFlag>, axum::extract::rejection::JsonRejection>,
+) -> Answer {
+    let Json(NewFlag { key, service, kind, description, ladder, reason }) = body?;
+    let wrong = |what: &str, error: &dyn std::fmt::Display| Problem::input(&format!("{what}: {error}"));
+    let key: FlagKey = key.parse().map_err(|error: crate::flag::KeyError| wrong("key", &error))?;
+    let service = clean_line(&service);
+    if service.is_empty() || service.len() > 100 {
+        return Err(Problem::input("service: expected a name of 1 to 100 bytes"));
+    }
+    let ladder = match ladder {
+        None => Ladder::default(),
+        Some(percent) => {
+            let rungs: Result<Vec<_>, _> = percent.into_iter().map(Rollout::from_percent).collect();
+            Ladder::try_from(rungs.map_err(|error| wrong("ladder", &error))?)
+                .map_err(|error| wrong("ladder", &error))?
+        }
+    };
+    let spec = FlagSpec {
+        key,
+        service: ServiceName(service.into()),
+        kind,
+        description: clean_line(&description),
+        ladder,
+    };
+    state.order(&who, &headers, &reason, Command::Create { spec }).await
+}
+
+/// Kills everything: every flag off at once, the agent locked out, until a person re-arms
+///
+/// In force for evaluation before anything is written. The answer says whether it is on the disk.
+#[utoipa::path(
+    post, path = "/api/v1/kill-all", tag = "emergency",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
+    request_body(content = Why, content_type = "application/json"),
+    responses(
+        (status = 200, description = "In force", body = Ack),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn kill_all(
+    State(state): State<Shared>,
+    Operator(who): Operator,
+    headers: HeaderMap,
+    Input(why): Input<Why>,
+) -> Answer {
+    state.order(&who, &headers, &why.reason, Command::KillAll).await
+}
+
+/// Opens the latch after a kill-all; starts nothing
+#[utoipa::path(
+    post, path = "/api/v1/rearm", tag = "emergency",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
+    request_body = Rearm,
+    responses(
+        (status = 200, description = "In force and in the journal", body = Ack),
+        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn rearm(
+    State(state): State<Shared>,
+    Admin(who): Admin,
+    headers: HeaderMap,
+    body: Result<Json<Rearm>, axum::extract::rejection::JsonRejection>,
+) -> Answer {
+    let Json(Rearm { environment, reason }) = body?;
+    state.order(&who, &headers, &reason, Command::Rearm { environment }).await
+}
+
+/// Acknowledges an alarm
+#[utoipa::path(
+    post, path = "/api/v1/alarms/{id}/acknowledge", tag = "watch",
+    params(
+        ("id" = u64, Path, description = "The alarm"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts"),
+    ),
+    request_body(content = Why, content_type = "application/json"),
+    responses(
+        (status = 200, description = "In the journal", body = Ack),
+        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn acknowledge(
+    State(state): State<Shared>,
+    Operator(who): Operator,
+    id: Result<Path<u64>, PathRejection>,
+    headers: HeaderMap,
+    Input(why): Input<Why>,
+) -> Answer {
+    let Path(id) = id?;
+    state.order(&who, &headers, &why.reason, Command::Acknowledge { alarm: AlarmId(id) }).await
+}
+
+/// Acknowledges the briefing
+#[utoipa::path(
+    post, path = "/api/v1/briefing/acknowledge", tag = "watch",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
+    request_body(content = Why, content_type = "application/json"),
+    responses(
+        (status = 200, description = "In the journal", body = Ack),
+        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn acknowledge_briefing(
+    State(state): State<Shared>,
+    Operator(who): Operator,
+    headers: HeaderMap,
+    Input(why): Input<Why>,
+) -> Answer {
+    state.order(&who, &headers, &why.reason, Command::AcknowledgeBriefing).await
+}
+
+/// Changes the pace of simulated time
+#[utoipa::path(
+    put, path = "/api/v1/simulation/speed", tag = "simulation",
+    request_body = Speed,
+    responses(
+        (status = 200, description = "Taken", body = Speed),
+        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn set_pace(
+    State(state): State<Shared>,
+    Operator(_): Operator,
+    body: Result<Json<Speed>, axum::extract::rejection::JsonRejection>,
+) -> Result<Json<Speed>, Problem> {
+    let Json(wanted) = body?;
+    if state.hub.room().is_some_and(|room| !room.simulated) {
+        let detail = "controller time is real time here, it cannot be hurried";
+        return Err(Problem::new(StatusCode::CONFLICT, "refused", "Refused", detail));
+    }
+    let pace = match wanted.speed {
+        0 => Pace::Stopped,
+        times => Pace::times(times).map_err(|error| Problem::input(&error.to_string()))?,
+    };
+    state.backend.set_pace(pace).map_err(|error| Problem::input(&error))?;
+    Ok(Json(wanted))
+}
