@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::{
     Definition, Definitions,
+    json::{kind, read_small},
     steering::{OFF, ON},
 };
 use crate::flag::{FlagKey, Rollout, Variant, bucket, clean_line};
@@ -40,6 +41,28 @@ impl Context {
             None | Some(Value::Null | Value::String(_)) => Ok(Self { fields }),
             Some(_) => {
                 Err(EvaluationError::InvalidContext("expected targetingKey to be a string".to_owned()))
+            }
+        }
+    }
+
+    /// The context in the body of a request: `{"context": {...}}`; an empty one where it says nothing.
+    ///
+    /// # Errors
+    /// When the body is not JSON, has a key twice, or its context is not one.
+    pub fn in_request(body: &[u8]) -> Result<Self, EvaluationError> {
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        let fields = match read_small(body).map_err(EvaluationError::Parse)? {
+            Value::Object(mut request) => request.remove("context"),
+            other => return Err(EvaluationError::Parse(format!("expected an object, found {}", kind(&other)))),
+        };
+        match fields {
+            None | Some(Value::Null) => Ok(Self::default()),
+            Some(Value::Object(fields)) => Self::new(fields),
+            Some(other) => {
+                let found = kind(&other);
+                Err(EvaluationError::InvalidContext(format!("expected context to be an object, found {found}")))
             }
         }
     }
@@ -125,6 +148,9 @@ pub enum EvaluationError {
     /// A flag between 0 and 100 % needs to know who asks.
     #[error("expected a targetingKey in the context: {0} is on for a share of them")]
     TargetingKeyMissing(FlagKey),
+    /// The request is not JSON.
+    #[error("expected a request in JSON: {0}")]
+    Parse(String),
     /// The context cannot be used.
     #[error("{0}")]
     InvalidContext(String),
@@ -140,6 +166,7 @@ impl EvaluationError {
         match self {
             Self::FlagNotFound(_) => "FLAG_NOT_FOUND",
             Self::TargetingKeyMissing(_) => "TARGETING_KEY_MISSING",
+            Self::Parse(_) => "PARSE_ERROR",
             Self::InvalidContext(_) => "INVALID_CONTEXT",
             Self::General(_) => "GENERAL",
         }

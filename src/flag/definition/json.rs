@@ -17,7 +17,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, Mistake> {
     })?;
     let way = RefCell::new(Vec::new());
     let mut reader = serde_json::Deserializer::from_str(text);
-    let read = Strict(&way).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    let read = Strict(Some(&way)).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     read.map_err(|error| {
         let said = error.to_string();
         let detail = said.rsplit_once(" at line ").map_or(said.as_str(), |(detail, _)| detail);
@@ -27,9 +27,30 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, Mistake> {
     })
 }
 
-/// Reads a value whose place is kept in the list of tokens.
+/// Reads a small document, a request's; mistakes have no place but line and column, which costs less.
+pub(super) fn read_small(bytes: &[u8]) -> Result<Value, String> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let read = Strict(None).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    read.map_err(|error| error.to_string())
+}
+
+/// Reads a value whose place is kept in the list of tokens, where there is one.
 #[derive(Clone, Copy)]
-struct Strict<'w>(&'w RefCell<Vec<String>>);
+struct Strict<'w>(Option<&'w RefCell<Vec<String>>>);
+
+impl Strict<'_> {
+    fn enter(self, token: impl FnOnce() -> String) {
+        if let Some(way) = self.0 {
+            way.borrow_mut().push(token());
+        }
+    }
+
+    fn leave(self) {
+        if let Some(way) = self.0 {
+            way.borrow_mut().pop();
+        }
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
@@ -76,27 +97,26 @@ impl<'de> Visitor<'de> for Strict<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
-        self.0.borrow_mut().push("/0".to_owned());
+        self.enter(|| "/0".to_owned());
         while let Some(value) = list.next_element_seed(self)? {
             values.push(value);
-            if let Some(last) = self.0.borrow_mut().last_mut() {
-                *last = format!("/{}", values.len());
-            }
+            self.leave();
+            self.enter(|| format!("/{}", values.len()));
         }
-        self.0.borrow_mut().pop();
+        self.leave();
         Ok(Value::Array(values))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
         let mut values = Map::new();
         while let Some(key) = object.next_key::<String>()? {
-            self.0.borrow_mut().push(format!("/{}", pointer_token(&key)));
+            self.enter(|| format!("/{}", pointer_token(&key)));
             if values.contains_key(&key) {
                 return Err(A::Error::custom("this key stands twice in its object; expected it once"));
             }
             let value = object.next_value_seed(self)?;
             values.insert(key, value);
-            self.0.borrow_mut().pop();
+            self.leave();
         }
         Ok(Value::Object(values))
     }

@@ -90,10 +90,7 @@ impl Search<'_> {
             }
             match self.cost(other) {
                 Ok(more) => cost += more,
-                Err(_) => {
-                    let below = format!("its prerequisite {} cannot be used, see there", needed.flag);
-                    return Err(self.back(place.wrong(below)));
-                }
+                Err(below) => return Err(self.back(place.wrong(below.detail))),
             }
         }
         if cost > MAX_EVALUATIONS + 1 {

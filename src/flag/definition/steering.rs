@@ -10,7 +10,7 @@ use super::{
     json::kind,
     place::{Mistake, Place},
 };
-use crate::flag::{FlagKind, Rollout, ServiceName, clean_line};
+use crate::flag::{FlagKind, FlagSpec, Rollout, ServiceName, clean_line};
 
 /// What all of our keys in metadata begin with.
 pub(super) const PREFIX: &str = "knightwatch.";
@@ -77,6 +77,17 @@ impl Steering {
         let description = text(metadata, DESCRIPTION, place)?.map(clean_line).unwrap_or_default();
         Ok(Some(Self { service: ServiceName(service.into()), kind, description, written: None }))
     }
+}
+
+/// What [`Steering::read`] reads, of a flag that was made without a definition.
+pub(super) fn metadata_of(spec: &FlagSpec) -> Map<String, Value> {
+    let mut metadata = Map::new();
+    metadata.insert(SERVICE.to_owned(), spec.service.as_str().into());
+    metadata.insert(KIND.to_owned(), spec.kind.unit().into());
+    if !spec.description.is_empty() {
+        metadata.insert(DESCRIPTION.to_owned(), spec.description.as_str().into());
+    }
+    metadata
 }
 
 /// A text in metadata.
