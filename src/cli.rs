@@ -8,6 +8,7 @@ mod audit;
 mod cartpole;
 mod control_room;
 mod curves;
+mod definitions;
 mod evaluate;
 mod explain;
 mod picture;
@@ -61,6 +62,10 @@ struct Cli {
 enum Verb {
     /// The backend: control API, event stream and flag evaluation over HTTP, on 127.0.0.1:8000
     Serve(serve::Args),
+    /// Checks files of flag definitions, in flagd's format, and says what would be steered
+    Import(definitions::ImportArgs),
+    /// Writes flag definitions with the rollouts as they are, as a file for flagd
+    Export(definitions::ExportArgs),
     /// Runs a scenario under a policy without a screen, as fast as it goes; same seed, same bytes
     Simulate(simulate::Args),
     /// Compares the policies on shipped scenarios or generated worlds, the same for each
@@ -188,6 +193,8 @@ fn dispatch(cli: Cli) -> Outcome {
     match cli.verb {
         None => control_room::run(&cli.scene, &cli.screen, &config),
         Some(Verb::Serve(args)) => serve::run(&args, &config),
+        Some(Verb::Import(args)) => definitions::import(&args),
+        Some(Verb::Export(args)) => definitions::export(&args, &config),
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
         Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
         #[cfg(feature = "train")]

@@ -6,10 +6,12 @@
 
 mod access;
 mod answer;
+mod catalogue;
 mod door;
 mod events;
 mod hub;
 mod listen;
+mod ofrep;
 mod orders;
 mod problem;
 mod read;
@@ -17,12 +19,18 @@ mod state;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::{
     access::{Access, Principal, Scope, TokenFile, TokenRecord, local_token},
+    catalogue::Catalogue,
     hub::Hub,
     listen::{Listeners, Peer, serve},
     problem::Problem,
@@ -44,6 +52,7 @@ const MAX_BODY: usize = 256 << 10;
         (name = "flags", description = "Flags and what is done to them"),
         (name = "emergency", description = "Kill-all and re-arming"),
         (name = "watch", description = "Status, alarms, journal, event stream"),
+        (name = "evaluation", description = "OFREP: what an application gets of a flag"),
         (name = "simulation", description = "The pace of simulated time"),
     )
 )]
@@ -70,11 +79,16 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(read::journal))
         .routes(routes!(read::pace, orders::set_pace))
         .routes(routes!(events::stream))
+        .routes(routes!(ofrep::one))
+        .routes(routes!(ofrep::all))
+        .routes(routes!(ofrep::stream))
+        .routes(routes!(ofrep::definitions))
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
         .split_for_parts();
     let description = Arc::new(description);
-    api.route("/openapi.json", get(move || std::future::ready(axum::Json(Arc::clone(&description)))))
+    api.route("/ofrep/v1/evaluate/flags/{folder}/{*rest}", post(ofrep::one_in_folder))
+        .route("/openapi.json", get(move || std::future::ready(axum::Json(Arc::clone(&description)))))
         .fallback(door::not_found)
         .method_not_allowed_fallback(door::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

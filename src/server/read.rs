@@ -242,6 +242,12 @@ pub(super) async fn readyz(State(state): State<Shared>) -> Response {
             let health = Health { status: "not durable".to_owned(), details: vec![alarm.text.clone()] };
             (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()
         }
-        None => Json(Health { status: "ok".to_owned(), details: Vec::new() }).into_response(),
+        None => {
+            // Evaluation goes on with the definitions that were in force.
+            let stale = state.catalogue.fault();
+            let details =
+                stale.map(|why| format!("flag definitions stay as they were: {why}")).into_iter().collect();
+            Json(Health { status: "ok".to_owned(), details }).into_response()
+        }
     }
 }

@@ -55,14 +55,18 @@ impl Context {
         }
         let fields = match read_small(body).map_err(EvaluationError::Parse)? {
             Value::Object(mut request) => request.remove("context"),
-            other => return Err(EvaluationError::Parse(format!("expected an object, found {}", kind(&other)))),
+            other => {
+                return Err(EvaluationError::Parse(format!("expected an object, found {}", kind(&other))));
+            }
         };
         match fields {
             None | Some(Value::Null) => Ok(Self::default()),
             Some(Value::Object(fields)) => Self::new(fields),
             Some(other) => {
                 let found = kind(&other);
-                Err(EvaluationError::InvalidContext(format!("expected context to be an object, found {found}")))
+                Err(EvaluationError::InvalidContext(format!(
+                    "expected context to be an object, found {found}"
+                )))
             }
         }
     }
