@@ -15,7 +15,7 @@ use std::{future::Future, pin::Pin};
 use tokio::sync::mpsc;
 
 pub use embedded::{Embedded, EmbeddedOptions};
-pub use remote::{Remote, RemoteError, Target};
+pub use remote::{Client, Remote, RemoteError, Target};
 pub use view::{
     Ack, ArmPoint, Change, FlagView, Link, OrderError, Pace, Point, PolicyView, ProposalView, RulingView,
     Snapshot, Update,

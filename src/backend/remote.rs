@@ -92,6 +92,50 @@ impl Remote {
     }
 }
 
+/// Asks a backend for one thing at a time, and waits for the answer: for a command line.
+pub struct Client {
+    runtime: Runtime,
+    caller: Caller,
+}
+
+impl Client {
+    /// For `target`; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the target's files cannot be read.
+    pub fn new(target: &Target) -> Result<Self, RemoteError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(RemoteError::Thread)?;
+        Ok(Self { runtime, caller: Caller::new(target.client()?, target) })
+    }
+
+    /// Gives an order; tries again for some seconds where the line is down, with the same id.
+    ///
+    /// # Errors
+    /// As [`Backend::send`].
+    pub fn order(&self, order: &Order) -> Result<Ack, OrderError> {
+        self.runtime.block_on(self.caller.order(order))
+    }
+
+    /// What `GET /api/v1/status` says.
+    ///
+    /// # Errors
+    /// When it is not reached or does not let us in.
+    pub fn status(&self) -> Result<serde_json::Value, OrderError> {
+        self.runtime.block_on(self.caller.get("/api/v1/status"))
+    }
+
+    /// What `GET` of any path says.
+    ///
+    /// # Errors
+    /// When it is not reached or does not let us in.
+    pub fn get(&self, path: &str) -> Result<serde_json::Value, OrderError> {
+        self.runtime.block_on(self.caller.get(path))
+    }
+}
+
 impl Backend for Remote {
     fn subscribe(&self) -> Receiver<Update> {
         let updates = self.picture.crowd.join();

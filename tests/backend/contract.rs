@@ -61,7 +61,7 @@ impl Room {
                 self.fold(&change);
             }
             Update::Link(link) => {
-                assert!(matches!(link, Link::Connected), "contact is never lost here: {link:?}")
+                assert!(matches!(link, Link::Connected), "contact is never lost here: {link:?}");
             }
         }
     }

@@ -180,6 +180,11 @@ impl Caller {
         Ok(found)
     }
 
+    /// Asks for something that can be read.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, OrderError> {
+        self.insist(|| self.answer(self.request(Method::GET, path))).await
+    }
+
     /// Changes the pace of simulated time.
     pub(super) async fn pace(&self, pace: Pace) -> Result<(), OrderError> {
         let (speed, real) = match pace {

@@ -113,6 +113,12 @@ impl Target {
         self.token.is_some()
     }
 
+    /// It was there, and then its stream ended.
+    #[must_use]
+    pub fn ended(&self) -> RemoteError {
+        RemoteError::Unreachable { target: self.to_string(), problem: "it has ended".to_owned() }
+    }
+
     pub(super) fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(path);
