@@ -1,5 +1,5 @@
 //! Definitions of flags: read strictly, evaluated as flagd does, and steered as knightwatch does.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::needless_pass_by_value, reason = "a test")]
 
 #[path = "definitions/export.rs"]
 mod export;

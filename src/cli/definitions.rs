@@ -1,6 +1,6 @@
 //! `knightwatch import` and `knightwatch export`: flag definitions in flagd's format, checked, and with the rollouts as they are.
 
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use serde::Serialize;
 
@@ -91,10 +91,11 @@ pub(super) fn import(args: &ImportArgs) -> Outcome {
             None => format!("{:<28} evaluated as it is defined", flag.key().as_str()),
         };
         if let Some(written) = flag.steering().and_then(|steering| steering.written) {
-            line += &format!("; {written} in the file gives way to knightwatch's own");
+            // Writing to a String cannot fail.
+            let _ = write!(line, "; {written} in the file gives way to knightwatch's own");
         }
         if !flag.prerequisites().is_empty() {
-            line += &format!("; needs {}", needs(flag).join(", "));
+            let _ = write!(line, "; needs {}", needs(flag).join(", "));
         }
         print::line(&line)?;
     }

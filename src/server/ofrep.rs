@@ -193,7 +193,7 @@ fn turned_away(problem: Problem) -> Response {
     response
 }
 
-fn unread(rejection: BytesRejection) -> Response {
+fn unread(rejection: &BytesRejection) -> Response {
     let status = rejection.status();
     let error = EvaluationError::Parse(rejection.body_text());
     (status, Json(Failure::new(None, &error))).into_response()
@@ -243,7 +243,7 @@ fn evaluate(
     }
     let body = match body {
         Ok(body) => body,
-        Err(rejection) => return unread(rejection),
+        Err(rejection) => return unread(&rejection),
     };
     let Ok(key) = name.parse::<FlagKey>() else {
         let details = "there is no such flag: this is not a flag key".to_owned();
@@ -309,7 +309,7 @@ pub(super) async fn all(
     };
     let body = match body {
         Ok(body) => body,
-        Err(rejection) => return unread(rejection),
+        Err(rejection) => return unread(&rejection),
     };
     let context = match Context::in_request(&body) {
         Ok(context) => context,

@@ -76,7 +76,9 @@ fn weight(entry: &DataValue<'_>) -> Option<u64> {
     match entry.as_array()? {
         [_] => Some(1),
         [_, weight] => {
-            let weight = weight.as_f64().filter(|weight| libm::trunc(*weight) == *weight)?;
+            let weight = weight
+                .as_f64()
+                .filter(|weight| weight.is_finite() && weight.fract().abs() < f64::MIN_POSITIVE)?;
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,

@@ -160,7 +160,7 @@ fn rollout_alone(rule: &Value, place: &Place<'_>) -> Result<Option<Parts>, Mista
         ));
     }
     // Rounded to the nearest basis point; a fractional without weight gives nobody `on`.
-    let points = if total == 0 { 0 } else { (on * 10_000 + total / 2) / total };
+    let points = (on * 10_000 + total / 2).checked_div(total).unwrap_or(0);
     let written = u16::try_from(points).ok().and_then(|points| Rollout::from_basis_points(points).ok());
     Ok(Some(Parts { rule: None, written, reversed: first == Some(OFF) && on > 0 }))
 }

@@ -220,16 +220,16 @@ impl<'d> Checker<'d> {
             let found = list.len();
             return Err(inner.wrong(format!("expected {expected} arguments of {name}, found {found}")));
         }
-        let last = list.len() - usize::from(!list.is_empty());
+        let end = list.len().saturating_sub(1);
         let args = match name.as_str() {
             "fractional" => self.fractional(list, &inner, role, depth)?,
             "if" => {
                 // Conditions stand at even positions, but for the last: what is given when none holds.
-                let answers = |index: usize| index % 2 == 1 || index == last && index.is_multiple_of(2);
+                let answers = |index: usize| index % 2 == 1 || index == end && index.is_multiple_of(2);
                 self.list(list, &inner, |at| if answers(at) { role } else { Role::Any }, depth)?
             }
             "or" => self.list(list, &inner, |_| role, depth)?,
-            "and" => self.list(list, &inner, |at| if at == last { role } else { Role::Any }, depth)?,
+            "and" => self.list(list, &inner, |at| if at == end { role } else { Role::Any }, depth)?,
             "var" => {
                 self.variable(list, &inner)?;
                 self.list(list, &inner, |_| Role::Any, depth)?
@@ -297,7 +297,7 @@ impl<'d> Checker<'d> {
             let inner = place.index(index);
             match value {
                 Value::Object(_) if index == 0 => {
-                    args.push(self.value(value, &inner, Role::Any, depth + 1)?)
+                    args.push(self.value(value, &inner, Role::Any, depth + 1)?);
                 }
                 Value::Array(entry) if (1..=2).contains(&entry.len()) => {
                     total += entry.get(1).map_or(Ok(1), |weight| literal_weight(weight, &inner.index(1)))?;
