@@ -10,6 +10,7 @@ mod cartpole;
 mod connect;
 mod control_room;
 mod curves;
+mod definitions;
 mod evaluate;
 mod explain;
 mod picture;
@@ -94,6 +95,10 @@ enum Verb {
         /// Which folder; it is made where it is missing
         folder: PathBuf,
     },
+    /// Checks files of flag definitions, in flagd's format, and says what would be steered
+    Import(definitions::ImportArgs),
+    /// Writes flag definitions with the rollouts as they are, as a file for flagd
+    Export(definitions::ExportArgs),
     /// Runs a scenario under a policy without a screen, as fast as it goes; same seed, same bytes
     Simulate(simulate::Args),
     /// Compares the policies on shipped scenarios or generated worlds, the same for each
@@ -249,6 +254,8 @@ fn dispatch(cli: Cli) -> Outcome {
             print::DONE
         }
         Some(Verb::Serve(args)) => serve::run(&args, &config),
+        Some(Verb::Import(args)) => definitions::import(&args),
+        Some(Verb::Export(args)) => definitions::export(&args, &config),
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
         Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
         #[cfg(feature = "train")]

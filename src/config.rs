@@ -59,6 +59,8 @@ pub struct Server {
     pub tls_key: PathBuf,
     /// Whether whoever reaches loopback may read and evaluate without a token.
     pub open_loopback: bool,
+    /// Files of flag definitions in flagd's format, watched for changes.
+    pub flags: Vec<PathBuf>,
 }
 
 impl Default for Server {
@@ -70,6 +72,7 @@ impl Default for Server {
             tls_cert: PathBuf::new(),
             tls_key: PathBuf::new(),
             open_loopback: true,
+            flags: Vec::new(),
         }
     }
 }

@@ -23,7 +23,7 @@ pub use self::{
     guarded::Guarded,
     log::Log,
     order::{Ack, OrderError},
-    register::{Register, Standing, Standings},
+    register::{Register, Standings},
     run::{Handle, Observer, Pace, PaceError, run},
     source::{Cue, Recorded, Source},
     switch::Switch,

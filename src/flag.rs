@@ -4,6 +4,7 @@
 //! decides: the same few functions answer an application's question in production and in the simulator.
 
 mod bucket;
+pub mod definition;
 mod key;
 mod rollout;
 mod spec;

@@ -6,10 +6,12 @@
 
 mod access;
 mod answer;
+mod catalogue;
 mod door;
 mod events;
 mod hub;
 mod listen;
+mod ofrep;
 mod orders;
 mod problem;
 mod read;
@@ -17,13 +19,14 @@ mod state;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware};
+use axum::{Router, extract::DefaultBodyLimit, middleware, routing::post};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::{
     access::{Access, Principal, Scope, TokenFile, TokenRecord, local_token},
+    catalogue::Catalogue,
     hub::Hub,
     listen::{Listeners, Peer, serve},
     problem::Problem,
@@ -45,6 +48,7 @@ const MAX_BODY: usize = 256 << 10;
         (name = "flags", description = "Flags and what is done to them"),
         (name = "emergency", description = "Kill-all and re-arming"),
         (name = "watch", description = "Status, alarms, journal, event stream"),
+        (name = "evaluation", description = "OFREP: what an application gets of a flag"),
         (name = "simulation", description = "The pace of simulated time"),
     )
 )]
@@ -71,11 +75,16 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(read::journal))
         .routes(routes!(read::pace, orders::set_pace))
         .routes(routes!(events::stream))
+        .routes(routes!(ofrep::one))
+        .routes(routes!(ofrep::all))
+        .routes(routes!(ofrep::stream))
+        .routes(routes!(ofrep::definitions))
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
         .split_for_parts();
-    // Serves the description as JSON too.
-    api.merge(SwaggerUi::new("/docs").url("/openapi.json", description))
+    api.route("/ofrep/v1/evaluate/flags/{folder}/{*rest}", post(ofrep::one_in_folder))
+        // Serves the description as JSON too.
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .fallback(door::not_found)
         .method_not_allowed_fallback(door::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -34,10 +34,11 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
 }
 
 /// The same JSON with whatever could drive a terminal as `\uXXXX`. Such characters can only stand within strings.
-fn harmless_json(text: &str) -> String {
+pub(super) fn harmless_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if crate::flag::is_hostile(c) {
+        // The line breaks of pretty JSON stand between its tokens.
+        if c != '\n' && crate::flag::is_hostile(c) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
                 // Writing to a String cannot fail.

@@ -30,6 +30,8 @@ use crate::{
     backend::{Backend, Embedded, EmbeddedOptions, Pace},
     config::Config,
     engine::Switch,
+    flag::definition::Definitions,
+    integrations::FlagFiles,
     logging,
     server::{self, Access, Listeners, Parts, ServerState, TokenFile, local_token},
     telemetry::Millis,
@@ -77,6 +79,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
 
+    /// Define flags as this file says, in flagd's format, and do so anew when it changes; may be given again
+    #[arg(long, value_name = "FILE")]
+    flags: Vec<PathBuf>,
+
     /// The unix socket [default: knightwatch.sock in the state folder]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -113,12 +119,16 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     if !args.listen.is_empty() {
         config.server.listen.clone_from(&args.listen);
     }
+    if !args.flags.is_empty() {
+        config.server.flags.clone_from(&args.flags);
+    }
     config.server.check().map_err(|(key, problem)| Failure::input(format!("{key}: {problem}")))?;
     let home = Home::of(&config, args.socket.as_ref())?;
     let tokens = TokenFile::in_folder(&home.folder);
     let records =
         tokens.read().map_err(|error| Failure::input(format!("{}: {error}", tokens.path().display())))?;
     let tls = tls(&config)?;
+    let (files, definitions) = FlagFiles::open(config.server.flags.clone()).map_err(Failure::input)?;
     let scene = Scene::of(&SceneArgs {
         scenario: args.scenario.clone(),
         seed: args.seed,
@@ -128,7 +138,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     })?
     .lasting(SIMULATED);
     if args.check {
-        return checked(&config, &home, records.len(), tls.is_some(), &scene);
+        return checked(&config, &home, records.len(), tls.is_some(), &definitions, &scene);
     }
     let _logging = logging::to_stderr(args.log == LogFormat::Json).map_err(Failure::input)?;
     let pace = match args.speed {
@@ -150,6 +160,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let state = ServerState::new(Parts {
         backend: Arc::new(backend) as Arc<dyn Backend>,
         register: Arc::clone(switch.register()),
+        definitions,
         access: Access::new(records, Some((&secret, &operator())), config.server.open_loopback),
         hosts: config.server.hosts.iter().map(|host| host.to_ascii_lowercase()).collect::<BTreeSet<_>>(),
     })
@@ -159,7 +170,23 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         .enable_all()
         .build()
         .map_err(Failure::refused)?;
-    let served = runtime.block_on(serve(&config, &home, tls, &state, &tokens));
+    let (watched, handle) = (Arc::clone(&state), runtime.handle().clone());
+    let watch = files
+        .watch(move |read| match read {
+            Ok(definitions) => {
+                tracing::info!("{} flags are defined anew", definitions.len());
+                handle.block_on(watched.define(definitions));
+            }
+            Err(error) => watched.keep_definitions(&error.to_string()),
+        })
+        .map_err(Failure::refused)?;
+    let served = runtime.block_on(async {
+        let first = Arc::clone(&state);
+        // Beside serving: until they are under control they are off.
+        tokio::spawn(async move { first.bring_under_control().await });
+        serve(&config, &home, tls, &state, &tokens).await
+    });
+    drop(watch);
     runtime.shutdown_background();
     // The engine ends with its last owner, and its journal is closed then.
     drop(state);
@@ -287,7 +314,14 @@ fn tls(config: &Config) -> Result<Option<TlsAcceptor>, Failure> {
     Ok(Some(TlsAcceptor::from(Arc::new(server))))
 }
 
-fn checked(config: &Config, home: &Home, tokens: usize, tls: bool, scene: &Scene) -> Outcome {
+fn checked(
+    config: &Config,
+    home: &Home,
+    tokens: usize,
+    tls: bool,
+    definitions: &Definitions,
+    scene: &Scene,
+) -> Outcome {
     let addresses: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
     print::line(&format!("environment  {}", config.environment))?;
     print::line(&format!("listen       {}{}", addresses.join(", "), if tls { " (TLS)" } else { "" }))?;
@@ -295,6 +329,8 @@ fn checked(config: &Config, home: &Home, tokens: usize, tls: bool, scene: &Scene
     let journal = if scene.is_fresh() { "begun anew" } else { "gone on with" };
     print::line(&format!("journal      {} ({journal})", home.journal.display()))?;
     print::line(&format!("tokens       {tokens}"))?;
+    let steered = definitions.iter().filter(|flag| flag.steering().is_some()).count();
+    print::line(&format!("definitions  {} flags, {steered} to be steered", definitions.len()))?;
     print::line(&format!("steered by   {}", scene.policy))?;
     print::DONE
 }

@@ -16,17 +16,8 @@ use tokio::sync::watch;
 
 use crate::{
     control::{Phase, State},
-    flag::{FlagId, FlagKey, Rollout},
+    flag::{FlagId, FlagKey, Rollout, definition::Standing},
 };
-
-/// How one flag stands for those who evaluate it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// The share of traffic that gets `on`.
-    pub rollout: Rollout,
-    /// Rolled back or killed: `off` for everybody, whatever its targeting says.
-    pub off_for_all: bool,
-}
 
 /// All flags at one moment.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +32,11 @@ impl Standings {
     #[must_use]
     pub fn get(&self, key: &FlagKey) -> Option<Standing> {
         self.index.get(key).and_then(|id| self.flags.get(id.index())).copied()
+    }
+
+    /// The keys of all flags.
+    pub fn keys(&self) -> impl Iterator<Item = &FlagKey> {
+        self.index.keys()
     }
 
     /// How many flags there are.

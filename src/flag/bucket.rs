@@ -26,13 +26,18 @@ pub enum Variant {
 /// The bucket, 0 to 9 999, in which `targeting_key` falls for flag `key`.
 #[must_use]
 pub fn bucket(key: &FlagKey, targeting_key: &str) -> u16 {
-    let mut input: Chain<&[u8], &[u8]> = key.as_str().as_bytes().chain(targeting_key.as_bytes());
-    // Reading from byte slices cannot fail; bucket 9 999 is the last to be switched on, so even then the answer is off.
-    let hash = murmur3::murmur3_32(&mut input, 0).unwrap_or(u32::MAX);
+    let hash = hash(key.as_str().as_bytes(), targeting_key.as_bytes());
     // The product of a 32-bit hash and 10 000, shifted down by 32 bits, is below 10 000.
     #[expect(clippy::cast_possible_truncation, reason = "below 10 000 by construction")]
     let bucket = ((u64::from(hash) * u64::from(BUCKETS)) >> 32) as u16;
     bucket
+}
+
+/// The hash of two texts, one after the other: `murmur3_x86_32` with seed 0.
+pub(super) fn hash(first: &[u8], second: &[u8]) -> u32 {
+    let mut input: Chain<&[u8], &[u8]> = first.chain(second);
+    // Reading from byte slices cannot fail; bucket 9 999 is the last to be switched on, so even then the answer is off.
+    murmur3::murmur3_32(&mut input, 0).unwrap_or(u32::MAX)
 }
 
 /// The variant that `targeting_key` gets of a flag at `rollout`. A set kill latch means `off` for everybody.

@@ -270,6 +270,17 @@ impl Access {
         found
     }
 
+    /// What lets a change stream in that cannot send a token: it opens nothing else, and stays the same across restarts.
+    pub(super) fn ticket(&self) -> Option<String> {
+        let (hash, _) = self.local.as_ref()?;
+        Some(hash_of(&format!("change stream of {hash}"))[..32].to_owned())
+    }
+
+    /// Whether this is that ticket.
+    pub(super) fn is_ticket(&self, shown: &str) -> bool {
+        self.ticket().is_some_and(|ticket| bool::from(ticket.as_bytes().ct_eq(shown.as_bytes())))
+    }
+
     fn identify(&self, parts: &Parts) -> Result<Principal, Problem> {
         if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
             let secret = value.to_str().ok().and_then(|value| {
@@ -332,6 +343,8 @@ extractors! {
     Operator: Operator;
     /// Somebody who may re-arm and create.
     Admin: Admin;
+    /// Somebody who may evaluate flags.
+    Eval: Eval;
 }
 
 #[cfg(test)]

@@ -237,11 +237,12 @@ pub(super) async fn readyz(State(state): State<Shared>) -> Response {
     };
     let standing = |alarm: &&crate::control::Alarm| alarm.cleared_at.is_none();
     let failing = room.alarms.iter().filter(standing).find(|alarm| alarm.kind == AlarmKind::NotDurable);
-    match failing {
-        Some(alarm) => {
-            let health = Health { status: "not durable".to_owned(), details: vec![alarm.text.clone()] };
-            (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response()
-        }
-        None => Json(Health { status: "ok".to_owned(), details: Vec::new() }).into_response(),
+    if let Some(alarm) = failing {
+        let health = Health { status: "not durable".to_owned(), details: vec![alarm.text.clone()] };
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
     }
+    // Evaluation goes on with the definitions that were in force.
+    let fault = state.catalogue.fault();
+    let details = fault.map(|why| format!("flag definitions stay as they were: {why}")).into_iter().collect();
+    Json(Health { status: "ok".to_owned(), details }).into_response()
 }

@@ -2,8 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Access, Hub, TokenRecord};
-use crate::{backend::Backend, engine::Register};
+use super::{Access, Catalogue, Hub, TokenRecord, ofrep::Changes};
+use crate::{
+    backend::{Backend, OrderError},
+    control::{Actor, Command, Order, OrderId, Refusal},
+    engine::Register,
+    flag::{clean_line, definition::Definitions},
+};
 
 /// What a server is made of.
 pub struct Parts {
@@ -11,6 +16,8 @@ pub struct Parts {
     pub backend: Arc<dyn Backend>,
     /// What evaluation reads.
     pub register: Arc<Register>,
+    /// How flags are defined.
+    pub definitions: Definitions,
     /// Who may what.
     pub access: Access,
     /// Names under which it may be called, beside those of loopback; without a port.
@@ -21,6 +28,8 @@ pub struct Parts {
 pub struct ServerState {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) register: Arc<Register>,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) changes: Arc<Changes>,
     pub(super) access: Access,
     pub(super) hosts: BTreeSet<String>,
     pub(super) hub: Arc<Hub>,
@@ -33,11 +42,13 @@ impl ServerState {
     /// Begins to listen to the backend.
     ///
     /// # Errors
-    /// When the thread that turns updates into events cannot be started.
+    /// When a thread that turns updates into events cannot be started.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let Parts { backend, register, access, hosts } = parts;
+        let Parts { backend, register, definitions, access, hosts } = parts;
         let hub = Hub::start(&backend)?;
-        Ok(Arc::new(Self { backend, register, access, hosts, hub }))
+        let catalogue = Arc::new(Catalogue::new(definitions));
+        let changes = Changes::start(&register, &catalogue)?;
+        Ok(Arc::new(Self { backend, register, catalogue, changes, access, hosts, hub }))
     }
 
     /// Takes a new list of tokens.
@@ -45,8 +56,49 @@ impl ServerState {
         self.access.set_tokens(tokens);
     }
 
+    /// Takes other definitions, and brings the flags among them that are to be steered under control.
+    pub async fn define(&self, definitions: Definitions) {
+        self.catalogue.replace(definitions);
+        self.bring_under_control().await;
+    }
+
+    /// Definitions that should be in force cannot be: those that were stay in force, and it is said wherever it is asked.
+    pub fn keep_definitions(&self, why: &str) {
+        let why = clean_line(why);
+        tracing::error!("flag definitions stay as they were: {why}");
+        self.catalogue.fail(&why);
+    }
+
+    /// Makes the flags that are defined as steered and that the engine does not know; until then they are off.
+    pub async fn bring_under_control(&self) {
+        let definitions = self.catalogue.current();
+        for spec in definitions.iter().filter_map(crate::flag::definition::Definition::spec) {
+            let key = spec.key.clone();
+            if self.register.standings().get(&key).is_some() {
+                continue;
+            }
+            let order = Order {
+                // Said again after a restart it acts once.
+                id: OrderId(format!("definition of {key}")),
+                actor: Actor::System,
+                reason: "defined in a file of flags".to_owned(),
+                expected: None,
+                command: Command::Create { spec },
+            };
+            match self.backend.send(order).await {
+                Ok(_) | Err(OrderError::Refused(Refusal::KeyUsed { .. })) => {}
+                Err(error) => {
+                    let why = clean_line(&format!("{key} cannot be brought under control: {error}"));
+                    tracing::error!("{why}");
+                    self.catalogue.fail(&why);
+                }
+            }
+        }
+    }
+
     /// The server ends: streams end, and requests under way are finished.
     pub fn end(&self) {
         self.hub.close();
+        self.changes.end();
     }
 }
