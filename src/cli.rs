@@ -13,6 +13,7 @@ mod explain;
 mod picture;
 mod policies;
 mod print;
+mod real;
 mod replay;
 mod scene;
 mod serve;

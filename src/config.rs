@@ -2,6 +2,8 @@
 //!
 //! `config/default.toml` lists every option with its default; it is parsed by a test, so it cannot drift.
 
+mod telemetry;
+
 use std::{
     env, fs,
     io::{self, Read},
@@ -13,6 +15,7 @@ use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use self::telemetry::{SourceKind, Telemetry};
 use crate::control::ControlConfig;
 
 /// The default configuration, with comments.
@@ -35,6 +38,8 @@ pub struct Config {
     pub agent: Agent,
     /// The backend, `knightwatch serve`.
     pub server: Server,
+    /// Where the backend's telemetry comes from.
+    pub telemetry: Telemetry,
     /// How flags are steered.
     pub control: ControlConfig,
 }
@@ -160,6 +165,7 @@ impl Default for Config {
             screen: Screen::default(),
             agent: Agent::default(),
             server: Server::default(),
+            telemetry: Telemetry::default(),
             control: ControlConfig::default(),
         }
     }
@@ -259,6 +265,7 @@ impl Config {
     fn check(&self) -> Result<(), (&'static str, String)> {
         self.control.check()?;
         self.server.check()?;
+        self.telemetry.check()?;
         if self.environment.trim().is_empty() {
             return Err(("environment", "expected a name, found nothing".to_owned()));
         }

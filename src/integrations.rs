@@ -1,8 +1,12 @@
 //! Layer 9: where telemetry comes from and where rollouts go.
 //!
-//! Recorded telemetry is read from files and played back as if it arrived now. Knows nothing of the engine, the
-//! screens or the server that stand above it.
+//! Recorded telemetry is read from files and played back as if it arrived now; what applications send is gathered interval
+//! by interval. Knows nothing of the engine, the screens or the server that stand above it.
 
+mod otlp;
+mod push;
 mod recording;
 
+pub use otlp::{Export, MetricNames, Otlp};
+pub use push::{BatchId, Clock, Inlet, Push, PushConfig, Totals};
 pub use recording::{Playback, Recording, RecordingError, RecordingOptions, Row};

@@ -11,9 +11,11 @@ mod events;
 mod hub;
 mod listen;
 mod orders;
+mod otlp;
 mod problem;
 mod read;
 mod state;
+mod telemetry;
 
 use std::sync::Arc;
 
@@ -27,11 +29,13 @@ pub use self::{
     listen::{Listeners, Peer, serve},
     problem::Problem,
     state::{Parts, ServerState},
+    telemetry::Intake,
 };
 use crate::server::state::Shared;
 
-/// Largest body of a request that is not telemetry, in bytes.
+/// Largest body of a request that is not telemetry, and of one that is, in bytes.
 const MAX_BODY: usize = 256 << 10;
+const MAX_TELEMETRY: usize = 4 << 20;
 
 /// What is the same in the whole description.
 #[derive(OpenApi)]
@@ -44,6 +48,7 @@ const MAX_BODY: usize = 256 << 10;
         (name = "flags", description = "Flags and what is done to them"),
         (name = "emergency", description = "Kill-all and re-arming"),
         (name = "watch", description = "Status, alarms, journal, event stream"),
+        (name = "telemetry", description = "Telemetry and deployments in"),
         (name = "simulation", description = "The pace of simulated time"),
     )
 )]
@@ -51,6 +56,10 @@ struct Description;
 
 /// All routes, with their description at `/openapi.json`, and what stands at the door.
 pub fn router(state: Shared) -> Router {
+    let telemetry = OpenApiRouter::new()
+        .routes(routes!(telemetry::take))
+        .routes(routes!(otlp::take))
+        .layer(DefaultBodyLimit::max(MAX_TELEMETRY));
     let (api, description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(read::status))
         .routes(routes!(read::flags, orders::create))
@@ -72,6 +81,7 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(events::stream))
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
+        .merge(telemetry)
         .split_for_parts();
     let description = Arc::new(description);
     api.route("/openapi.json", get(move || std::future::ready(axum::Json(Arc::clone(&description)))))

@@ -319,7 +319,7 @@ impl Views {
 fn point(engine: &Engine, flag: &FlagState) -> Point {
     let arms = engine.observatory().window(flag.id).map(|window| *window.latest()).unwrap_or_default();
     let [control, treatment] = arms.map(|arm| arm.as_ref().map_or_else(ArmPoint::default, arm_point));
-    Point { at: engine.now(), control, treatment, rollout: flag.rollout }
+    Point { at: engine.interval_end(), control, treatment, rollout: flag.rollout }
 }
 
 fn arm_point(arm: &ArmStats) -> ArmPoint {

@@ -47,6 +47,7 @@ pub fn tick(
     }
     let troubled = observatory.troubled(state, config);
     let mut shield = Shield::new(&config.shield, config.interval, state, moment.now).freezing(&troubled);
+    let begun = observatory.begun;
     let mut alarms = Alarms::new(state);
     let mut asked = Vec::new();
     for flag in &state.flags {
@@ -68,7 +69,8 @@ pub fn tick(
                 outlook.ruling = None;
             }
         }
-        lost_beyond_deadline(flag, outlook, config, moment, &mut happened);
+        let since = moment.now.since(flag.changed_at.max(begun));
+        lost_beyond_deadline(flag, outlook, config, since, &mut happened);
     }
     let fault = ask(state, observatory, policy, config, &shield, &asked, moment);
     for (index, id) in asked.iter().enumerate() {
@@ -211,13 +213,13 @@ fn lost_beyond_deadline(
     flag: &FlagState,
     outlook: &Outlook,
     config: &ControlConfig,
-    moment: Moment,
+    since: Millis,
     happened: &mut Vec<Happened>,
 ) {
     if flag.phase != Phase::Ramping {
         return;
     }
-    if let Some(age) = config.shield.hands_over(&outlook.report, moment.now.since(flag.changed_at)) {
+    if let Some(age) = config.shield.hands_over(&outlook.report, since) {
         let reason = Some(Reason::TelemetryLost { age, deadline: config.shield.lost_deadline });
         happened.push((Actor::Shield, Event::Paused { flag: flag.id, reason }));
     }

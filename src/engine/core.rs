@@ -1,7 +1,7 @@
 //! The engine's state and its step: one interval of controller time. How it begins is in `begin.rs`, what people may do
 //! in `order.rs`, what becomes of a failing disk in `keep.rs`.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::{Cue, Log, Recorded, Source, keep::Owed, order::Answers};
 use crate::{
@@ -106,6 +106,20 @@ impl Engine {
         }
     }
 
+    /// The end of the interval that was closed last.
+    #[must_use]
+    pub fn interval_end(&self) -> Millis {
+        match (&self.mode, &self.source) {
+            (Mode::Steer(_), Some(source)) => source.end(),
+            _ => self.now(),
+        }
+    }
+
+    /// In how long the next step is due, where the source's time is real.
+    pub(super) fn next_in(&self) -> Option<Duration> {
+        self.source.as_ref().and_then(|source| source.next_in())
+    }
+
     /// Whether the source has come to its end.
     #[must_use]
     pub fn done(&self) -> bool {
@@ -166,8 +180,7 @@ impl Engine {
             }
             (Mode::Steer(policy), Some(source)) => {
                 source.step(&self.rollouts, &mut self.feed);
-                let end = source.now();
-                let moment = Moment { end, now: end };
+                let moment = Moment { end: source.end(), now: source.now() };
                 let happened = tick(
                     &self.state,
                     &mut self.observatory,
@@ -176,7 +189,7 @@ impl Engine {
                     &self.feed,
                     moment,
                 );
-                news.extend(self.keep_tick(end, happened, trouble));
+                news.extend(self.keep_tick(moment, happened, trouble));
             }
             (Mode::Steer(_), None) => {}
         }

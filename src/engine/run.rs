@@ -188,7 +188,11 @@ fn turn(engine: &mut Engine, mut pace: Pace, observer: &mut dyn Observer, inbox:
     let mut put_off = 0_u32;
     loop {
         let again = observer.catch_up(engine, pace).then(|| Instant::now() + CATCH_UP);
-        let due = pace.takes(interval).filter(|_| !engine.done()).map(|takes| last + takes);
+        // Real time is the source's own: it knows when its interval is over.
+        let due = match engine.next_in() {
+            Some(left) => Some(Instant::now() + left),
+            None => pace.takes(interval).filter(|_| !engine.done()).map(|takes| last + takes),
+        };
         let owing = engine.is_owing().then(|| Instant::now() + RETRY);
         let until = [due, again, owing].into_iter().flatten().min();
         // An order that waits goes before a step that is due: kill-all does not queue behind time. But a flood of

@@ -332,6 +332,8 @@ extractors! {
     Operator: Operator;
     /// Somebody who may re-arm and create.
     Admin: Admin;
+    /// Somebody who may send telemetry and deployments.
+    Ingest: Ingest;
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Access, Hub, TokenRecord};
+use super::{Access, Hub, TokenRecord, telemetry::Intake};
 use crate::{backend::Backend, engine::Register};
 
 /// What a server is made of.
@@ -11,6 +11,8 @@ pub struct Parts {
     pub backend: Arc<dyn Backend>,
     /// What evaluation reads.
     pub register: Arc<Register>,
+    /// Where telemetry comes in; `None` where the world is simulated.
+    pub intake: Option<Intake>,
     /// Who may what.
     pub access: Access,
     /// Names under which it may be called, beside those of loopback; without a port.
@@ -21,6 +23,7 @@ pub struct Parts {
 pub struct ServerState {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) register: Arc<Register>,
+    pub(super) intake: Option<Intake>,
     pub(super) access: Access,
     pub(super) hosts: BTreeSet<String>,
     pub(super) hub: Arc<Hub>,
@@ -35,9 +38,9 @@ impl ServerState {
     /// # Errors
     /// When the thread that turns updates into events cannot be started.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let Parts { backend, register, access, hosts } = parts;
+        let Parts { backend, register, intake, access, hosts } = parts;
         let hub = Hub::start(&backend)?;
-        Ok(Arc::new(Self { backend, register, access, hosts, hub }))
+        Ok(Arc::new(Self { backend, register, intake, access, hosts, hub }))
     }
 
     /// Takes a new list of tokens.
