@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::telemetry::{SourceKind, Telemetry};
-use crate::control::ControlConfig;
+use crate::{control::ControlConfig, telemetry::Millis};
 
 /// The default configuration, with comments.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
@@ -266,6 +266,15 @@ impl Config {
         self.control.check()?;
         self.server.check()?;
         self.telemetry.check()?;
+        // Where it took longer, every sample would be stale when it is looked at.
+        if self.telemetry.source == SourceKind::Push
+            && self.telemetry.lateness.0 * 2 > self.control.interval.0
+        {
+            let most = Millis(self.control.interval.0 / 2);
+            let found = self.telemetry.lateness;
+            let text = format!("expected at most half the control interval, {most}, found {found}");
+            return Err(("telemetry.lateness", text));
+        }
         if self.environment.trim().is_empty() {
             return Err(("environment", "expected a name, found nothing".to_owned()));
         }

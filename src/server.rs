@@ -6,6 +6,7 @@
 
 mod access;
 mod answer;
+mod deployments;
 mod door;
 mod events;
 mod hub;
@@ -77,6 +78,7 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(orders::acknowledge))
         .routes(routes!(orders::acknowledge_briefing))
         .routes(routes!(read::journal))
+        .routes(routes!(deployments::list, deployments::take))
         .routes(routes!(read::pace, orders::set_pace))
         .routes(routes!(events::stream))
         .routes(routes!(read::healthz))

@@ -247,6 +247,7 @@ impl Views {
             hold: flag.hold.clone(),
             guard_off_until: flag.guard_off_until,
             last: flag.last.clone(),
+            waiting: flag.waiting.clone(),
             verdict: outlook.report.verdict,
             report: outlook.report.clone(),
             point: self.history[flag.id.index()].back().copied().unwrap_or_default(),

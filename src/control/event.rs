@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, AlarmId, AlarmKind, Explanation, Outcome, Reason};
+use super::{Action, AlarmId, AlarmKind, DeployKind, Explanation, Outcome, Reason};
 use crate::{
-    flag::{FlagId, FlagKey, FlagSpec, Rollout},
+    flag::{Deployment, FlagId, FlagKey, FlagSpec, Rollout},
     telemetry::Millis,
 };
 
@@ -97,6 +97,18 @@ pub enum Event {
         flag: FlagId,
         /// The first rung.
         to: Rollout,
+    },
+    /// A flag's start was ordered, and waits for its deployment.
+    Waiting {
+        /// Which flag.
+        flag: FlagId,
+    },
+    /// A pipeline said what runs now.
+    Deployed {
+        /// How it came about.
+        kind: DeployKind,
+        /// What runs.
+        what: Deployment,
     },
     /// A proposal was ruled on.
     Decided(Decision),
@@ -189,6 +201,7 @@ impl Event {
     pub const fn flag(&self) -> Option<FlagId> {
         match self {
             Self::Started { flag, .. }
+            | Self::Waiting { flag }
             | Self::Decided(Decision { flag, .. })
             | Self::Paused { flag, .. }
             | Self::Resumed { flag }
@@ -199,6 +212,7 @@ impl Event {
             | Self::HoldExpired { flag } => Some(*flag),
             Self::SessionStarted { .. }
             | Self::Created { .. }
+            | Self::Deployed { .. }
             | Self::KilledAll { .. }
             | Self::Rearmed
             | Self::AlarmRaised { .. }
@@ -215,6 +229,8 @@ impl Event {
             Self::SessionStarted { .. } => "session",
             Self::Created { .. } => "create",
             Self::Started { .. } => "start",
+            Self::Waiting { .. } => "wait",
+            Self::Deployed { .. } => "deployment",
             Self::Decided(decision) => match (decision.outcome, decision.action) {
                 (Outcome::Vetoed, _) => "veto",
                 (_, Action::RollBack) => "rollback",

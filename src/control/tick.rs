@@ -51,6 +51,14 @@ pub fn tick(
     let mut alarms = Alarms::new(state);
     let mut asked = Vec::new();
     for flag in &state.flags {
+        // The order was a person's; what it waited for has come.
+        if let Some(waiting) = &flag.waiting
+            && state.latch.is_none()
+            && state.is_deployed(flag.spec.deployment.as_ref())
+            && let Some(to) = shield.starting(flag)
+        {
+            happened.push((waiting.by.clone(), Event::Started { flag: flag.id, to }));
+        }
         let Observatory { windows, outlooks, .. } = &mut *observatory;
         let (window, outlook) = (&windows[flag.id.index()], &mut outlooks[flag.id.index()]);
         // At 100 % there is no live control to tell a dependency from the flag; the service's other flags can.

@@ -56,6 +56,8 @@ impl SeriesMemory {
                 let begun_anew = start > last.start && start >= last.time;
                 match amount.since(&last.amount).filter(|_| !begun_anew) {
                     Some(added) => Seen::Added(added, time - last.time),
+                    // It says nothing of a new beginning, but there was one after the last point.
+                    None if !begun_anew => Seen::Added(amount.clone(), time - last.time),
                     None => whole(&amount),
                 }
             }

@@ -141,7 +141,7 @@ fn cumulative_points_add_their_difference_and_a_restart_begins_anew() {
     let mut otlp = otlp();
     let at = |seconds: u64| AT + seconds * SECOND;
     // Began long ago: the first point only says where it stands.
-    assert_eq!(added(&mut otlp, &counter(AT - 3_600 * SECOND, at(0), 1_000, CUMULATIVE)), []);
+    assert_eq!(added(&mut otlp, &counter(AT - 3_600 * SECOND, at(0), 1_000, CUMULATIVE)), [0.0; 0]);
     assert_eq!(added(&mut otlp, &counter(AT - 3_600 * SECOND, at(10), 1_040, CUMULATIVE)), [40.0]);
     let again = otlp.read(&counter(AT - 3_600 * SECOND, at(10), 1_040, CUMULATIVE), known);
     assert_eq!((again.readings.len(), again.refused[0].0), (0, Rejection::Duplicate));
@@ -159,7 +159,11 @@ fn cumulative_points_add_their_difference_and_a_restart_begins_anew() {
 #[test]
 fn a_counter_that_has_just_begun_counts_from_its_beginning() {
     assert_eq!(added(&mut otlp(), &counter(AT, AT + 9 * SECOND, 12, CUMULATIVE)), [12.0]);
-    assert_eq!(added(&mut otlp(), &counter(0, AT + 9 * SECOND, 12, CUMULATIVE)), [], "an unknown beginning");
+    assert_eq!(
+        added(&mut otlp(), &counter(0, AT + 9 * SECOND, 12, CUMULATIVE)),
+        [0.0; 0],
+        "an unknown beginning"
+    );
 }
 
 #[test]
