@@ -3,6 +3,7 @@
 //! `config/default.toml` lists every option with its default; it is parsed by a test, so it cannot drift.
 
 mod telemetry;
+mod webhooks;
 
 use std::{
     env, fs,
@@ -15,7 +16,10 @@ use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::telemetry::{SourceKind, Telemetry};
+pub use self::{
+    telemetry::{SourceKind, Telemetry},
+    webhooks::Webhook,
+};
 use crate::{control::ControlConfig, telemetry::Millis};
 
 /// The default configuration, with comments.
@@ -32,6 +36,8 @@ pub struct Config {
     pub environment: String,
     /// Where sessions and logs are kept; `$XDG_STATE_HOME/knightwatch` where empty.
     pub state: PathBuf,
+    /// Who is told what the backend journals.
+    pub webhooks: Vec<Webhook>,
     /// How the screen looks.
     pub screen: Screen,
     /// The learned policy.
@@ -162,6 +168,7 @@ impl Default for Config {
         Self {
             environment: "local".to_owned(),
             state: PathBuf::new(),
+            webhooks: Vec::new(),
             screen: Screen::default(),
             agent: Agent::default(),
             server: Server::default(),
@@ -266,6 +273,7 @@ impl Config {
         self.control.check()?;
         self.server.check()?;
         self.telemetry.check()?;
+        webhooks::check(&self.webhooks)?;
         // Where it took longer, every sample would be stale when it is looked at.
         if self.telemetry.source == SourceKind::Push
             && self.telemetry.lateness.0 * 2 > self.control.interval.0

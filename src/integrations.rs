@@ -6,7 +6,9 @@
 mod otlp;
 mod push;
 mod recording;
+mod webhook;
 
 pub use otlp::{Export, MetricNames, Otlp};
 pub use push::{BatchId, Clock, Inlet, Push, PushConfig, Totals};
 pub use recording::{Playback, Recording, RecordingError, RecordingOptions, Row};
+pub use webhook::{HookFormat, signature};

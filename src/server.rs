@@ -11,12 +11,14 @@ mod door;
 mod events;
 mod hub;
 mod listen;
+mod metrics;
 mod orders;
 mod otlp;
 mod problem;
 mod read;
 mod state;
 mod telemetry;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -31,6 +33,7 @@ pub use self::{
     problem::Problem,
     state::{Parts, ServerState},
     telemetry::Intake,
+    webhooks::Hook,
 };
 use crate::server::state::Shared;
 
@@ -81,6 +84,7 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(deployments::list, deployments::take))
         .routes(routes!(read::pace, orders::set_pace))
         .routes(routes!(events::stream))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
         .merge(telemetry)

@@ -29,10 +29,10 @@ use super::{
 use crate::{
     agent::PolicyName,
     backend::{Backend, Embedded, EmbeddedOptions, Pace},
-    config::{Config, SourceKind},
+    config::{Config, SourceKind, Webhook},
     engine::Switch,
     logging,
-    server::{self, Access, Intake, Listeners, Parts, ServerState, TokenFile, local_token},
+    server::{self, Access, Hook, Intake, Listeners, Parts, ServerState, TokenFile, local_token},
     telemetry::Millis,
 };
 
@@ -167,6 +167,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         tokens.read().map_err(|error| Failure::input(format!("{}: {error}", tokens.path().display())))?;
     let tls = tls(&config)?;
     let world = World::of(args, &config, &home, real)?;
+    let hooks = hooks(&config)?;
     if args.check {
         return checked(&config, &home, records.len(), tls.is_some(), &world);
     }
@@ -188,6 +189,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     };
     let switch = Arc::new(Switch::open(&home.latch).map_err(Failure::store)?);
     switch.reconcile(&mut engine).map_err(Failure::store)?;
+    let meter = Arc::clone(engine.meter());
     let options = EmbeddedOptions { pace, about, simulated: !real, ahead: Millis::ZERO };
     let backend =
         Embedded::start_with(engine, options, Some(Arc::clone(&switch))).map_err(Failure::refused)?;
@@ -197,6 +199,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let state = ServerState::new(Parts {
         backend: Arc::new(backend) as Arc<dyn Backend>,
         register: Arc::clone(switch.register()),
+        meter,
         intake,
         access: Access::new(records, Some((&secret, &operator())), config.server.open_loopback),
         hosts: config.server.hosts.iter().map(|host| host.to_ascii_lowercase()).collect::<BTreeSet<_>>(),
@@ -207,7 +210,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         .enable_all()
         .build()
         .map_err(Failure::refused)?;
-    let served = runtime.block_on(serve(&config, &home, tls, &state, &tokens));
+    let served = runtime.block_on(serve(&config, &home, tls, &state, &tokens, hooks));
     runtime.shutdown_background();
     // The engine ends with its last owner, and its journal is closed then.
     drop(state);
@@ -221,6 +224,7 @@ async fn serve(
     tls: Option<TlsAcceptor>,
     state: &Arc<ServerState>,
     tokens: &TokenFile,
+    hooks: Vec<Hook>,
 ) -> Outcome {
     let mut tcp = Vec::new();
     for address in &config.server.listen {
@@ -238,6 +242,9 @@ async fn serve(
     let unix = Some(socket(&home.socket).await?);
     print::line(&format!("socket {}", home.socket.display()))?;
     let ending = CancellationToken::new();
+    state
+        .tell(hooks, &home.journal, &ending)
+        .map_err(|error| Failure::refused(format!("webhooks: {error}")))?;
     let failed = |error: std::io::Error| Failure::refused(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -289,6 +296,26 @@ async fn socket(path: &Path) -> Result<UnixListener, Failure> {
         }
         Err(error) => Err(refused(error)),
     }
+}
+
+/// Webhooks, with their secrets.
+fn hooks(config: &Config) -> Result<Vec<Hook>, Failure> {
+    if !config.webhooks.is_empty() {
+        // Whoever has installed one already has installed the same.
+        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    }
+    let hook = |hook: &Webhook| {
+        let wrong = |error: String| Failure::input(format!("webhooks: {:?}: {error}", hook.name));
+        let secret = hook.secret().map_err(|error| wrong(format!("{}: {error}", hook.secret_place())))?;
+        Ok(Hook {
+            name: hook.name.clone(),
+            url: hook.url.parse().map_err(|error| wrong(format!("url: {error}")))?,
+            format: hook.format,
+            kinds: hook.kinds.clone(),
+            secret,
+        })
+    };
+    config.webhooks.iter().map(hook).collect()
 }
 
 /// TLS with the certificate and key that the configuration names; `None` where it names none.

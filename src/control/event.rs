@@ -254,6 +254,32 @@ impl Event {
         }
     }
 
+    /// Every kind there is.
+    pub const KINDS: [&'static str; 22] = [
+        "session",
+        "create",
+        "start",
+        "wait",
+        "deployment",
+        "veto",
+        "rollback",
+        "step-down",
+        "hold",
+        "raise",
+        "pause",
+        "resume",
+        "set",
+        "promote",
+        "release",
+        "hold-expired",
+        "kill-all",
+        "re-arm",
+        "alarm",
+        "alarm-cleared",
+        "alarm-acknowledged",
+        "briefing",
+    ];
+
     /// Whether it raises somebody's exposure: what must not happen while kill-all is in force.
     #[must_use]
     pub fn is_raise(&self) -> bool {

@@ -1,9 +1,9 @@
 //! The engine's state and its step: one interval of controller time. How it begins is in `begin.rs`, what people may do
 //! in `order.rs`, what becomes of a failing disk in `keep.rs`.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use super::{Cue, Log, Recorded, Source, keep::Owed, order::Answers};
+use super::{Cue, Log, Meter, Recorded, Source, keep::Owed, order::Answers};
 use crate::{
     control::{ControlConfig, Entry, Moment, Observatory, Policy, Seq, State, tick},
     flag::Rollout,
@@ -40,6 +40,7 @@ pub struct Engine {
     pub(super) surfaced: Vec<Entry>,
     pub(super) answers: Answers,
     source_name: String,
+    pub(super) meter: Arc<Meter>,
 }
 
 impl Engine {
@@ -60,6 +61,7 @@ impl Engine {
             surfaced: Vec::new(),
             answers: Answers::default(),
             source_name,
+            meter: Arc::default(),
         }
     }
 
@@ -67,6 +69,12 @@ impl Engine {
     #[must_use]
     pub const fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What its loop measures of itself.
+    #[must_use]
+    pub const fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     /// What is remembered of telemetry.

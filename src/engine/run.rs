@@ -187,6 +187,7 @@ fn turn(engine: &mut Engine, mut pace: Pace, observer: &mut dyn Observer, inbox:
     let mut last = Instant::now();
     let mut put_off = 0_u32;
     loop {
+        engine.meter.behind(engine.state().seq.0.saturating_sub(engine.durable.0));
         let again = observer.catch_up(engine, pace).then(|| Instant::now() + CATCH_UP);
         // Real time is the source's own: it knows when its interval is over.
         let due = match engine.next_in() {
@@ -220,7 +221,9 @@ fn turn(engine: &mut Engine, mut pace: Pace, observer: &mut dyn Observer, inbox:
                 };
                 // A step that took longer than its slot is not made up for by a burst.
                 last = if now.duration_since(due) < BURST { due } else { now };
+                let begun = Instant::now();
                 let news = engine.step();
+                engine.meter.step(begun.elapsed());
                 observer.happened(engine, pace, &news, true);
             }
             Some(Request::Order(order, answer)) => {

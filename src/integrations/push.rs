@@ -144,3 +144,79 @@ impl Push {
         intake.close(end, feed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::{flag::FlagId, telemetry::Arm};
+
+    /// An inlet whose time is set by hand, in milliseconds since the start.
+    fn inlet() -> (Arc<Inlet>, Push, Arc<AtomicU64>) {
+        let elapsed = Arc::new(AtomicU64::new(0));
+        let hand = Arc::clone(&elapsed);
+        let interval = Millis(10_000);
+        // The journal is an hour ahead of the wall clock.
+        let clock = Clock::driven(Millis(1_000_003_000), Millis(1_003_603_000), interval, move || {
+            Duration::from_millis(hand.load(Ordering::SeqCst))
+        });
+        let inlet = Inlet::new(clock, interval, PushConfig::default());
+        (Arc::clone(&inlet), Push::new(inlet), elapsed)
+    }
+
+    fn send(inlet: &Inlet, sequence: u64, start: u64) -> Option<Rejection> {
+        let batch = BatchId { sender: "web-1".into(), sequence };
+        let reading = Reading {
+            flag: FlagId(0),
+            arm: Arm::Control,
+            start: Millis(start),
+            span: Millis(1_000),
+            requests: 10.0,
+            errors: 0.0,
+            latency: Vec::new(),
+            assumed: false,
+        };
+        inlet.take(&batch, &[reading])[0]
+    }
+
+    #[test]
+    fn an_interval_is_closed_when_it_is_over_and_some_time_has_passed() {
+        let (inlet, push, elapsed) = inlet();
+        let mut feed = Feed::default();
+        assert_eq!(push.end(), Millis(1_003_600_000));
+        assert_eq!(push.due(), Duration::from_secs(7 + 2), "the interval's end, and what may be late");
+        // Senders go by the wall clock, which is an hour behind.
+        assert_eq!(inlet.senders_now(), Millis(1_000_003_000));
+        assert_eq!(send(&inlet, 1, 1_000_001_000), None);
+        elapsed.store(8_500, Ordering::SeqCst);
+        assert_eq!(send(&inlet, 2, 1_000_009_000), None, "late, but not too late");
+        elapsed.store(9_000, Ordering::SeqCst);
+        assert_eq!(push.due(), Duration::ZERO);
+        push.step(&mut feed);
+        assert_eq!((push.end(), push.now()), (Millis(1_003_610_000), Millis(1_003_612_000)));
+        assert_eq!((feed.samples.len(), feed.samples[0].requests), (1, 20));
+        assert_eq!(feed.samples[0].end(), push.end());
+        assert_eq!(send(&inlet, 3, 1_000_009_000), Some(Rejection::Late));
+    }
+
+    #[test]
+    fn after_a_long_stall_the_newest_intervals_are_closed_one_by_one() {
+        let (inlet, push, elapsed) = inlet();
+        let mut feed = Feed::default();
+        for minute in 0..20 {
+            elapsed.store(minute * 60_000, Ordering::SeqCst);
+            assert_eq!(send(&inlet, minute, 1_000_002_000 + minute * 60_000), None);
+        }
+        let mut closed = 0;
+        let mut last = push.end();
+        while push.due().is_zero() {
+            push.step(&mut feed);
+            assert!(push.end() > last && push.end() <= push.now());
+            last = push.end();
+            closed += 1;
+        }
+        assert_eq!(closed, CATCH_UP);
+        assert!(push.now().since(last) < Millis(10_000 + 2_000));
+    }
+}

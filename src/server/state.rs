@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Access, Hub, TokenRecord, telemetry::Intake};
-use crate::{backend::Backend, engine::Register};
+use super::{Access, Hub, TokenRecord, metrics::Requests, telemetry::Intake};
+use crate::{
+    backend::Backend,
+    engine::{Meter, Register},
+};
 
 /// What a server is made of.
 pub struct Parts {
@@ -11,6 +14,8 @@ pub struct Parts {
     pub backend: Arc<dyn Backend>,
     /// What evaluation reads.
     pub register: Arc<Register>,
+    /// What the engine measures of itself.
+    pub meter: Arc<Meter>,
     /// Where telemetry comes in; `None` where the world is simulated.
     pub intake: Option<Intake>,
     /// Who may what.
@@ -23,6 +28,8 @@ pub struct Parts {
 pub struct ServerState {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) register: Arc<Register>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) requests: Requests,
     pub(super) intake: Option<Intake>,
     pub(super) access: Access,
     pub(super) hosts: BTreeSet<String>,
@@ -38,9 +45,18 @@ impl ServerState {
     /// # Errors
     /// When the thread that turns updates into events cannot be started.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let Parts { backend, register, intake, access, hosts } = parts;
+        let Parts { backend, register, meter, intake, access, hosts } = parts;
         let hub = Hub::start(&backend)?;
-        Ok(Arc::new(Self { backend, register, intake, access, hosts, hub }))
+        Ok(Arc::new(Self {
+            backend,
+            register,
+            meter,
+            requests: Requests::default(),
+            intake,
+            access,
+            hosts,
+            hub,
+        }))
     }
 
     /// Takes a new list of tokens.
