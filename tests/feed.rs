@@ -427,6 +427,15 @@ async fn a_webhook_is_told_everything_in_order_signed_and_across_a_power_cut() {
     assert!(text.starts_with("[test] KILL-ALL") && text.ends_with("(ada)"), "{text}");
     audit.until(|ear| ear.refused() >= 1).await;
     assert_eq!(audit.taken().len(), 0);
+    // What was told is noted a moment after it was taken.
+    let killed = served.get("/api/v1/status").await["latch"]["seq"].as_u64();
+    let noted = || {
+        let text = std::fs::read_to_string(home.path("state/knightwatch/real/webhooks.json")).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["chat"].as_u64()
+    };
+    while noted() < killed {
+        tokio::task::yield_now().await;
+    }
     served.kill();
 
     audit.take_everything();

@@ -242,7 +242,7 @@ async fn serve(
     let unix = Some(socket(&home.socket).await?);
     print::line(&format!("socket {}", home.socket.display()))?;
     let ending = CancellationToken::new();
-    state
+    let tellers = state
         .tell(hooks, &home.journal, &ending)
         .map_err(|error| Failure::refused(format!("webhooks: {error}")))?;
     let failed = |error: std::io::Error| Failure::refused(format!("cannot listen for signals: {error}"));
@@ -269,6 +269,11 @@ async fn serve(
             tracing::info!("ending: requests under way are finished");
             state.end();
         }
+    }
+    // They hold the engine's state; its journal is closed when the last one has let go.
+    ending.cancel();
+    for teller in tellers {
+        let _ = teller.await;
     }
     // Ours: whoever starts next makes it anew.
     let _ = fs::remove_file(&home.socket);

@@ -14,6 +14,7 @@ use std::{
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::{Client, StatusCode, Url, redirect};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::state::ServerState;
@@ -93,7 +94,7 @@ impl Places {
 
 impl ServerState {
     /// Tells `hooks` what is in the journal at `journal`, from where each has got to (a new one: from here on), until `ending`.
-    /// Runs on the runtime that it is called on.
+    /// Runs on the runtime that it is called on; gives the tasks, which hold this state until they end.
     ///
     /// # Errors
     /// When it is not known where they have got to, or there is no client.
@@ -102,9 +103,10 @@ impl ServerState {
         hooks: Vec<Hook>,
         journal: &Path,
         ending: &CancellationToken,
-    ) -> io::Result<()> {
+    ) -> io::Result<Vec<JoinHandle<()>>> {
+        let mut tasks = Vec::with_capacity(hooks.len());
         if hooks.is_empty() {
-            return Ok(());
+            return Ok(tasks);
         }
         let places = Arc::new(Places::open(journal.with_file_name("webhooks.json"))?);
         // Another address than the one that was configured is told nothing.
@@ -123,14 +125,14 @@ impl ServerState {
                 journal: journal.to_owned(),
             };
             let ending = ending.clone();
-            tokio::spawn(async move {
+            tasks.push(tokio::spawn(async move {
                 tokio::select! {
                     () = ending.cancelled() => {}
                     () = teller.run() => {}
                 }
-            });
+            }));
         }
-        Ok(())
+        Ok(tasks)
     }
 }
 
