@@ -3,8 +3,10 @@
 //! Snapshots and changes come out, orders go in. The embedded backend has an engine inside; a remote one speaks HTTP.
 //! The control room cannot tell them apart.
 
+mod crowd;
 mod embedded;
 mod lane;
+mod remote;
 mod view;
 pub(crate) mod wire;
 
@@ -13,6 +15,7 @@ use std::{future::Future, pin::Pin};
 use tokio::sync::mpsc;
 
 pub use embedded::{Embedded, EmbeddedOptions};
+pub use remote::{Client, Remote, RemoteError, Target};
 pub use view::{
     Ack, ArmPoint, Change, FlagView, Link, OrderError, Pace, Point, PolicyView, ProposalView, RulingView,
     Snapshot, Update,

@@ -1,11 +1,12 @@
 //! Layer 14: the command line.
 //!
-//! Each verb is a file. Exit status: 0 done, 1 refused or not as hoped, 2 usage or bad input. Results go to standard
+//! Each verb is a file. Exit status: 0 done, 1 refused or not as hoped, 2 usage or bad input, 3 no backend reached. Results go to standard
 //! output, everything else to standard error.
 
 mod audit;
 #[cfg(feature = "train")]
 mod cartpole;
+mod connect;
 mod control_room;
 mod curves;
 mod evaluate;
@@ -21,6 +22,7 @@ mod simulate;
 mod status;
 #[cfg(feature = "train")]
 mod train;
+mod verbs;
 mod watch;
 
 use std::{
@@ -46,6 +48,9 @@ struct Cli {
     #[command(flatten)]
     screen: control_room::ScreenArgs,
 
+    #[command(flatten)]
+    connect: connect::ConnectArgs,
+
     /// The configuration file.
     // Not from the comment above: the name of the variable is shown as it is.
     #[arg(
@@ -62,6 +67,8 @@ struct Cli {
 enum Verb {
     /// The backend: control API, event stream and flag evaluation over HTTP, on 127.0.0.1:8000
     Serve(serve::Args),
+    #[command(flatten)]
+    Order(verbs::Verb),
     /// Runs a scenario under a policy without a screen, as fast as it goes; same seed, same bytes
     Simulate(simulate::Args),
     /// Compares the policies on shipped scenarios or generated worlds, the same for each
@@ -145,6 +152,9 @@ const REFUSED: u8 = 1;
 /// Wrong usage or bad input.
 const USAGE: u8 = 2;
 
+/// No backend was reached.
+const UNREACHABLE: u8 = 3;
+
 impl Failure {
     fn input(error: impl std::fmt::Display) -> Self {
         Self { status: USAGE, text: error.to_string() }
@@ -187,14 +197,18 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Outcome {
     let config = Config::load(cli.config.as_deref()).map_err(Failure::input)?;
     match cli.verb {
-        None => control_room::run(&cli.scene, &cli.screen, &config),
+        None => match cli.connect.named(&config)? {
+            Some(target) => control_room::remote(&target, &cli.scene, &cli.screen, &config),
+            None => control_room::run(&cli.scene, &cli.screen, &config),
+        },
+        Some(Verb::Order(verb)) => verbs::run(verb, &cli.connect, &config),
         Some(Verb::Serve(args)) => serve::run(&args, &config),
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
         Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
         #[cfg(feature = "train")]
         Some(Verb::Train(args)) => train::run(&args, &config),
-        Some(Verb::Watch(args)) => watch::run(&args, &config),
-        Some(Verb::Status(args)) => status::run(&args, &config),
+        Some(Verb::Watch(args)) => watch::run(&args, &cli.connect, &config),
+        Some(Verb::Status(args)) => status::run(&args, &cli.connect, &config),
         Some(Verb::Replay(args)) => replay::run(&args, &config),
         Some(Verb::Audit(args)) => audit::run(&args, &config),
         Some(Verb::Explain(args)) => explain::run(&args, &config),

@@ -1,11 +1,14 @@
 //! The contract of a backend: what the control room may count on, whoever is behind the trait. Each test is a function
-//! over [`Backend`] on a simulated fleet whose time stands still until it is set going, and is run here on the embedded one.
+//! over [`Backend`] on a simulated fleet whose time stands still until it is set going, and is run here on the embedded
+//! one and, over HTTP, on the real process.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "a test")]
 
 #[path = "backend/contract.rs"]
 mod contract;
 #[path = "support/disk.rs"]
 mod disk;
+#[path = "support/served.rs"]
+mod served;
 
 use std::sync::Arc;
 
@@ -31,12 +34,25 @@ fn embedded() -> Arc<dyn Backend> {
 }
 
 macro_rules! contract {
-    ($($name:ident)*) => { $(
-        #[test]
-        fn $name() {
-            contract::$name(&embedded());
+    ($($name:ident)*) => {
+        mod on_the_embedded_one {
+            $(
+                #[test]
+                fn $name() {
+                    crate::contract::$name(&crate::embedded());
+                }
+            )*
         }
-    )* };
+        mod on_a_remote_one {
+            $(
+                #[test]
+                fn $name() {
+                    let served = crate::served::Served::start(&["--speed", "0", "--policy", "rule"]);
+                    crate::contract::$name(&served.backend());
+                }
+            )*
+        }
+    };
 }
 
 contract! {

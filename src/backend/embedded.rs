@@ -3,16 +3,15 @@
 //! Each control room has a bounded queue. One that does not keep up loses messages, not the engine's time, and gets a
 //! new snapshot as soon as there is room.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::VecDeque, sync::Arc};
 
-use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
+use tokio::sync::mpsc::Receiver;
 
 use super::{
     Ack, ArmPoint, Backend, Change, FlagView, OrderError, Pace, Pending, Point, PolicyView, ProposalView,
-    RulingView, Snapshot, Update, lane,
+    RulingView, Snapshot, Update,
+    crowd::Crowd,
+    lane,
     view::{HISTORY, NEWEST},
 };
 use crate::{
@@ -21,9 +20,6 @@ use crate::{
     flag::FlagSpec,
     telemetry::{ArmStats, Millis, Window},
 };
-
-/// Messages a control room may be behind.
-const QUEUE: usize = 64;
 
 /// What the embedded backend has to know beside its engine.
 #[derive(Clone, Debug)]
@@ -41,24 +37,9 @@ pub struct EmbeddedOptions {
 /// An engine inside. Dropping it ends the engine and waits for that, so that its journal is closed.
 pub struct Embedded {
     handle: Handle,
-    subscribers: Subscribers,
+    crowd: Crowd,
     /// Kill-all's own lane, where there is one.
     switch: Option<Arc<Switch>>,
-}
-
-type Subscribers = Arc<Mutex<Everybody>>;
-
-/// All control rooms, while there is an engine to tell them anything.
-#[derive(Default)]
-struct Everybody {
-    list: Vec<Subscriber>,
-    ended: bool,
-}
-
-struct Subscriber {
-    queue: Sender<Update>,
-    /// Whether it has missed something, or has had nothing yet, and needs everything anew.
-    behind: bool,
 }
 
 impl Embedded {
@@ -79,7 +60,7 @@ impl Embedded {
         options: EmbeddedOptions,
         switch: Option<Arc<Switch>>,
     ) -> std::io::Result<Self> {
-        let subscribers = Subscribers::default();
+        let crowd = Crowd::default();
         let pace = options.pace;
         let until = engine.now() + options.ahead;
         let mut views = Views {
@@ -87,7 +68,7 @@ impl Embedded {
             specs: Vec::new(),
             history: Vec::new(),
             entries: VecDeque::new(),
-            subscribers: Arc::clone(&subscribers),
+            crowd: crowd.clone(),
             switch: switch.clone(),
         };
         views.remember(&engine, &[], false);
@@ -96,19 +77,13 @@ impl Embedded {
             views.remember(&engine, &news, true);
         }
         let handle = engine::run(engine, pace, Box::new(views))?;
-        Ok(Self { handle, subscribers, switch })
+        Ok(Self { handle, crowd, switch })
     }
 }
 
 impl Backend for Embedded {
     fn subscribe(&self) -> Receiver<Update> {
-        let (queue, updates) = mpsc::channel(QUEUE);
-        let mut everybody = everybody(&self.subscribers);
-        // Once the engine has ended nobody will ever send anything: the stream ends at once.
-        if !everybody.ended {
-            everybody.list.push(Subscriber { queue, behind: true });
-        }
-        drop(everybody);
+        let updates = self.crowd.join();
         self.handle.look();
         updates
     }
@@ -139,11 +114,6 @@ impl Backend for Embedded {
     }
 }
 
-fn everybody(subscribers: &Mutex<Everybody>) -> MutexGuard<'_, Everybody> {
-    // A list of queues is whole also after a panic.
-    subscribers.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// It was taken, and its engine ended before it said what became of it.
 fn unanswered() -> OrderError {
     OrderError::Unknown("the engine has ended".to_owned())
@@ -155,45 +125,26 @@ struct Views {
     specs: Vec<Arc<FlagSpec>>,
     history: Vec<VecDeque<Point>>,
     entries: VecDeque<Entry>,
-    subscribers: Subscribers,
+    crowd: Crowd,
     switch: Option<Arc<Switch>>,
 }
 
 impl Observer for Views {
     fn happened(&mut self, engine: &Engine, pace: Pace, news: &[Entry], ticked: bool) {
         self.remember(engine, news, ticked);
-        let mut change = None;
         // Those that are behind get everything anew, this included, from `catch_up`.
-        for subscriber in everybody(&self.subscribers).list.iter_mut().filter(|subscriber| !subscriber.behind)
-        {
-            let change = change.get_or_insert_with(|| Arc::new(self.change(engine, pace, news, ticked)));
-            let sent = subscriber.queue.try_send(Update::Change(Arc::clone(change)));
-            subscriber.behind = matches!(sent, Err(TrySendError::Full(_)));
-        }
+        self.crowd.tell(|| Update::Change(Arc::new(self.change(engine, pace, news, ticked))));
     }
 
     fn catch_up(&mut self, engine: &Engine, pace: Pace) -> bool {
-        let mut everybody = everybody(&self.subscribers);
-        let subscribers = &mut everybody.list;
-        subscribers.retain(|subscriber| !subscriber.queue.is_closed());
-        let mut snapshot = None;
-        for subscriber in subscribers.iter_mut().filter(|subscriber| subscriber.behind) {
-            if let Ok(place) = subscriber.queue.try_reserve() {
-                let snapshot = snapshot.get_or_insert_with(|| Arc::new(self.snapshot(engine, pace)));
-                place.send(Update::Snapshot(Arc::clone(snapshot)));
-                subscriber.behind = false;
-            }
-        }
-        subscribers.iter().any(|subscriber| subscriber.behind)
+        self.crowd.catch_up(None, || Arc::new(self.snapshot(engine, pace)))
     }
 }
 
 impl Drop for Views {
     fn drop(&mut self) {
         // However the engine ended: every stream ends with it.
-        let mut everybody = everybody(&self.subscribers);
-        everybody.ended = true;
-        everybody.list.clear();
+        self.crowd.end();
     }
 }
 

@@ -10,10 +10,10 @@ use std::{
 use clap::Args;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Failure, Outcome, scene};
+use super::{Failure, Outcome, connect, scene};
 use crate::{
     agent::training::{TrainingLine, TrainingLog},
-    backend::{Backend, Embedded, EmbeddedOptions, Pace},
+    backend::{Backend, Embedded, EmbeddedOptions, Pace, Remote, Target},
     config::{self, Config},
     control::Event,
     engine::Engine,
@@ -21,6 +21,9 @@ use crate::{
     telemetry::Millis,
     tui::{self, Glyphs, Palette, RuntimeOptions, Settings},
 };
+
+/// Entries in which the acknowledgement of the briefing is looked for when the room is left.
+const RECENT: usize = 10_000;
 
 /// How the control room looks and what it may do.
 #[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
@@ -70,6 +73,26 @@ pub(super) fn run(scene: &scene::SceneArgs, screen: &ScreenArgs, config: &Config
     show(engine, options, screen, config, true)
 }
 
+/// `knightwatch --connect URL`: the control room on a backend elsewhere.
+pub(super) fn remote(
+    target: &Target,
+    scene: &scene::SceneArgs,
+    screen: &ScreenArgs,
+    config: &Config,
+) -> Outcome {
+    tui::check().map_err(Failure::input)?;
+    if scene.is_given() {
+        let text = "with --connect the backend has a scenario, a seed, a policy and a session of its own";
+        return Err(Failure::input(text));
+    }
+    let folder = config.state_folder().map_err(Failure::input)?;
+    let _logging = logging::init(&folder.join("logs")).map_err(Failure::input)?;
+    let backend = Remote::connect(target).map_err(|error| connect::remote(&error))?;
+    let elsewhere = format!("knightwatch kill-all --yes --connect {target}");
+    let backend: Arc<dyn Backend> = Arc::new(backend);
+    room(&backend, &folder, Some(elsewhere), screen, config, true)
+}
+
 /// Shows an engine in the control room until the operator leaves.
 pub(super) fn show(
     engine: Engine,
@@ -81,14 +104,30 @@ pub(super) fn show(
     let folder = config.state_folder().map_err(Failure::input)?;
     let _logging = logging::init(&folder.join("logs")).map_err(Failure::input)?;
     let backend: Arc<dyn Backend> = Arc::new(Embedded::start(engine, options).map_err(Failure::refused)?);
-    let mark = briefing_mark(&folder);
-    let settings = settings(screen, config, briefing && !screen.no_briefing && !mark.exists());
+    room(&backend, &folder, None, screen, config, briefing)
+}
+
+/// The control room on a backend, wherever that is.
+fn room(
+    backend: &Arc<dyn Backend>,
+    folder: &Path,
+    elsewhere: Option<String>,
+    screen: &ScreenArgs,
+    config: &Config,
+    briefing: bool,
+) -> Outcome {
+    let mark = briefing_mark(folder);
+    let mut settings = settings(screen, config, briefing && !screen.no_briefing && !mark.exists());
+    if let Some(elsewhere) = elsewhere {
+        settings.elsewhere = elsewhere;
+    }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::refused)?;
     let exit = runtime
-        .block_on(tui::run(Arc::clone(&backend), settings, runtime_options(screen, config)))
+        .block_on(tui::run(Arc::clone(backend), settings, runtime_options(screen, config)))
         .map_err(|error| Failure { status: error.status(), text: error.to_string() })?;
-    let entries = runtime.block_on(backend.entries(None, usize::MAX)).unwrap_or_default();
+    // The briefing is acknowledged at the beginning or never: what is asked for is bounded.
+    let entries = runtime.block_on(backend.entries(None, RECENT)).unwrap_or_default();
     if entries.iter().any(|entry| entry.event == Event::BriefingAcknowledged)
         && let Err(error) = mark_briefed(&mark)
     {

@@ -55,6 +55,14 @@ pub(super) struct SceneArgs {
     pub(super) session: Option<PathBuf>,
 }
 
+impl SceneArgs {
+    /// Whether anything of it was asked for.
+    pub(super) fn is_given(&self) -> bool {
+        let Self { scenario, seed, policy, session, .. } = self;
+        scenario.is_some() || seed.is_some() || policy.is_some() || session.is_some()
+    }
+}
+
 /// A scenario's text by name or file.
 pub(super) fn text(name: &str) -> Result<String, Failure> {
     if let Some(text) = Scenario::builtin(name) {

@@ -1,11 +1,17 @@
-//! `knightwatch status`: what a session has come to, from its journal; also while another knightwatch writes it.
+//! `knightwatch status`: what a backend says now, or what a session has come to, from its journal; also while another
+//! knightwatch writes it.
 
 use std::{fs, path::PathBuf};
 
 use serde::Serialize;
 
-use super::{Failure, Outcome, print};
+use super::{
+    Failure, Outcome,
+    connect::{self, ConnectArgs},
+    print,
+};
 use crate::{
+    backend::{Backend, Remote, Snapshot, Target, Update},
     config::Config,
     control::{Alarm, Hold, LastAction, Latch, Phase, Seq, State},
     flag::{FlagKey, Rollout},
@@ -15,7 +21,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The session [default: the newest in the state folder]
+    /// A session [default: this machine's backend where one runs, else the newest session in the state folder]
     #[arg(long, value_name = "FILE")]
     session: Option<PathBuf>,
     /// One JSON object
@@ -26,7 +32,12 @@ pub(super) struct Args {
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report {
-    session: PathBuf,
+    /// The session's file; not there where a backend was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<PathBuf>,
+    /// The backend; not there where a session was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend: Option<String>,
     environment: String,
     source: String,
     policy: String,
@@ -60,16 +71,80 @@ pub(super) fn newest(config: &Config) -> Result<PathBuf, Failure> {
     })
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Outcome {
-    let path = args.session.clone().map_or_else(|| newest(config), Ok)?;
+pub(super) fn run(args: &Args, connect: &ConnectArgs, config: &Config) -> Outcome {
+    let report = report(args, connect, config)?;
+    if args.json {
+        print::json(&report)?;
+    } else {
+        show(&report)?;
+    }
+    print::DONE
+}
+
+fn report(args: &Args, connect: &ConnectArgs, config: &Config) -> Result<Report, Failure> {
+    if let Some(session) = &args.session {
+        return read(session.clone());
+    }
+    if let Some(target) = connect.named(config)? {
+        return ask(&target).map_err(|error| connect::remote(&error));
+    }
+    if ConnectArgs::socket(config)?.exists() {
+        let target = connect.found(config)?;
+        match ask(&target) {
+            Ok(report) => return Ok(report),
+            // A socket that nobody answers on is left of a backend that was killed.
+            Err(error) => tracing::debug!("{error}"),
+        }
+    }
+    read(newest(config)?)
+}
+
+fn ask(target: &Target) -> Result<Report, crate::backend::RemoteError> {
+    let remote = Remote::connect(target)?;
+    match remote.subscribe().blocking_recv() {
+        Some(Update::Snapshot(snapshot)) => Ok(told(&snapshot, target)),
+        _ => Err(target.ended()),
+    }
+}
+
+fn told(snapshot: &Snapshot, target: &Target) -> Report {
+    Report {
+        session: None,
+        backend: Some(target.to_string()),
+        environment: snapshot.environment.clone(),
+        source: snapshot.source.clone(),
+        policy: snapshot.policy.name.clone(),
+        at: snapshot.now,
+        seq: snapshot.seq,
+        latch: snapshot.latch.clone(),
+        alarms: snapshot.alarms.clone(),
+        flags: snapshot
+            .flags
+            .iter()
+            .map(|flag| Flag {
+                key: flag.spec.key.clone(),
+                service: flag.spec.service.to_string(),
+                phase: flag.phase,
+                rollout_percent: flag.rollout.percent(),
+                rollout: flag.rollout,
+                phase_since: flag.phase_since,
+                hold: flag.hold.clone(),
+                last: flag.last.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn read(path: PathBuf) -> Result<Report, Failure> {
     let journal = Journal::open_read_only(&path).map_err(Failure::store)?;
     let mut state = State::default();
     for entry in journal.load_all() {
         state.apply(&entry.map_err(Failure::store)?);
     }
     let meta = journal.meta();
-    let report = Report {
-        session: path,
+    Ok(Report {
+        session: Some(path),
+        backend: None,
         environment: state.environment.clone(),
         source: meta.source.clone(),
         policy: meta.policy.clone(),
@@ -91,13 +166,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
                 last: flag.last.clone(),
             })
             .collect(),
-    };
-    if args.json {
-        print::json(&report)?;
-    } else {
-        show(&report)?;
-    }
-    print::DONE
+    })
 }
 
 fn show(report: &Report) -> Result<(), Failure> {

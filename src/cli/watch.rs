@@ -3,12 +3,20 @@
 //! Exit status with `--until done`: 0 when every flag that was started reached 100 %, 1 when one was rolled back,
 //! killed, or did not get there, or when none was started.
 
-use std::sync::{Arc, mpsc};
+use std::{
+    io::Write,
+    sync::{Arc, mpsc},
+};
 
-use super::{Failure, Outcome, REFUSED, print, scene};
+use super::{
+    Failure, Outcome, REFUSED,
+    connect::{self, ConnectArgs},
+    print, scene,
+};
 use crate::{
+    backend::{Backend, FlagView, Link, Remote, Snapshot, Target, Update},
     config::Config,
-    control::{Entry, Event, FlagState, Phase, State},
+    control::{Entry, Event, FlagState, Phase, Seq, State},
     engine::{self, Engine, Observer, Pace},
     flag::FlagKey,
 };
@@ -39,7 +47,10 @@ enum Until {
     Done,
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Outcome {
+pub(super) fn run(args: &Args, connect: &ConnectArgs, config: &Config) -> Outcome {
+    if let Some(target) = connect.named(config)? {
+        return follow(args, &target);
+    }
     let scene = scene::Scene::of(&args.scene)?;
     let unknown = |key| Failure::input(format!("there is no flag {key} in what is watched"));
     if let Some(key) = args.flag.as_ref().filter(|_| scene.is_fresh())
@@ -57,6 +68,61 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         show(args, entry)?;
     }
     if args.speed == 0 { flat_out(args, engine) } else { paced(args, engine) }
+}
+
+/// A backend elsewhere, for as long as it is there.
+fn follow(args: &Args, target: &Target) -> Outcome {
+    if args.scene.is_given() || args.speed != 0 {
+        return Err(Failure::input(
+            "with --connect the backend has a scenario, a pace and a session of its own",
+        ));
+    }
+    let remote = Remote::connect(target).map_err(|error| connect::remote(&error))?;
+    let mut updates = remote.subscribe();
+    let mut room: Option<Snapshot> = None;
+    while let Some(update) = updates.blocking_recv() {
+        match update {
+            Update::Snapshot(snapshot) => {
+                let known = room.as_ref().map_or(Seq(0), |room| room.seq);
+                for entry in snapshot.entries.iter().filter(|entry| entry.seq > known && shown(args, entry)) {
+                    show(args, entry)?;
+                }
+                room = Some((*snapshot).clone());
+            }
+            Update::Change(change) => {
+                for entry in change.entries.iter().filter(|entry| shown(args, entry)) {
+                    show(args, entry)?;
+                }
+                if let Some(room) = &mut room {
+                    room.fold(&change);
+                }
+            }
+            Update::Link(Link::Lost(age)) if age.0 == 0 => note("contact lost; it is tried again"),
+            Update::Link(_) => {}
+        }
+        let Some(room) = &room else { continue };
+        let watched =
+            || room.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
+        if let Some(key) = args.flag.as_ref().filter(|_| watched().next().is_none()) {
+            return Err(Failure::input(format!("there is no flag {key} in what is watched")));
+        }
+        let over =
+            |flag: &FlagView| matches!(flag.phase, Phase::Complete | Phase::RolledBack | Phase::Killed);
+        if args.until == Until::Done && watched().all(over) {
+            let good = watched().all(|flag| flag.phase == Phase::Complete);
+            return Ok(if good { 0 } else { REFUSED });
+        }
+        if room.done && args.until == Until::End {
+            return print::DONE;
+        }
+    }
+    Err(connect::remote(&target.ended()))
+}
+
+/// Something about the watching itself, not about what is watched.
+fn note(text: &str) {
+    // Where nobody listens nothing is missed.
+    let _ = writeln!(std::io::stderr(), "knightwatch: {text}");
 }
 
 fn flat_out(args: &Args, mut engine: Engine) -> Outcome {

@@ -381,8 +381,8 @@ mod tests {
         assert_eq!(made.name, "ci[2J");
         let text = fs::read_to_string(file.path()).unwrap();
         assert!(!text.contains(&secret[3..]));
-        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(file.path()).unwrap().permissions());
-        assert_eq!(mode & 0o777, 0o600);
+        let bits = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(file.path()).unwrap().permissions());
+        assert_eq!(bits & 0o777, 0o600);
         let local = local_token(folder.path()).unwrap();
         assert_eq!(local_token(folder.path()).unwrap(), local, "made once");
         fs::write(file.path(), "{").unwrap();

@@ -280,19 +280,6 @@ impl From<backend::Ack> for Ack {
     }
 }
 
-impl From<Ack> for backend::Ack {
-    fn from(ack: Ack) -> Self {
-        let clean = |lines: Vec<String>| lines.iter().map(|line| crate::flag::clean_line(line)).collect();
-        Self {
-            seq: control::Seq(ack.seq),
-            done: clean(ack.done),
-            warnings: clean(ack.warnings),
-            durable: ack.durable,
-            read_back: (ack.read_back.confirmed, ack.read_back.targets),
-        }
-    }
-}
-
 /// An alarm that stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Alarm {
@@ -350,6 +337,9 @@ pub(crate) struct Speed {
     /// Times real time, 0 (standing still) to 3 600.
     #[schema(maximum = 3600)]
     pub(crate) speed: u32,
+    /// Whether it is real time, as a clock goes; `speed` is 1 then.
+    #[serde(default)]
+    pub(crate) real: bool,
 }
 
 /// Whether the backend is well.

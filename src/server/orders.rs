@@ -73,7 +73,7 @@ pub(super) struct Override {
     percent: f64,
     /// For how long the agent keeps off: `"15 min"`, or milliseconds. As configured where it is left out.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Object>)]
     expires_in: Option<Millis>,
     /// Whether the hard limits are off until then.
     #[serde(default)]
@@ -409,6 +409,8 @@ pub(super) async fn set_pace(
         return Err(Problem::new(StatusCode::CONFLICT, "refused", "Refused", detail));
     }
     let pace = match wanted.speed {
+        1 if wanted.real => Pace::Real,
+        _ if wanted.real => return Err(Problem::input("speed: expected 1 where real is true")),
         0 => Pace::Stopped,
         times => Pace::times(times).map_err(|error| Problem::input(&error.to_string()))?,
     };

@@ -9,11 +9,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{
-    backend::OrderError,
-    control::Refusal,
-    flag::{clean, clean_line},
-};
+use crate::{backend::OrderError, control::Refusal, flag::clean};
 
 /// An error as JSON, `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -75,17 +71,6 @@ impl Problem {
     #[must_use]
     pub fn unavailable(detail: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now", detail)
-    }
-
-    /// The order error that a problem stands for, on the other side of the line.
-    #[must_use]
-    pub(crate) fn into_order_error(self) -> OrderError {
-        match (self.refusal, self.kind.as_str()) {
-            (Some(refusal), _) => OrderError::Refused(*refusal),
-            (None, "/problems/not-durable") => OrderError::NotDurable(clean_line(&self.detail)),
-            (None, "/problems/unknown") => OrderError::Unknown(clean_line(&self.detail)),
-            (None, _) => OrderError::NotSent(clean_line(&self.detail)),
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     state::{ServerState, Shared},
 };
 use crate::{
-    backend::{FlagView, Snapshot},
+    backend::{FlagView, Pace, Snapshot},
     control::{AlarmKind, Phase, Seq},
 };
 
@@ -205,7 +205,8 @@ pub(super) async fn journal(
     )
 )]
 pub(super) async fn pace(State(state): State<Shared>, _: Viewer) -> Result<Json<Speed>, Problem> {
-    Ok(Json(Speed { speed: speed(state.room()?.pace) }))
+    let pace = state.room()?.pace;
+    Ok(Json(Speed { speed: speed(pace), real: pace == Pace::Real }))
 }
 
 /// Whether the process answers

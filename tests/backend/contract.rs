@@ -6,7 +6,7 @@ use std::{
 };
 
 use knightwatch::{
-    backend::{Backend, Change, OrderError, Pace, Pending, Snapshot, Update},
+    backend::{Backend, Change, Link, OrderError, Pace, Pending, Snapshot, Update},
     control::{Command, Event, Phase, Seq},
     flag::FlagKey,
 };
@@ -60,7 +60,9 @@ impl Room {
                 self.changes += 1;
                 self.fold(&change);
             }
-            Update::Link(link) => panic!("the link does not change: {link:?}"),
+            Update::Link(link) => {
+                assert!(matches!(link, Link::Connected), "contact is never lost here: {link:?}");
+            }
         }
     }
 

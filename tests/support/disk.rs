@@ -230,7 +230,6 @@ pub(crate) fn order(id: &str, command: Command) -> Order {
         actor: Actor::Person("ada".to_owned()),
         reason: "a test".to_owned(),
         expected: None,
-        expected: None,
         command,
     }
 }

@@ -1,0 +1,202 @@
+//! Where a backend is and how one is let in: `http://`, `https://` or `unix:PATH`, with a bearer token or without.
+
+use std::{fmt, fs, io, path::PathBuf, time::Duration};
+
+use reqwest::{Certificate, Client, Url};
+use thiserror::Error;
+
+/// How long it may take to reach an address.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// Why there is no backend.
+#[derive(Debug, Error)]
+pub enum RemoteError {
+    /// The address is none.
+    #[error("{text:?}: {problem}; expected http://HOST:PORT, https://HOST:PORT or unix:PATH")]
+    Address {
+        /// What was found.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file that is needed cannot be read.
+    #[error("{}: {problem}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: io::Error,
+    },
+    /// Nobody answers there.
+    #[error("{target}: {problem}")]
+    Unreachable {
+        /// Where.
+        target: String,
+        /// What happened.
+        problem: String,
+    },
+    /// It answers, but refuses.
+    #[error("{target}: {problem}")]
+    Refused {
+        /// Where.
+        target: String,
+        /// What it said.
+        problem: String,
+    },
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Where a backend is.
+#[derive(Clone)]
+pub struct Target {
+    base: Url,
+    socket: Option<PathBuf>,
+    token: Option<String>,
+    authority: Option<PathBuf>,
+    /// Who sits here, as they say themselves.
+    pub(super) claims: String,
+}
+
+impl Target {
+    /// From an address; `claims` is who sits here, as they say themselves.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: &str, claims: &str) -> Result<Self, RemoteError> {
+        let wrong = |problem: String| RemoteError::Address { text: text.to_owned(), problem };
+        let claims = claims.to_owned();
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() {
+                return Err(wrong("no path".to_owned()));
+            }
+            let base = Url::parse("http://localhost/").map_err(|error| wrong(error.to_string()))?;
+            return Ok(Self { base, socket: Some(path.into()), token: None, authority: None, claims });
+        }
+        let base = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
+        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+            return Err(wrong(format!("a scheme {:?}", base.scheme())));
+        }
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(wrong("a secret does not belong into an address".to_owned()));
+        }
+        if base.path() != "/" || base.query().is_some() {
+            return Err(wrong(format!("a path {:?}", base.path())));
+        }
+        Ok(Self { base, socket: None, token: None, authority: None, claims })
+    }
+
+    /// With a bearer token.
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// Trusting the certificates in a PEM file too.
+    #[must_use]
+    pub fn with_authority(self, authority: Option<PathBuf>) -> Self {
+        Self { authority, ..self }
+    }
+
+    /// Whether it is on this machine: then this program's own token there is the one to use.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let host = self.base.host_str().unwrap_or_default();
+        self.socket.is_none() && matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+    }
+
+    /// Whether a token is sent.
+    #[must_use]
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// It was there, and then its stream ended.
+    #[must_use]
+    pub fn ended(&self) -> RemoteError {
+        RemoteError::Unreachable { target: self.to_string(), problem: "it has ended".to_owned() }
+    }
+
+    pub(super) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        url
+    }
+
+    pub(super) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    pub(super) fn client(&self) -> Result<Client, RemoteError> {
+        // Somebody else in this process may have been first; it is the same one.
+        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .connect_timeout(CONNECT)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("knightwatch/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = &self.socket {
+            builder = builder.unix_socket(path.clone());
+        }
+        if let Some(path) = &self.authority {
+            let unreadable = |problem| RemoteError::File { path: path.clone(), problem };
+            let pem = fs::read(path).map_err(unreadable)?;
+            let certificates = Certificate::from_pem_bundle(&pem)
+                .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error.to_string())))?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        builder.build().map_err(|error| self.unreachable(&error))
+    }
+
+    /// What a failed request comes to.
+    pub(super) fn unreachable(&self, error: &reqwest::Error) -> RemoteError {
+        RemoteError::Unreachable { target: self.to_string(), problem: root_of(error) }
+    }
+}
+
+/// The innermost of an error's causes: what the system said.
+pub(super) fn root_of(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    crate::flag::clean_line(&cause.to_string())
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.socket {
+            Some(path) => write!(f, "unix:{}", path.display()),
+            None => f.write_str(self.base.as_str().trim_end_matches('/')),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The token stays out of logs.
+        write!(f, "Target({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked_and_secrets_in_them_refused() {
+        let target = |text: &str| Target::parse(text, "ana");
+        assert_eq!(target("http://127.0.0.1:8000").unwrap().to_string(), "http://127.0.0.1:8000");
+        assert_eq!(target("unix:/run/kw.sock").unwrap().to_string(), "unix:/run/kw.sock");
+        assert!(target("http://localhost:8000/").unwrap().is_local());
+        assert!(!target("https://flags.example:8000").unwrap().is_local());
+        for wrong in ["", "localhost:8000", "ftp://x", "http://a:b@x", "http://x/path", "unix:"] {
+            let refused = target(wrong).unwrap_err().to_string();
+            assert!(refused.contains("expected http://HOST:PORT"), "{wrong}: {refused}");
+        }
+        let secret = target("http://x").unwrap().with_token(Some("kw_secret".to_owned()));
+        assert!(!format!("{secret:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,120 @@
+//! How the command line finds a backend and is let in.
+
+use std::{env, fs, io::ErrorKind, path::PathBuf};
+
+use clap::Args;
+
+use super::{Failure, UNREACHABLE, control_room::operator};
+use crate::{
+    backend::{OrderError, RemoteError, Target},
+    config::Config,
+};
+
+/// Holds a token, where no file does.
+const TOKEN: &str = "KNIGHTWATCH_TOKEN";
+
+/// Which backend, and how to be let in.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct ConnectArgs {
+    /// A backend: http://HOST:PORT, https://HOST:PORT or unix:PATH
+    #[arg(long, global = true, value_name = "URL", env = "KNIGHTWATCH_URL")]
+    pub(super) connect: Option<String>,
+
+    /// A file that holds the bearer token.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "A file that holds the bearer token [default: KNIGHTWATCH_TOKEN, or this machine's own]"
+    )]
+    token_file: Option<PathBuf>,
+
+    /// Trust the certificates in this PEM file too
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+impl ConnectArgs {
+    /// The backend that was named; `None` where none was.
+    pub(super) fn named(&self, config: &Config) -> Result<Option<Target>, Failure> {
+        self.connect.as_deref().filter(|url| !url.is_empty()).map(|url| self.target(url, config)).transpose()
+    }
+
+    /// The backend that was named, or else the one on this machine.
+    pub(super) fn found(&self, config: &Config) -> Result<Target, Failure> {
+        if let Some(target) = self.named(config)? {
+            return Ok(target);
+        }
+        let socket = Self::socket(config)?;
+        if socket.exists() {
+            return self.target(&format!("unix:{}", socket.display()), config);
+        }
+        let address = config.server.listen.first().map_or("127.0.0.1:8000".to_owned(), ToString::to_string);
+        self.target(&format!("http://{address}"), config)
+    }
+
+    /// The socket of this machine's backend.
+    pub(super) fn socket(config: &Config) -> Result<PathBuf, Failure> {
+        if !config.server.socket.as_os_str().is_empty() {
+            return Ok(config.server.socket.clone());
+        }
+        Ok(config.state_folder().map_err(Failure::input)?.join("knightwatch.sock"))
+    }
+
+    fn target(&self, url: &str, config: &Config) -> Result<Target, Failure> {
+        let target = Target::parse(url, &claims()).map_err(|error| remote(&error))?;
+        let token = self.token(&target, config)?;
+        Ok(target.with_token(token).with_authority(self.ca.clone()))
+    }
+
+    fn token(&self, target: &Target, config: &Config) -> Result<Option<String>, Failure> {
+        let read = |path: &PathBuf| fs::read_to_string(path).map(|text| text.trim().to_owned());
+        if let Some(path) = &self.token_file {
+            let token = read(path).map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
+            return Ok(Some(token));
+        }
+        if let Some(token) = env::var(TOKEN).ok().filter(|token| !token.trim().is_empty()) {
+            return Ok(Some(token.trim().to_owned()));
+        }
+        if !target.is_local() {
+            return Ok(None);
+        }
+        // The backend on this machine leaves one for its owner.
+        let path = config.state_folder().map_err(Failure::input)?.join("local-token");
+        match read(&path) {
+            Ok(token) => Ok(Some(token)),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                Ok(None)
+            }
+            Err(error) => Err(Failure::input(format!("{}: {error}", path.display()))),
+        }
+    }
+}
+
+/// Who sits here and where they come from, as they say themselves.
+fn claims() -> String {
+    let from = env::var("SSH_CONNECTION").ok().and_then(|line| line.split(' ').next().map(str::to_owned));
+    match from {
+        Some(from) => format!("{} from {from}", operator()),
+        None => operator(),
+    }
+}
+
+/// What a backend that is not had comes to.
+pub(super) fn remote(error: &RemoteError) -> Failure {
+    match error {
+        RemoteError::Address { .. } | RemoteError::File { .. } => Failure::input(error),
+        RemoteError::Refused { .. } | RemoteError::Thread(_) => Failure::refused(error),
+        RemoteError::Unreachable { .. } => Failure { status: UNREACHABLE, text: error.to_string() },
+    }
+}
+
+/// What an order that was not done comes to.
+pub(super) fn not_done(error: &OrderError) -> Failure {
+    match error {
+        OrderError::NotSent(_) | OrderError::Unknown(_) => {
+            Failure { status: UNREACHABLE, text: error.to_string() }
+        }
+        OrderError::Refused(_) | OrderError::NotDurable(_) | OrderError::ReadOnly => Failure::refused(error),
+    }
+}
