@@ -22,6 +22,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Problem,
     access::{Ingest, Viewer},
+    answer::Ack,
     state::Shared,
 };
 use crate::{
@@ -44,10 +45,11 @@ const AT_A_TIME: usize = 1_000;
 pub(super) struct Heard {
     /// Whether it is in the journal.
     taken: bool,
-    /// Its number there.
-    seq: Option<u64>,
     /// Why it was not taken.
     because: Option<String>,
+    /// Where it was: how it was journalled.
+    #[serde(flatten)]
+    ack: Option<Ack>,
 }
 
 /// Deployments, newest first.
@@ -145,7 +147,7 @@ pub(super) async fn take(
         Problem::new(rejection.status(), "too-large", "The body is too large", &rejection.body_text())
     })?;
     let incoming = Incoming::read(&headers, &body)?;
-    let not_taken = |because: String| Ok(Json(Heard { taken: false, seq: None, because: Some(because) }));
+    let not_taken = |because: String| Ok(Json(Heard { taken: false, because: Some(because), ack: None }));
     let Some(kind) = incoming.kind.strip_prefix(PREFIX) else {
         return not_taken(format!("expected a type that begins with {PREFIX}, found {}", incoming.kind));
     };
@@ -179,7 +181,7 @@ pub(super) async fn take(
         command: Command::Deployed { kind, what },
     };
     let ack = state.backend.send(order).await?;
-    Ok(Json(Heard { taken: true, seq: Some(ack.seq.0), because: None }))
+    Ok(Json(Heard { taken: true, because: None, ack: Some(ack.into()) }))
 }
 
 impl Incoming {
