@@ -396,7 +396,8 @@ async fn prometheus_finds_ourselves_in_numbers() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
-    served.until("/api/v1/status", |status| status["now"].as_u64() > Some(now())).await;
+    let asked = now();
+    served.until("/api/v1/status", |status| status["now"].as_u64() > Some(asked)).await;
     let text = served.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
     let ticks = text.lines().find_map(|line| line.strip_prefix("knightwatch_tick_duration_seconds_count "));
     assert!(ticks.unwrap().parse::<u64>().unwrap() >= 1, "{text}");

@@ -98,7 +98,7 @@ impl Observatory {
         }
         self.sort_out(config, feed, moment);
         for flag in &state.flags {
-            let context = context(config, flag, moment);
+            let context = Context { begun: self.begun, ..context(config, flag, moment) };
             let [control, treatment] = self.slots[flag.id.index()]
                 .map(|slot| slot.and_then(|slot| one_of(&self.pending, feed, slot)));
             let window = &mut self.windows[flag.id.index()];
@@ -202,6 +202,7 @@ fn context<'a>(config: &'a ControlConfig, flag: &FlagState, moment: Moment) -> C
         interval: config.interval,
         ramp: flag.ramp,
         changed_at: flag.changed_at,
+        begun: Millis::ZERO,
         rollout: flag.rollout,
         next: flag.spec.ladder.above(flag.rollout, 1),
     }

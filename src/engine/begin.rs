@@ -135,7 +135,7 @@ impl Engine {
         for entry in log.all()? {
             state.apply(&entry);
         }
-        let now = source.now();
+        let (end, now) = (source.end(), source.now());
         let unknown = specs.into_iter().filter(|spec| state.flag(&spec.key).is_none());
         let happened = unknown.map(|spec| (Actor::System, Event::Created { spec })).collect();
         let entries = state.entries(now, happened, "");
@@ -145,6 +145,9 @@ impl Engine {
         }
         let mut engine = Self::new(Mode::Steer(policy), state, config, source_name);
         engine.observatory = Observatory::beginning(now);
+        // What is not known is said before the first interval is over.
+        let nothing = Feed::default();
+        engine.observatory.observe(&engine.state, &engine.config, &nothing, Moment { end, now });
         engine.source = Some(source);
         engine.log = Some(log);
         Ok(engine)
