@@ -95,23 +95,7 @@ impl State {
                 "rolled back".to_owned()
             }),
             Event::Set { flag, to, until, guard_off, .. } => {
-                let by = entry.actor.to_string();
-                self.change(entry, *flag, |flag, raises| {
-                    if flag.phase.needs_start() && !to.is_zero() {
-                        flag.begin_ramp(at);
-                    }
-                    flag.waiting = None;
-                    flag.move_to(*to, at, raises);
-                    match (to.is_zero(), to.is_full()) {
-                        (true, _) => flag.enter(Phase::RolledBack, at),
-                        (_, true) => flag.enter(Phase::Complete, at),
-                        _ if flag.phase == Phase::Complete => flag.enter(Phase::Ramping, at),
-                        _ => {}
-                    }
-                    flag.hold = Some(Hold { by, until: *until });
-                    flag.guard_off_until = guard_off.then_some(*until);
-                    format!("set to {to}")
-                });
+                self.set(entry, *flag, *to, *until, *guard_off);
             }
             Event::Promoted { flag, .. } => self.change(entry, *flag, |flag, raises| {
                 if flag.phase.needs_start() {
@@ -180,6 +164,27 @@ impl State {
             reversals: VecDeque::new(),
             last: None,
             waiting: None,
+        });
+    }
+
+    fn set(&mut self, entry: &Entry, id: FlagId, to: Rollout, until: Millis, guard_off: bool) {
+        let at = self.at;
+        let by = entry.actor.to_string();
+        self.change(entry, id, |flag, raises| {
+            if flag.phase.needs_start() && !to.is_zero() {
+                flag.begin_ramp(at);
+            }
+            flag.waiting = None;
+            flag.move_to(to, at, raises);
+            match (to.is_zero(), to.is_full()) {
+                (true, _) => flag.enter(Phase::RolledBack, at),
+                (_, true) => flag.enter(Phase::Complete, at),
+                _ if flag.phase == Phase::Complete => flag.enter(Phase::Ramping, at),
+                _ => {}
+            }
+            flag.hold = Some(Hold { by, until });
+            flag.guard_off_until = guard_off.then_some(until);
+            format!("set to {to}")
         });
     }
 

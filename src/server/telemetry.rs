@@ -259,7 +259,7 @@ impl NewSample {
                 return Err(format!("expected the variant \"on\" or \"off\", found {:?}", clean_line(other)));
             }
         };
-        let latency = points(latency)?;
+        let latency = points(&latency)?;
         Ok(Reading {
             flag,
             arm,
@@ -274,7 +274,7 @@ impl NewSample {
 }
 
 /// A histogram's buckets as latencies.
-fn points(buckets: Vec<Bucket>) -> Result<Vec<(f64, f64)>, String> {
+fn points(buckets: &[Bucket]) -> Result<Vec<(f64, f64)>, String> {
     if buckets.is_empty() {
         return Ok(Vec::new());
     }

@@ -109,7 +109,8 @@ fn a_histogram_of_durations_gives_requests_errors_and_latencies_of_both_arms() {
         .readings
         .iter()
         .map(|(_, r)| {
-            (r.flag, r.arm, r.requests as u32, r.errors as u32, Sample::try_from(r).unwrap().latency)
+            let sample = Sample::try_from(r).unwrap();
+            (r.flag, r.arm, sample.requests, sample.errors, sample.latency)
         })
         .collect();
     assert_eq!(told.len(), 3, "a point without a flag is not ours");
