@@ -16,6 +16,7 @@ mod explain;
 mod picture;
 mod policies;
 mod print;
+mod real;
 mod replay;
 mod scene;
 mod serve;
@@ -79,11 +80,17 @@ enum Verb {
     Backup {
         /// A file that does not exist yet
         file: PathBuf,
+        /// The journal of `serve --real`
+        #[arg(long)]
+        real: bool,
     },
     /// Puts a backup in the place of the backend's journal, which is kept aside
     Restore {
         /// The backup
         file: PathBuf,
+        /// The journal of `serve --real`
+        #[arg(long)]
+        real: bool,
     },
     /// Completions for a shell, to standard output
     Completions {
@@ -241,8 +248,8 @@ fn dispatch(cli: Cli) -> Outcome {
         },
         Some(Verb::Order(verb)) => verbs::run(verb, &cli.connect, &config),
         Some(Verb::Token { what }) => access::token(&what, &config),
-        Some(Verb::Backup { file }) => access::backup(&file, &config),
-        Some(Verb::Restore { file }) => access::restore(&file, &config),
+        Some(Verb::Backup { file, real }) => access::backup(&file, real, &config),
+        Some(Verb::Restore { file, real }) => access::restore(&file, real, &config),
         Some(Verb::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "knightwatch", &mut io::stdout());
             print::DONE

@@ -2,6 +2,9 @@
 //!
 //! `config/default.toml` lists every option with its default; it is parsed by a test, so it cannot drift.
 
+mod telemetry;
+mod webhooks;
+
 use std::{
     env, fs,
     io::{self, Read},
@@ -13,7 +16,11 @@ use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{agent::USUAL_TASTE, control::ControlConfig};
+pub use self::{
+    telemetry::{SourceKind, Telemetry},
+    webhooks::Webhook,
+};
+use crate::{agent::USUAL_TASTE, control::ControlConfig, telemetry::Millis};
 
 /// The default configuration, with comments.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
@@ -29,12 +36,16 @@ pub struct Config {
     pub environment: String,
     /// Where sessions and logs are kept; `$XDG_STATE_HOME/knightwatch` where empty.
     pub state: PathBuf,
+    /// Who is told what the backend journals.
+    pub webhooks: Vec<Webhook>,
     /// How the screen looks.
     pub screen: Screen,
     /// The learned policy.
     pub agent: Agent,
     /// The backend, `knightwatch serve`.
     pub server: Server,
+    /// Where the backend's telemetry comes from.
+    pub telemetry: Telemetry,
     /// How flags are steered.
     pub control: ControlConfig,
 }
@@ -172,9 +183,11 @@ impl Default for Config {
         Self {
             environment: "local".to_owned(),
             state: PathBuf::new(),
+            webhooks: Vec::new(),
             screen: Screen::default(),
             agent: Agent::default(),
             server: Server::default(),
+            telemetry: Telemetry::default(),
             control: ControlConfig::default(),
         }
     }
@@ -274,6 +287,17 @@ impl Config {
     fn check(&self) -> Result<(), (&'static str, String)> {
         self.control.check()?;
         self.server.check()?;
+        self.telemetry.check()?;
+        webhooks::check(&self.webhooks)?;
+        // Where it took longer, every sample would be stale when it is looked at.
+        if self.telemetry.source == SourceKind::Push
+            && self.telemetry.lateness.0 * 2 > self.control.interval.0
+        {
+            let most = Millis(self.control.interval.0 / 2);
+            let found = self.telemetry.lateness;
+            let text = format!("expected at most half the control interval, {most}, found {found}");
+            return Err(("telemetry.lateness", text));
+        }
         if self.environment.trim().is_empty() {
             return Err(("environment", "expected a name, found nothing".to_owned()));
         }

@@ -10,6 +10,7 @@ mod core;
 mod guarded;
 mod keep;
 mod log;
+mod meter;
 mod order;
 mod register;
 mod run;
@@ -22,6 +23,7 @@ pub use self::{
     core::Engine,
     guarded::Guarded,
     log::Log,
+    meter::{Meter, STEP_EDGES},
     order::{Ack, OrderError},
     register::{Register, Standings},
     run::{Handle, Observer, Pace, PaceError, run},

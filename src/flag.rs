@@ -13,5 +13,5 @@ mod text;
 pub use bucket::{BUCKETS, Variant, bucket, evaluate};
 pub use key::{FlagKey, KeyError};
 pub use rollout::{Ladder, LadderError, Rollout, RolloutError};
-pub use spec::{FlagId, FlagKind, FlagSpec, ServiceName};
+pub use spec::{Deployment, FlagId, FlagKind, FlagSpec, ServiceName};
 pub use text::{MAX_TEXT, clean, clean_line, clean_whole, is_hostile};

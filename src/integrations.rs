@@ -1,10 +1,17 @@
 //! Layer 9: where telemetry comes from and where rollouts go.
 //!
-//! Recorded telemetry is read from files and played back as if it arrived now; files of flag definitions are read and watched. Knows nothing of the engine, the
-//! screens or the server that stand above it.
+//! Recorded telemetry is read from files and played back as if it arrived now; what applications send is gathered interval
+//! by interval; files of flag definitions are read and watched. Knows nothing of the engine, the screens or the server that
+//! stand above it.
 
 mod flag_files;
+mod otlp;
+mod push;
 mod recording;
+mod webhook;
 
 pub use flag_files::{FlagFiles, FlagFilesError, FlagWatch};
+pub use otlp::{Export, MetricNames, Otlp};
+pub use push::{BatchId, Clock, Inlet, Push, PushConfig, Totals};
 pub use recording::{Playback, Recording, RecordingError, RecordingOptions, Row};
+pub use webhook::{HookFormat, signature};

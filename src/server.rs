@@ -7,15 +7,20 @@
 mod access;
 mod answer;
 mod catalogue;
+mod deployments;
 mod door;
 mod events;
 mod hub;
 mod listen;
+mod metrics;
 mod ofrep;
 mod orders;
+mod otlp;
 mod problem;
 mod read;
 mod state;
+mod telemetry;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -31,11 +36,14 @@ pub use self::{
     listen::{Listeners, Peer, serve},
     problem::Problem,
     state::{Parts, ServerState},
+    telemetry::Intake,
+    webhooks::Hook,
 };
 use crate::server::state::Shared;
 
-/// Largest body of a request that is not telemetry, in bytes.
+/// Largest body of a request that is not telemetry, and of one that is, in bytes.
 const MAX_BODY: usize = 256 << 10;
+const MAX_TELEMETRY: usize = 4 << 20;
 
 /// What is the same in the whole description.
 #[derive(OpenApi)]
@@ -49,6 +57,7 @@ const MAX_BODY: usize = 256 << 10;
         (name = "emergency", description = "Kill-all and re-arming"),
         (name = "watch", description = "Status, alarms, journal, event stream"),
         (name = "evaluation", description = "OFREP: what an application gets of a flag"),
+        (name = "telemetry", description = "Telemetry and deployments in"),
         (name = "simulation", description = "The pace of simulated time"),
     )
 )]
@@ -56,6 +65,10 @@ struct Description;
 
 /// All routes, with their description at `/openapi.json`, and what stands at the door.
 pub fn router(state: Shared) -> Router {
+    let telemetry = OpenApiRouter::new()
+        .routes(routes!(telemetry::take))
+        .routes(routes!(otlp::take))
+        .layer(DefaultBodyLimit::max(MAX_TELEMETRY));
     let (api, description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(read::status))
         .routes(routes!(read::flags, orders::create))
@@ -73,14 +86,17 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(orders::acknowledge))
         .routes(routes!(orders::acknowledge_briefing))
         .routes(routes!(read::journal))
+        .routes(routes!(deployments::list, deployments::take))
         .routes(routes!(read::pace, orders::set_pace))
         .routes(routes!(events::stream))
         .routes(routes!(ofrep::one))
         .routes(routes!(ofrep::all))
         .routes(routes!(ofrep::stream))
         .routes(routes!(ofrep::definitions))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
+        .merge(telemetry)
         .split_for_parts();
     api.route("/ofrep/v1/evaluate/flags/{folder}/{*rest}", post(ofrep::one_in_folder))
         // Serves the description as JSON too.

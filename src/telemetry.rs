@@ -3,6 +3,7 @@
 //! Samples come in per flag, arm and interval; windows hold the recent ones; evidence compares treatment with control
 //! by tests that may be looked at after every interval; a verdict sums it up. Knows nothing of policies or phases.
 
+mod buckets;
 mod evidence;
 mod feed;
 mod histogram;
@@ -15,11 +16,13 @@ mod time;
 mod verdict;
 mod window;
 
+pub use buckets::at_middles;
 pub use evidence::{EvidenceConfig, MetricEvidence};
 pub use feed::Feed;
 pub use histogram::{BUCKET_COUNT, Histogram, bucket_of, lower_edge_ms};
 pub use limits::{Breach, HardLimits, Metric};
 pub use report::{ArmStats, WindowReport};
+pub(crate) use sample::MAX_REQUESTS;
 pub use sample::{Arm, Reading, Rejection, Sample};
 pub use sequential::{Counts, HarmTest, HealthTest, RATIOS, difference_interval, spend};
 pub use time::Millis;

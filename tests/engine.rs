@@ -6,6 +6,8 @@
 mod disk;
 #[path = "engine/faults.rs"]
 mod faults;
+#[path = "engine/go_on.rs"]
+mod go_on;
 #[path = "engine/guarded.rs"]
 mod guarded;
 #[path = "engine/orders.rs"]

@@ -204,6 +204,7 @@ impl Views {
             hold: flag.hold.clone(),
             guard_off_until: flag.guard_off_until,
             last: flag.last.clone(),
+            waiting: flag.waiting.clone(),
             verdict: outlook.report.verdict,
             report: outlook.report.clone(),
             point: self.history[flag.id.index()].back().copied().unwrap_or_default(),
@@ -276,7 +277,7 @@ impl Views {
 fn point(engine: &Engine, flag: &FlagState) -> Point {
     let arms = engine.observatory().window(flag.id).map(|window| *window.latest()).unwrap_or_default();
     let [control, treatment] = arms.map(|arm| arm.as_ref().map_or_else(ArmPoint::default, arm_point));
-    Point { at: engine.now(), control, treatment, rollout: flag.rollout }
+    Point { at: engine.interval_end(), control, treatment, rollout: flag.rollout }
 }
 
 fn arm_point(arm: &ArmStats) -> ArmPoint {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::engine::{Ack, OrderError, Pace};
 use crate::{
-    control::{Action, Alarm, Entry, Hold, LastAction, Latch, Outcome, Phase, Seq},
+    control::{Action, Alarm, Entry, Hold, LastAction, Latch, Outcome, Phase, Seq, Waiting},
     flag::{FlagId, FlagSpec, Rollout},
     telemetry::{ArmStats, Millis, Verdict, WindowReport},
 };
@@ -103,6 +103,9 @@ pub struct FlagView {
     pub guard_off_until: Option<Millis>,
     /// The last thing done to it.
     pub last: Option<LastAction>,
+    /// The start that waits for the flag's deployment.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
     /// The verdict.
     pub verdict: Verdict,
     /// The evidence in numbers, with both arms over the last intervals.

@@ -1,11 +1,13 @@
 //! `knightwatch token`, `backup` and `restore`: what belongs to the backend's state folder and needs no running backend.
 
+use std::path::Path;
+
 use clap::Subcommand;
 use serde::Serialize;
 
 use super::{Failure, Outcome, print, serve::Home};
 use crate::{
-    config::Config,
+    config::{Config, SourceKind},
     engine::wall_clock,
     server::{Scope, TokenFile, TokenRecord},
     store,
@@ -117,16 +119,16 @@ fn line(record: &TokenRecord) -> String {
 }
 
 /// `knightwatch backup`.
-pub(super) fn backup(to: &std::path::Path, config: &Config) -> Outcome {
-    let home = Home::of(config, None)?;
+pub(super) fn backup(to: &Path, real: bool, config: &Config) -> Outcome {
+    let home = Home::of(config, None, real || config.telemetry.source == SourceKind::Push)?;
     let report = store::backup(&home.journal, to).map_err(Failure::store)?;
     print::line(&format!("{}\n{report}", to.display()))?;
     print::DONE
 }
 
 /// `knightwatch restore`.
-pub(super) fn restore(from: &std::path::Path, config: &Config) -> Outcome {
-    let home = Home::of(config, None)?;
+pub(super) fn restore(from: &Path, real: bool, config: &Config) -> Outcome {
+    let home = Home::of(config, None, real || config.telemetry.source == SourceKind::Push)?;
     let aside = store::restore(from, &home.journal, wall_clock()).map_err(Failure::store)?;
     print::line(&format!("{} is restored from {}", home.journal.display(), from.display()))?;
     if let Some(aside) = aside {

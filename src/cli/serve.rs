@@ -24,16 +24,18 @@ use super::{
     control_room::operator,
     policies::WeightsArgs,
     print,
+    real::Real,
     scene::{Scene, SceneArgs},
 };
 use crate::{
+    agent::PolicyName,
     backend::{Backend, Embedded, EmbeddedOptions, Pace},
-    config::Config,
+    config::{Config, SourceKind, Webhook},
     engine::Switch,
     flag::definition::Definitions,
     integrations::FlagFiles,
     logging,
-    server::{self, Access, Listeners, Parts, ServerState, TokenFile, local_token},
+    server::{self, Access, Hook, Intake, Listeners, Parts, ServerState, TokenFile, local_token},
     telemetry::Millis,
 };
 
@@ -59,6 +61,10 @@ pub(super) struct Args {
     /// The world of the simulator: a built-in scenario's name or a file [default: default]
     #[arg(long, value_name = "NAME|FILE")]
     scenario: Option<String>,
+
+    /// Steer what applications send telemetry of, in real time, instead of a simulated world
+    #[arg(long, conflicts_with_all = ["scenario", "seed", "speed"])]
+    real: bool,
 
     /// Seed of the simulator [default: 7]
     #[arg(long)]
@@ -105,12 +111,56 @@ pub(super) struct Home {
 }
 
 impl Home {
-    pub(super) fn of(config: &Config, socket: Option<&PathBuf>) -> Result<Self, Failure> {
+    pub(super) fn of(config: &Config, socket: Option<&PathBuf>, real: bool) -> Result<Self, Failure> {
         let folder = config.state_folder().map_err(Failure::input)?;
-        let own = folder.join("backend");
+        // Apart: who has toured the simulator has no journal of a real world.
+        let own = folder.join(if real { "real" } else { "backend" });
         let configured = Some(&config.server.socket).filter(|path| !path.as_os_str().is_empty());
         let socket = socket.or(configured).cloned().unwrap_or_else(|| folder.join("knightwatch.sock"));
         Ok(Self { journal: own.join("journal.knightwatch"), latch: own.join("latch"), folder, socket })
+    }
+}
+
+/// What is steered, before there is an engine.
+enum World {
+    Simulated(Box<Scene>),
+    Real(Box<Real>),
+}
+
+impl World {
+    fn of(args: &Args, config: &Config, home: &Home, real: bool) -> Result<Self, Failure> {
+        if real {
+            return Real::of(config, &home.journal, args.policy, &args.weights).map(Box::new).map(Self::Real);
+        }
+        let scene = Scene::of(&SceneArgs {
+            scenario: args.scenario.clone(),
+            seed: args.seed,
+            policy: args.policy,
+            weights: args.weights.clone(),
+            session: Some(home.journal.clone()),
+        })?;
+        Ok(Self::Simulated(Box::new(scene.lasting(SIMULATED))))
+    }
+
+    const fn policy(&self) -> PolicyName {
+        match self {
+            Self::Simulated(scene) => scene.policy,
+            Self::Real(world) => world.policy,
+        }
+    }
+
+    const fn is_fresh(&self) -> bool {
+        match self {
+            Self::Simulated(scene) => scene.is_fresh(),
+            Self::Real(world) => world.is_fresh(),
+        }
+    }
+
+    const fn source(&self) -> &'static str {
+        match self {
+            Self::Simulated(_) => "simulated",
+            Self::Real(_) => "sent by applications",
+        }
     }
 }
 
@@ -123,35 +173,38 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         config.server.flags.clone_from(&args.flags);
     }
     config.server.check().map_err(|(key, problem)| Failure::input(format!("{key}: {problem}")))?;
-    let home = Home::of(&config, args.socket.as_ref())?;
+    let real = args.real || config.telemetry.source == SourceKind::Push;
+    let home = Home::of(&config, args.socket.as_ref(), real)?;
     let tokens = TokenFile::in_folder(&home.folder);
     let records =
         tokens.read().map_err(|error| Failure::input(format!("{}: {error}", tokens.path().display())))?;
     let tls = tls(&config)?;
     let (files, definitions) = FlagFiles::open(config.server.flags.clone()).map_err(Failure::input)?;
-    let scene = Scene::of(&SceneArgs {
-        scenario: args.scenario.clone(),
-        seed: args.seed,
-        policy: args.policy,
-        weights: args.weights.clone(),
-        session: Some(home.journal.clone()),
-    })?
-    .lasting(SIMULATED);
+    let world = World::of(args, &config, &home, real)?;
+    let hooks = hooks(&config)?;
     if args.check {
-        return checked(&config, &home, records.len(), tls.is_some(), &definitions, &scene);
+        return checked(&config, &home, records.len(), tls.is_some(), &definitions, &world);
     }
     let _logging = logging::to_stderr(args.log == LogFormat::Json).map_err(Failure::input)?;
     let pace = match args.speed {
+        _ if real => Pace::Real,
         0 => Pace::Stopped,
         times => Pace::times(times).map_err(Failure::input)?,
     };
-    let about = scene.policy.about().to_owned();
+    let about = world.policy().about().to_owned();
     fs::create_dir_all(&home.folder)
         .map_err(|error| Failure::refused(format!("cannot make {}: {error}", home.folder.display())))?;
-    let mut engine = scene.engine(&config)?;
+    let (mut engine, intake) = match world {
+        World::Simulated(scene) => (scene.engine(&config)?, None),
+        World::Real(world) => {
+            let (engine, inlet) = world.engine(&config, &home.journal)?;
+            (engine, Some(Intake::new(inlet, config.telemetry.names())))
+        }
+    };
     let switch = Arc::new(Switch::open(&home.latch).map_err(Failure::store)?);
     switch.reconcile(&mut engine).map_err(Failure::store)?;
-    let options = EmbeddedOptions { pace, about, simulated: true, ahead: Millis::ZERO };
+    let meter = Arc::clone(engine.meter());
+    let options = EmbeddedOptions { pace, about, simulated: !real, ahead: Millis::ZERO };
     let backend =
         Embedded::start_with(engine, options, Some(Arc::clone(&switch))).map_err(Failure::refused)?;
     let secret = local_token(&home.folder).map_err(|error| {
@@ -161,6 +214,8 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         backend: Arc::new(backend) as Arc<dyn Backend>,
         register: Arc::clone(switch.register()),
         definitions,
+        meter,
+        intake,
         access: Access::new(records, Some((&secret, &operator())), config.server.open_loopback),
         hosts: config.server.hosts.iter().map(|host| host.to_ascii_lowercase()).collect::<BTreeSet<_>>(),
     })
@@ -184,7 +239,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         let first = Arc::clone(&state);
         // Beside serving: until they are under control they are off.
         tokio::spawn(async move { first.bring_under_control().await });
-        serve(&config, &home, tls, &state, &tokens).await
+        serve(&config, &home, tls, &state, &tokens, hooks).await
     });
     drop(watch);
     runtime.shutdown_background();
@@ -200,6 +255,7 @@ async fn serve(
     tls: Option<TlsAcceptor>,
     state: &Arc<ServerState>,
     tokens: &TokenFile,
+    hooks: Vec<Hook>,
 ) -> Outcome {
     let mut tcp = Vec::new();
     for address in &config.server.listen {
@@ -217,6 +273,9 @@ async fn serve(
     let unix = Some(socket(&home.socket).await?);
     print::line(&format!("socket {}", home.socket.display()))?;
     let ending = CancellationToken::new();
+    let tellers = state
+        .tell(hooks, &home.journal, &ending)
+        .map_err(|error| Failure::refused(format!("webhooks: {error}")))?;
     let failed = |error: std::io::Error| Failure::refused(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -243,6 +302,11 @@ async fn serve(
             tracing::info!("ending: requests under way are finished");
             state.end();
         }
+    }
+    // They hold the engine's state; its journal is closed when the last one has let go.
+    ending.cancel();
+    for teller in tellers {
+        let _ = teller.await;
     }
     // Ours: whoever starts next makes it anew.
     let _ = fs::remove_file(&home.socket);
@@ -288,6 +352,26 @@ async fn socket(path: &Path) -> Result<UnixListener, Failure> {
     }
 }
 
+/// Webhooks, with their secrets.
+fn hooks(config: &Config) -> Result<Vec<Hook>, Failure> {
+    if !config.webhooks.is_empty() {
+        // Whoever has installed one already has installed the same.
+        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    }
+    let hook = |hook: &Webhook| {
+        let wrong = |error: String| Failure::input(format!("webhooks: {:?}: {error}", hook.name));
+        let secret = hook.secret().map_err(|error| wrong(format!("{}: {error}", hook.secret_place())))?;
+        Ok(Hook {
+            name: hook.name.clone(),
+            url: hook.url.parse().map_err(|error| wrong(format!("url: {error}")))?,
+            format: hook.format,
+            kinds: hook.kinds.clone(),
+            secret,
+        })
+    };
+    config.webhooks.iter().map(hook).collect()
+}
+
 /// TLS with the certificate and key that the configuration names; `None` where it names none.
 fn tls(config: &Config) -> Result<Option<TlsAcceptor>, Failure> {
     use tokio_rustls::rustls::{
@@ -320,17 +404,18 @@ fn checked(
     tokens: usize,
     tls: bool,
     definitions: &Definitions,
-    scene: &Scene,
+    world: &World,
 ) -> Outcome {
     let addresses: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
     print::line(&format!("environment  {}", config.environment))?;
     print::line(&format!("listen       {}{}", addresses.join(", "), if tls { " (TLS)" } else { "" }))?;
     print::line(&format!("socket       {}", home.socket.display()))?;
-    let journal = if scene.is_fresh() { "begun anew" } else { "gone on with" };
+    let journal = if world.is_fresh() { "begun anew" } else { "gone on with" };
     print::line(&format!("journal      {} ({journal})", home.journal.display()))?;
     print::line(&format!("tokens       {tokens}"))?;
     let steered = definitions.iter().filter(|flag| flag.steering().is_some()).count();
     print::line(&format!("definitions  {} flags, {steered} to be steered", definitions.len()))?;
-    print::line(&format!("steered by   {}", scene.policy))?;
+    print::line(&format!("telemetry    {}", world.source()))?;
+    print::line(&format!("steered by   {}", world.policy()))?;
     print::DONE
 }

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::{
-    Action, Actor, Alarm, AlarmKind, Decision, Entry, Event, FlagState, Hold, LastAction, Latch, Phase, Seq,
-    State, state::Raise,
+    Action, Actor, Alarm, AlarmKind, Decision, Deployed, Entry, Event, FlagState, Hold, LastAction, Latch,
+    Phase, Seq, State, Waiting, state::Raise,
 };
 use crate::{
     flag::{FlagId, FlagSpec, Rollout, clean_line},
@@ -64,6 +64,16 @@ impl State {
                 flag.move_to(*to, at, raises);
                 format!("started at {to}")
             }),
+            Event::Waiting { flag } => self.change(entry, *flag, |flag, _| {
+                flag.waiting = Some(Waiting { by: entry.actor.clone(), since: at });
+                flag.let_go();
+                flag.enter(Phase::Idle, at);
+                "waits for its deployment".to_owned()
+            }),
+            Event::Deployed { kind, what } => {
+                let by = entry.actor.clone();
+                self.note_deployment(Deployed { at, by, kind: *kind, what: what.clone() });
+            }
             Event::Decided(decision) => self.decided(entry, decision),
             Event::Paused { flag, .. } => self.change(entry, *flag, |flag, _| {
                 flag.enter(Phase::Paused, at);
@@ -80,26 +90,12 @@ impl State {
             Event::RolledBack { flag, .. } => self.change(entry, *flag, |flag, raises| {
                 flag.move_to(Rollout::ZERO, at, raises);
                 flag.enter(Phase::RolledBack, at);
+                flag.waiting = None;
                 flag.let_go();
                 "rolled back".to_owned()
             }),
             Event::Set { flag, to, until, guard_off, .. } => {
-                let by = entry.actor.to_string();
-                self.change(entry, *flag, |flag, raises| {
-                    if flag.phase.needs_start() && !to.is_zero() {
-                        flag.begin_ramp(at);
-                    }
-                    flag.move_to(*to, at, raises);
-                    match (to.is_zero(), to.is_full()) {
-                        (true, _) => flag.enter(Phase::RolledBack, at),
-                        (_, true) => flag.enter(Phase::Complete, at),
-                        _ if flag.phase == Phase::Complete => flag.enter(Phase::Ramping, at),
-                        _ => {}
-                    }
-                    flag.hold = Some(Hold { by, until: *until });
-                    flag.guard_off_until = guard_off.then_some(*until);
-                    format!("set to {to}")
-                });
+                self.set(entry, *flag, *to, *until, *guard_off);
             }
             Event::Promoted { flag, .. } => self.change(entry, *flag, |flag, raises| {
                 if flag.phase.needs_start() {
@@ -169,6 +165,28 @@ impl State {
             lowered_at: None,
             reversals: VecDeque::new(),
             last: None,
+            waiting: None,
+        });
+    }
+
+    fn set(&mut self, entry: &Entry, id: FlagId, to: Rollout, until: Millis, guard_off: bool) {
+        let at = self.at;
+        let by = entry.actor.to_string();
+        self.change(entry, id, |flag, raises| {
+            if flag.phase.needs_start() && !to.is_zero() {
+                flag.begin_ramp(at);
+            }
+            flag.waiting = None;
+            flag.move_to(to, at, raises);
+            match (to.is_zero(), to.is_full()) {
+                (true, _) => flag.enter(Phase::RolledBack, at),
+                (_, true) => flag.enter(Phase::Complete, at),
+                _ if flag.phase == Phase::Complete => flag.enter(Phase::Ramping, at),
+                _ => {}
+            }
+            flag.hold = Some(Hold { by, until });
+            flag.guard_off_until = guard_off.then_some(until);
+            format!("set to {to}")
         });
     }
 
@@ -210,6 +228,7 @@ impl State {
         for flag in &mut self.flags {
             flag.rollout = Rollout::ZERO;
             flag.changed_at = at;
+            flag.waiting = None;
             flag.let_go();
             flag.enter(Phase::Killed, at);
             flag.last =
@@ -251,6 +270,7 @@ impl FlagState {
 
     fn begin_ramp(&mut self, at: Millis) {
         self.ramp += 1;
+        self.waiting = None;
         self.let_go();
         self.lowered_at = None;
         self.reversals.clear();

@@ -5,9 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Actor, AlarmId, Phase, Seq};
+use super::{Actor, AlarmId, DeployKind, Phase, Seq};
 use crate::{
-    flag::{FlagKey, FlagSpec, Rollout},
+    flag::{Deployment, FlagKey, FlagSpec, Rollout},
     telemetry::Millis,
 };
 
@@ -97,6 +97,13 @@ pub enum Command {
         /// The environment's name, typed by the person.
         environment: String,
     },
+    /// A pipeline says what runs now.
+    Deployed {
+        /// How it came about.
+        kind: DeployKind,
+        /// What runs.
+        what: Deployment,
+    },
     /// An alarm was seen.
     Acknowledge {
         /// Which.
@@ -119,7 +126,11 @@ impl Command {
             | Self::Set { flag, .. }
             | Self::Promote { flag }
             | Self::Release { flag } => Some(flag),
-            Self::KillAll | Self::Rearm { .. } | Self::Acknowledge { .. } | Self::AcknowledgeBriefing => None,
+            Self::KillAll
+            | Self::Rearm { .. }
+            | Self::Deployed { .. }
+            | Self::Acknowledge { .. }
+            | Self::AcknowledgeBriefing => None,
         }
     }
 }

@@ -52,7 +52,7 @@ pub fn decide(
         },
         // Down is always allowed, also under the latch, where there is nothing left to take down.
         Command::Rollback { flag } => match known(state, flag)? {
-            flag if flag.rollout.is_zero() => {
+            flag if flag.rollout.is_zero() && flag.waiting.is_none() => {
                 Err(Refusal::Nothing(format!("{} is at 0 % already", flag.spec.key)))
             }
             flag => Ok(desk.granted(Event::RolledBack { flag: flag.id, from: flag.rollout })),
@@ -67,6 +67,9 @@ pub fn decide(
             Ok(desk.granted(Event::KilledAll { exposed }))
         }
         Command::Rearm { environment } => desk.rearm(environment),
+        Command::Deployed { kind, what } => {
+            Ok(desk.granted(Event::Deployed { kind: *kind, what: what.clone() }))
+        }
         Command::Acknowledge { alarm } => {
             let open = |a: &&super::Alarm| a.id == *alarm && a.acknowledged_by.is_none();
             let found = state.alarms.iter().find(open).ok_or(Refusal::UnknownAlarm(*alarm))?;
@@ -104,6 +107,17 @@ impl Desk<'_> {
     fn start(&self, flag: &FlagState) -> Result<Granted, Refusal> {
         if !flag.phase.needs_start() {
             return Err(wrong_phase(flag, "only an idle, rolled back or killed flag is started"));
+        }
+        let wanted = flag.spec.deployment.as_ref();
+        if let Some(wanted) = wanted.filter(|wanted| !self.state.is_deployed(Some(wanted))) {
+            if let Some(waiting) = &flag.waiting {
+                let (key, by) = (&flag.spec.key, &waiting.by);
+                let text = format!("{key} waits for the deployment of {wanted} already, as {by} ordered");
+                return Err(Refusal::Nothing(text));
+            }
+            let mut granted = self.granted(Event::Waiting { flag: flag.id });
+            granted.warnings.push(format!("it starts when {wanted} is deployed, not before"));
+            return Ok(granted);
         }
         let to = flag.spec.ladder.first();
         self.bound(flag, to)?;

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, AlarmId, AlarmKind, Explanation, Outcome, PolicySettings, Reason};
+use super::{Action, AlarmId, AlarmKind, DeployKind, Explanation, Outcome, PolicySettings, Reason};
 use crate::{
-    flag::{FlagId, FlagKey, FlagSpec, Rollout},
+    flag::{Deployment, FlagId, FlagKey, FlagSpec, Rollout},
     telemetry::Millis,
 };
 
@@ -109,6 +109,18 @@ pub enum Event {
         /// The first rung.
         to: Rollout,
     },
+    /// A flag's start was ordered, and waits for its deployment.
+    Waiting {
+        /// Which flag.
+        flag: FlagId,
+    },
+    /// A pipeline said what runs now.
+    Deployed {
+        /// How it came about.
+        kind: DeployKind,
+        /// What runs.
+        what: Deployment,
+    },
     /// A proposal was ruled on.
     Decided(Decision),
     /// No raises from here on.
@@ -196,11 +208,13 @@ pub enum Event {
 
 impl Event {
     /// Every kind that [`Self::kind`] gives.
-    pub const KINDS: [&'static str; 21] = [
+    pub const KINDS: [&'static str; 23] = [
         "session",
         "session-resumed",
         "create",
         "start",
+        "wait",
+        "deployment",
         "raise",
         "hold",
         "step-down",
@@ -225,6 +239,7 @@ impl Event {
     pub const fn flag(&self) -> Option<FlagId> {
         match self {
             Self::Started { flag, .. }
+            | Self::Waiting { flag }
             | Self::Decided(Decision { flag, .. })
             | Self::Paused { flag, .. }
             | Self::Resumed { flag }
@@ -236,6 +251,7 @@ impl Event {
             Self::SessionStarted { .. }
             | Self::SessionResumed { .. }
             | Self::Created { .. }
+            | Self::Deployed { .. }
             | Self::KilledAll { .. }
             | Self::Rearmed
             | Self::AlarmRaised { .. }
@@ -253,6 +269,8 @@ impl Event {
             Self::SessionResumed { .. } => "session-resumed",
             Self::Created { .. } => "create",
             Self::Started { .. } => "start",
+            Self::Waiting { .. } => "wait",
+            Self::Deployed { .. } => "deployment",
             Self::Decided(decision) => match (decision.outcome, decision.action) {
                 (Outcome::Vetoed, _) => "veto",
                 (_, Action::RollBack) => "rollback",

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::{Action, ControlConfig, FlagState, Moment, Proposal, Reason, Ruling, State};
 use crate::{
     flag::{FlagId, ServiceName},
-    telemetry::{Context, Feed, Rejection, Sample, Window, WindowReport},
+    telemetry::{Context, Feed, Millis, Rejection, Sample, Window, WindowReport},
 };
 
 /// Complete flags of one service that break a limit in the same interval before it is not any one flag's doing.
@@ -50,6 +50,8 @@ pub struct Observatory {
     pub(super) proposals: Vec<Proposal>,
     /// Samples for no flag that is known.
     strays: u32,
+    /// Since when anything could be seen.
+    pub(super) begun: Millis,
 }
 
 impl Observatory {
@@ -57,6 +59,13 @@ impl Observatory {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty one of a controller that was started at `begun`: what it has never seen has been missing since then, however
+    /// long the flag has been where it is.
+    #[must_use]
+    pub fn beginning(begun: Millis) -> Self {
+        Self { begun, ..Self::default() }
     }
 
     /// The evidence on a flag as of the last tick.
@@ -89,7 +98,7 @@ impl Observatory {
         }
         self.sort_out(config, feed, moment);
         for flag in &state.flags {
-            let context = context(config, flag, moment);
+            let context = Context { begun: self.begun, ..context(config, flag, moment) };
             let [control, treatment] = self.slots[flag.id.index()]
                 .map(|slot| slot.and_then(|slot| one_of(&self.pending, feed, slot)));
             let window = &mut self.windows[flag.id.index()];
@@ -193,6 +202,7 @@ fn context<'a>(config: &'a ControlConfig, flag: &FlagState, moment: Moment) -> C
         interval: config.interval,
         ramp: flag.ramp,
         changed_at: flag.changed_at,
+        begun: Millis::ZERO,
         rollout: flag.rollout,
         next: flag.spec.ladder.above(flag.rollout, 1),
     }

@@ -14,6 +14,19 @@ pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State) -> 
             format!("Session resumed, steered by {}.", policy_in_words(policy, settings.as_ref()))
         }
         Event::Created { spec } => format!("{key} created in {}.", spec.service),
+        Event::Waiting { flag } => {
+            let wanted = state.flags.get(flag.index()).and_then(|flag| flag.spec.deployment.as_ref());
+            let wanted = wanted.map(|wanted| format!(" of {wanted}")).unwrap_or_default();
+            format!("{key} starts when the deployment{wanted} is there.")
+        }
+        Event::Deployed { kind, what } => format!("Deployment: {what} {}.", kind.as_str()),
+        Event::Started { flag, to }
+            if state.flags.get(flag.index()).is_some_and(|flag| flag.waiting.is_some()) =>
+        {
+            format!(
+                "{key} started at {to}, as ordered for when its deployment is there; the agent takes over."
+            )
+        }
         Event::Started { to, .. } => format!("{key} started at {to}; the agent takes over."),
         Event::Decided(decision) => decided(key, decision),
         Event::Paused { reason: None, .. } => format!("{key} paused."),

@@ -196,6 +196,18 @@ impl<'a> Shield<'a> {
         }
     }
 
+    /// Where a flag that has waited for its deployment starts; `None` while it has to wait on: for a freeze window's end,
+    /// for its service, or for the exposure caps, towards which it counts.
+    pub(super) fn starting(&mut self, flag: &FlagState) -> Option<Rollout> {
+        let (service, to) = (&flag.spec.service, flag.spec.ladder.first());
+        let troubled = self.frozen.is_some_and(|frozen| frozen.contains_key(service));
+        if troubled || self.frozen().is_some() || self.exposure_allows(service, flag.rollout, to).is_err() {
+            return None;
+        }
+        self.exposure.note(service, to.basis_points());
+        Some(to)
+    }
+
     /// What binds people too: the exposure caps.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Alarm, AlarmKind, Phase, Seq};
+use super::{Actor, Alarm, AlarmKind, Deployed, Phase, Seq, Waiting};
 use crate::{
     flag::{FlagId, FlagKey, FlagSpec, Rollout, ServiceName},
     telemetry::Millis,
@@ -72,6 +72,8 @@ pub struct FlagState {
     pub reversals: VecDeque<Millis>,
     /// The last thing done to it.
     pub last: Option<LastAction>,
+    /// The start that waits for the flag's deployment.
+    pub waiting: Option<Waiting>,
 }
 
 impl FlagState {
@@ -114,6 +116,8 @@ pub struct State {
     pub alarm_count: u64,
     /// Whether an operator has acknowledged the briefing.
     pub briefed: bool,
+    /// What was deployed, oldest first.
+    pub deployments: VecDeque<Deployed>,
     pub(crate) by_key: BTreeMap<FlagKey, FlagId>,
     /// Raises within the exposure window, per service, oldest first.
     pub(crate) raises: BTreeMap<ServiceName, VecDeque<Raise>>,

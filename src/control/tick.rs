@@ -47,9 +47,18 @@ pub fn tick(
     }
     let troubled = observatory.troubled(state, config);
     let mut shield = Shield::new(&config.shield, config.interval, state, moment.now).freezing(&troubled);
+    let begun = observatory.begun;
     let mut alarms = Alarms::new(state);
     let mut asked = Vec::new();
     for flag in &state.flags {
+        // The order was a person's; what it waited for has come.
+        if let Some(waiting) = &flag.waiting
+            && state.latch.is_none()
+            && state.is_deployed(flag.spec.deployment.as_ref())
+            && let Some(to) = shield.starting(flag)
+        {
+            happened.push((waiting.by.clone(), Event::Started { flag: flag.id, to }));
+        }
         let Observatory { windows, outlooks, .. } = &mut *observatory;
         let (window, outlook) = (&windows[flag.id.index()], &mut outlooks[flag.id.index()]);
         // At 100 % there is no live control to tell a dependency from the flag; the service's other flags can.
@@ -68,7 +77,8 @@ pub fn tick(
                 outlook.ruling = None;
             }
         }
-        lost_beyond_deadline(flag, outlook, config, moment, &mut happened);
+        let since = moment.now.since(flag.changed_at.max(begun));
+        lost_beyond_deadline(flag, outlook, config, since, &mut happened);
     }
     let fault = ask(state, observatory, policy, config, &shield, &asked, moment);
     for (index, id) in asked.iter().enumerate() {
@@ -217,13 +227,13 @@ fn lost_beyond_deadline(
     flag: &FlagState,
     outlook: &Outlook,
     config: &ControlConfig,
-    moment: Moment,
+    since: Millis,
     happened: &mut Vec<Happened>,
 ) {
     if flag.phase != Phase::Ramping {
         return;
     }
-    if let Some(age) = config.shield.hands_over(&outlook.report, moment.now.since(flag.changed_at)) {
+    if let Some(age) = config.shield.hands_over(&outlook.report, since) {
         let reason = Some(Reason::TelemetryLost { age, deadline: config.shield.lost_deadline });
         happened.push((Actor::Shield, Event::Paused { flag: flag.id, reason }));
     }

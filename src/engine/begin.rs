@@ -141,6 +141,36 @@ impl Engine {
         Ok(())
     }
 
+    /// An engine that goes on where a journal ends, kill latch included, in a world that cannot be lived through again: the
+    /// state is what the journal says, of telemetry nothing is known, and everything holds until there is some. Flags among
+    /// the setup's that the journal does not have are declared; its cues are not used.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written.
+    pub fn go_on(setup: Setup) -> Result<Self, EngineError> {
+        let Setup { source_name, config, specs, source, mut log, policy, .. } = setup;
+        let mut state = State::default();
+        for entry in log.all()? {
+            state.apply(&entry);
+        }
+        let (end, now) = (source.end(), source.now());
+        let unknown = specs.into_iter().filter(|spec| state.flag(&spec.key).is_none());
+        let happened = unknown.map(|spec| (Actor::System, Event::Created { spec })).collect();
+        let entries = state.entries(now, happened, "");
+        log.append(None, &entries)?;
+        for entry in &entries {
+            state.apply(entry);
+        }
+        let mut engine = Self::new(Mode::Steer(policy), state, config, source_name);
+        engine.observatory = Observatory::beginning(now);
+        // What is not known is said before the first interval is over.
+        let nothing = Feed::default();
+        engine.observatory.observe(&engine.state, &engine.config, &nothing, Moment { end, now });
+        engine.source = Some(source);
+        engine.log = Some(log);
+        Ok(engine)
+    }
+
     /// An engine that plays back a recorded session. Nothing can be changed in it.
     #[must_use]
     pub fn playback(recorded: Recorded, config: ControlConfig, source_name: String) -> Self {

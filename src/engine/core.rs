@@ -1,9 +1,9 @@
 //! The engine's state and its step: one interval of controller time. How it begins is in `begin.rs`, what people may do
 //! in `order.rs`, what becomes of a failing disk in `keep.rs`.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use super::{Cue, Log, Recorded, Source, keep::Owed, order::Answers};
+use super::{Cue, Log, Meter, Recorded, Source, keep::Owed, order::Answers};
 use crate::{
     control::{ControlConfig, Entry, Moment, Observatory, Policy, PolicySettings, Seq, State, tick},
     flag::Rollout,
@@ -40,6 +40,7 @@ pub struct Engine {
     pub(super) surfaced: Vec<Entry>,
     pub(super) answers: Answers,
     source_name: String,
+    pub(super) meter: Arc<Meter>,
 }
 
 impl Engine {
@@ -60,6 +61,7 @@ impl Engine {
             surfaced: Vec::new(),
             answers: Answers::default(),
             source_name,
+            meter: Arc::default(),
         }
     }
 
@@ -67,6 +69,12 @@ impl Engine {
     #[must_use]
     pub const fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What its loop measures of itself.
+    #[must_use]
+    pub const fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     /// What is remembered of telemetry.
@@ -113,6 +121,20 @@ impl Engine {
             (_, Some(source)) => source.now(),
             _ => self.state.at,
         }
+    }
+
+    /// The end of the interval that was closed last.
+    #[must_use]
+    pub fn interval_end(&self) -> Millis {
+        match (&self.mode, &self.source) {
+            (Mode::Steer(_), Some(source)) => source.end(),
+            _ => self.now(),
+        }
+    }
+
+    /// In how long the next step is due, where the source's time is real.
+    pub(super) fn next_in(&self) -> Option<Duration> {
+        self.source.as_ref().and_then(|source| source.next_in())
     }
 
     /// Whether the source has come to its end.
@@ -175,8 +197,7 @@ impl Engine {
             }
             (Mode::Steer(policy), Some(source)) => {
                 source.step(&self.rollouts, &mut self.feed);
-                let end = source.now();
-                let moment = Moment { end, now: end };
+                let moment = Moment { end: source.end(), now: source.now() };
                 let happened = tick(
                     &self.state,
                     &mut self.observatory,
@@ -185,7 +206,7 @@ impl Engine {
                     &self.feed,
                     moment,
                 );
-                news.extend(self.keep_tick(end, happened, trouble));
+                news.extend(self.keep_tick(moment, happened, trouble));
             }
             (Mode::Steer(_), None) => {}
         }

@@ -4,7 +4,7 @@
 
 use super::{Ack, core::Engine};
 use crate::{
-    control::{Actor, AlarmId, AlarmKind, Entry, Event, OrderId, Seq, State},
+    control::{Actor, AlarmId, AlarmKind, Entry, Event, Moment, OrderId, Seq, State},
     store::StoreError,
     telemetry::Millis,
 };
@@ -20,16 +20,17 @@ impl Engine {
     /// Journals a tick, then folds it in. When the disk fails (`trouble`, or now), only what makes things safer is done.
     pub(super) fn keep_tick(
         &mut self,
-        at: Millis,
+        moment: Moment,
         happened: Vec<(Actor, Event)>,
         trouble: Option<StoreError>,
     ) -> Vec<Entry> {
+        let at = moment.now;
         let mut entries = self.state.entries(at, happened.clone(), "");
         let written = match (&mut self.log, trouble) {
             (_, Some(error)) => Err(error),
             (None, None) => Ok(()),
             (Some(log), None) => {
-                log.append_tick(&entries, at, &self.feed.samples).inspect_err(|_| self.broken = true)
+                log.append_tick(&entries, moment.end, &self.feed.samples).inspect_err(|_| self.broken = true)
             }
         };
         let error = match written {

@@ -15,7 +15,8 @@ pub trait Log: Send {
     /// [`Log::recover`].
     fn append(&mut self, order: Option<(&OrderId, &str)>, entries: &[Entry]) -> Result<(), StoreError>;
 
-    /// Writes the entries of one tick with the telemetry that they were decided on, in one transaction.
+    /// Writes the entries of one tick with the telemetry that they were decided on, in one transaction. `at` is the end of
+    /// the interval.
     ///
     /// # Errors
     /// As [`Log::append`].

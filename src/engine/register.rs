@@ -39,6 +39,12 @@ impl Standings {
         self.index.keys()
     }
 
+    /// The place of `key` in the fleet; `None` where no such flag is steered.
+    #[must_use]
+    pub fn id(&self, key: &FlagKey) -> Option<FlagId> {
+        self.index.get(key).copied()
+    }
+
     /// How many flags there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -187,8 +187,13 @@ fn turn(engine: &mut Engine, mut pace: Pace, observer: &mut dyn Observer, inbox:
     let mut last = Instant::now();
     let mut put_off = 0_u32;
     loop {
+        engine.meter.behind(engine.state().seq.0.saturating_sub(engine.durable.0));
         let again = observer.catch_up(engine, pace).then(|| Instant::now() + CATCH_UP);
-        let due = pace.takes(interval).filter(|_| !engine.done()).map(|takes| last + takes);
+        // Real time is the source's own: it knows when its interval is over.
+        let due = match engine.next_in() {
+            Some(left) => Some(Instant::now() + left),
+            None => pace.takes(interval).filter(|_| !engine.done()).map(|takes| last + takes),
+        };
         let owing = engine.is_owing().then(|| Instant::now() + RETRY);
         let until = [due, again, owing].into_iter().flatten().min();
         // An order that waits goes before a step that is due: kill-all does not queue behind time. But a flood of
@@ -216,7 +221,9 @@ fn turn(engine: &mut Engine, mut pace: Pace, observer: &mut dyn Observer, inbox:
                 };
                 // A step that took longer than its slot is not made up for by a burst.
                 last = if now.duration_since(due) < BURST { due } else { now };
+                let begun = Instant::now();
                 let news = engine.step();
+                engine.meter.step(begun.elapsed());
                 observer.happened(engine, pace, &news, true);
             }
             Some(Request::Order(order, answer)) => {

@@ -1,19 +1,29 @@
-//! Where telemetry comes from, and where rollouts go: the simulator, a recording, or a recorded session.
+//! Where telemetry comes from, and where rollouts go: the simulator, a recording, a recorded session, or applications.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use crate::{
     control::Entry,
     flag::{FlagId, Rollout},
-    integrations::Playback,
+    integrations::{Playback, Push},
     sim,
     telemetry::{Feed, Millis, Sample},
 };
 
 /// A world that moves by one control interval at a time.
 pub trait Source: Send {
-    /// Controller time: the end of the last interval.
+    /// Controller time; where it is simulated, the end of the last interval.
     fn now(&self) -> Millis;
+
+    /// The end of the interval that was closed last; not after [`Source::now`].
+    fn end(&self) -> Millis {
+        self.now()
+    }
+
+    /// In how long the next step is due, where time is real; `None` where it goes at whatever pace is asked for.
+    fn next_in(&self) -> Option<Duration> {
+        None
+    }
 
     /// Whether it has come to its end.
     fn done(&self) -> bool;
@@ -47,6 +57,28 @@ impl Source for Playback {
 
     fn step(&mut self, rollouts: &[Rollout], feed: &mut Feed) {
         self.step(rollouts, feed);
+    }
+}
+
+impl Source for Push {
+    fn now(&self) -> Millis {
+        self.now()
+    }
+
+    fn end(&self) -> Millis {
+        self.end()
+    }
+
+    fn next_in(&self) -> Option<Duration> {
+        Some(self.due())
+    }
+
+    fn done(&self) -> bool {
+        false
+    }
+
+    fn step(&mut self, _: &[Rollout], feed: &mut Feed) {
+        Self::step(self, feed);
     }
 }
 

@@ -96,6 +96,7 @@ impl Definition {
             kind: steering.kind,
             description: steering.description.clone(),
             ladder: Ladder::default(),
+            deployment: None,
         })
     }
 

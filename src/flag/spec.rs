@@ -58,6 +58,25 @@ impl FlagKind {
     }
 }
 
+/// What runs where: a service, and which artifact of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The service.
+    pub service: ServiceName,
+    /// Its artifact, as the pipeline names it (a package URL). Of a deployment that is waited for: whichever, where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<Arc<str>>,
+}
+
+impl fmt::Display for Deployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.artifact {
+            Some(artifact) => f.pad(&format!("{artifact} in {}", self.service)),
+            None => f.pad(&self.service.0),
+        }
+    }
+}
+
 /// The declaration of a flag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlagSpec {
@@ -74,4 +93,8 @@ pub struct FlagSpec {
     /// The rungs it climbs.
     #[serde(default)]
     pub ladder: Ladder,
+    /// The deployment without which it must not start: its code has to run first. Absent in older journals, whose hashes
+    /// stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<Deployment>,
 }

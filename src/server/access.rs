@@ -345,6 +345,8 @@ extractors! {
     Admin: Admin;
     /// Somebody who may evaluate flags.
     Eval: Eval;
+    /// Somebody who may send telemetry and deployments.
+    Ingest: Ingest;
 }
 
 #[cfg(test)]

@@ -192,6 +192,8 @@ pub(crate) struct Flag {
     pub(crate) guard_off_until: Option<u64>,
     /// The last thing done to it.
     pub(crate) last: Option<Last>,
+    /// The deployment that it waits for, once its start is ordered.
+    pub(crate) waits_for: Option<String>,
     /// What the shield said at the last tick.
     pub(crate) ruling: Option<String>,
 }
@@ -220,6 +222,10 @@ impl From<&FlagView> for Flag {
                 what: last.what.clone(),
                 seq: last.seq.0,
             }),
+            waits_for: flag
+                .waiting
+                .as_ref()
+                .and_then(|_| flag.spec.deployment.as_ref().map(ToString::to_string)),
             ruling: flag.ruling.as_ref().map(|ruling| ruling.reason.to_string()),
         }
     }

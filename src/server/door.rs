@@ -3,7 +3,7 @@
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -13,11 +13,13 @@ use super::{Peer, Problem, state::Shared};
 
 /// Refuses foreign hosts and origins; marks every answer as not to be kept or guessed at.
 pub(super) async fn door(State(state): State<Shared>, request: Request<Body>, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let over_unix = matches!(request.extensions().get::<Peer>(), Some(Peer::Unix { .. }));
     let mut response = match refused(&state, &request, over_unix) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     };
+    state.requests.count(route.as_ref().map_or("none", MatchedPath::as_str), response.status());
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -123,6 +123,11 @@ impl Hub {
         self.news.subscribe()
     }
 
+    /// How many listen.
+    pub(super) fn listeners(&self) -> usize {
+        self.news.receiver_count()
+    }
+
     /// What somebody at `place` hears next; without a place, everything.
     pub(super) fn next(&self, place: Option<Place>) -> Next {
         let mut picture = self.picture();

@@ -12,12 +12,13 @@ use super::{
     Principal, Problem,
     access::{Admin, Operator},
     answer::{Ack, Speed},
+    deployments::name,
     state::{ServerState, Shared},
 };
 use crate::{
     backend::Pace,
     control::{Actor, AlarmId, Command, Order, OrderId, Seq},
-    flag::{FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName, clean_line},
+    flag::{Deployment, FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName, clean_line},
     telemetry::Millis,
 };
 
@@ -110,9 +111,23 @@ pub(super) struct NewFlag {
     /// The rungs in percent, ascending, ending with 99 and 100. The usual ladder where it is left out.
     #[serde(default)]
     ladder: Option<Vec<f64>>,
+    /// The deployment that it waits for when it is started. It starts at once where it is left out.
+    #[serde(default)]
+    deployment: Option<Wanted>,
     /// Goes into the journal.
     #[serde(default)]
     reason: String,
+}
+
+/// A deployment that a flag waits for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// The service, as the pipeline names it.
+    service: String,
+    /// Its artifact, as the pipeline names it; whichever where it is left out.
+    #[serde(default)]
+    artifact: Option<String>,
 }
 
 type Answer = Result<Json<Ack>, Problem>;
@@ -258,7 +273,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Json<NewFlag>, axum::extract::rejection::JsonRejection>,
 ) -> Answer {
-    let Json(NewFlag { key, service, kind, description, ladder, reason }) = body?;
+    let Json(NewFlag { key, service, kind, description, ladder, deployment, reason }) = body?;
     let wrong = |what: &str, error: &dyn std::fmt::Display| Problem::input(&format!("{what}: {error}"));
     let key: FlagKey = key.parse().map_err(|error: crate::flag::KeyError| wrong("key", &error))?;
     let service = clean_line(&service);
@@ -273,7 +288,14 @@ pub(super) async fn create(
                 .map_err(|error| wrong("ladder", &error))?
         }
     };
+    let deployment = deployment.map(|wanted| -> Result<Deployment, Problem> {
+        let service = ServiceName(name("deployment.service", &wanted.service)?);
+        let artifact = wanted.artifact.map(|artifact| name("deployment.artifact", &artifact)).transpose()?;
+        Ok(Deployment { service, artifact })
+    });
+    let deployment = deployment.transpose()?;
     let spec = FlagSpec {
+        deployment,
         key,
         service: ServiceName(service.into()),
         kind,

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Access, Catalogue, Hub, TokenRecord, ofrep::Changes};
+use super::{Access, Catalogue, Hub, TokenRecord, metrics::Requests, ofrep::Changes, telemetry::Intake};
 use crate::{
     backend::{Backend, OrderError},
     control::{Actor, Command, Order, OrderId, Refusal},
-    engine::Register,
+    engine::{Meter, Register},
     flag::{clean_line, definition::Definitions},
 };
 
@@ -18,6 +18,10 @@ pub struct Parts {
     pub register: Arc<Register>,
     /// How flags are defined.
     pub definitions: Definitions,
+    /// What the engine measures of itself.
+    pub meter: Arc<Meter>,
+    /// Where telemetry comes in; `None` where the world is simulated.
+    pub intake: Option<Intake>,
     /// Who may what.
     pub access: Access,
     /// Names under which it may be called, beside those of loopback; without a port.
@@ -30,6 +34,9 @@ pub struct ServerState {
     pub(super) register: Arc<Register>,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) changes: Arc<Changes>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) requests: Requests,
+    pub(super) intake: Option<Intake>,
     pub(super) access: Access,
     pub(super) hosts: BTreeSet<String>,
     pub(super) hub: Arc<Hub>,
@@ -44,11 +51,23 @@ impl ServerState {
     /// # Errors
     /// When a thread that turns updates into events cannot be started.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let Parts { backend, register, definitions, access, hosts } = parts;
+        let Parts { backend, register, definitions, meter, intake, access, hosts } = parts;
         let hub = Hub::start(&backend)?;
         let catalogue = Arc::new(Catalogue::new(definitions));
         let changes = Changes::start(&register, &catalogue)?;
-        Ok(Arc::new(Self { backend, register, catalogue, changes, access, hosts, hub }))
+        let requests = Requests::default();
+        Ok(Arc::new(Self {
+            backend,
+            register,
+            catalogue,
+            changes,
+            meter,
+            requests,
+            intake,
+            access,
+            hosts,
+            hub,
+        }))
     }
 
     /// Takes a new list of tokens.

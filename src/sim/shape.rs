@@ -48,10 +48,10 @@ pub(super) struct Shape {
 impl Shape {
     /// Tabulates a model.
     pub(super) fn new(model: &LatencyModel) -> Self {
-        let share = survival(model);
+        let slower_than = survival(model);
         #[expect(clippy::cast_precision_loss, reason = "about a thousand grid points")]
         let survival =
-            (0..POINTS).map(|point| share((point as f64 - ORIGIN as f64) / POINTS_PER_E)).collect();
+            (0..POINTS).map(|point| slower_than((point as f64 - ORIGIN as f64) / POINTS_PER_E)).collect();
         let mut shape = Self { survival, p99_ms: 0.0 };
         shape.p99_ms = shape.solve(&[Part { share: 1.0, ln_factor: 0.0 }]);
         shape

@@ -83,6 +83,7 @@ impl Journal {
             let detail = format!("the tick at {} ms is beyond 2^63", at.0);
             return Err(StoreError::Unstorable { seq: head.seq, detail });
         }
+        let kept = self.kept;
         let feed = tick.map(|(at, samples)| (at, encode(samples)));
         let insert = |transaction: &Transaction<'_>| -> rusqlite::Result<()> {
             let sql = format!("INSERT INTO entry ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
@@ -106,6 +107,10 @@ impl Journal {
             if let Some((at, samples)) = &feed {
                 let mut statement = transaction.prepare_cached("INSERT INTO tick VALUES (?1, ?2)")?;
                 statement.execute(params![i64::try_from(at.0).unwrap_or(i64::MAX), samples])?;
+                if let Some(kept) = kept {
+                    let mut statement = transaction.prepare_cached("DELETE FROM tick WHERE at < ?1")?;
+                    statement.execute([i64::try_from(at.since(kept).0).unwrap_or(i64::MAX)])?;
+                }
             }
             Ok(())
         };

@@ -34,6 +34,8 @@ pub struct Journal {
     /// The head in the second place.
     pub(super) recorded: Head,
     pub(super) last_tick: Option<Millis>,
+    /// For how long telemetry is kept; `None` is for ever.
+    pub(super) kept: Option<Millis>,
     /// What the disk said when a write failed; nothing is written while it is set.
     pub(super) fault: Option<String>,
     pub(super) head_fault: Option<String>,
@@ -80,6 +82,7 @@ impl Journal {
             head,
             recorded: head,
             last_tick: None,
+            kept: None,
             fault: None,
             head_fault: None,
         })
@@ -110,6 +113,11 @@ impl Journal {
     /// Where it is not a session, is of a later format, or cannot be read.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         Self::read_in(path, schema::open_reader(path)?)
+    }
+
+    /// Lets telemetry go that is older than `kept`, from the next tick on. The journal itself is kept whole.
+    pub const fn keep_telemetry(&mut self, kept: Millis) {
+        self.kept = Some(kept);
     }
 
     pub(super) fn read_in(path: &Path, connection: Connection) -> Result<Self, StoreError> {
@@ -147,6 +155,7 @@ impl Journal {
             head,
             recorded: head,
             last_tick: last_tick.and_then(|at| u64::try_from(at).ok()).map(Millis),
+            kept: None,
             fault: None,
             head_fault: None,
         })

@@ -31,7 +31,7 @@ pub struct Sample {
     pub requests: u32,
     /// How many of them failed; at most `requests`.
     pub errors: u32,
-    /// All of them by latency; its total is `requests`, or 0 where latencies were not measured.
+    /// Those of them whose latency was measured, by latency: all or none, unless several senders were added up.
     pub latency: Histogram,
     /// Whether `requests` was assumed because the source has no counts.
     #[serde(default)]
@@ -116,7 +116,7 @@ impl Rejection {
 }
 
 /// Most requests believed of one arm in one interval: eight such samples can be added up in 32 bits.
-const MAX_REQUESTS: f64 = 5e8;
+pub(crate) const MAX_REQUESTS: f64 = 5e8;
 
 impl TryFrom<&Reading> for Sample {
     type Error = Rejection;

@@ -51,6 +51,8 @@ pub struct Context<'a> {
     pub ramp: u32,
     /// When the rollout last changed.
     pub changed_at: Millis,
+    /// Since when this controller has looked.
+    pub begun: Millis,
     /// The rollout.
     pub rollout: Rollout,
     /// The next rung.
@@ -330,7 +332,7 @@ impl Window {
     fn age(&self, context: &Context<'_>) -> Option<Millis> {
         let since = |slot: usize| {
             // A flag that has just started has had no treatment to report yet.
-            let expected_from = if slot == 1 { context.changed_at } else { Millis::ZERO };
+            let expected_from = if slot == 1 { context.changed_at.max(context.begun) } else { Millis::ZERO };
             self.seen[slot]
                 .map(|seen| context.now.since(seen.max(expected_from)))
                 .or_else(|| (slot == 1).then(|| context.now.since(expected_from)))
@@ -524,6 +526,7 @@ mod tests {
             interval: Millis::from_secs(10),
             ramp: 1,
             changed_at: Millis::ZERO,
+            begun: Millis::ZERO,
             rollout: Rollout::from_percent(50.0).unwrap(),
             next: Rollout::LAST_RUNG,
         }

@@ -552,6 +552,7 @@ pub(super) fn of_order(command: &Command) -> Option<CommandId> {
         Command::Create { .. }
         | Command::KillAll
         | Command::Rearm { .. }
+        | Command::Deployed { .. }
         | Command::Acknowledge { .. }
         | Command::AcknowledgeBriefing => None,
     }

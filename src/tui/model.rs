@@ -2,7 +2,10 @@
 //!
 //! Only `update` changes it, only `view` reads it. It holds no terminal, no clock and no connection.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     Real, Settings,
@@ -331,8 +334,20 @@ impl Model {
     /// Entries of the log, newest first, or only those that one flag felt: kill-all is about every flag.
     pub(super) fn entries_of(&self, flag: Option<&FlagKey>) -> impl Iterator<Item = &Entry> {
         let entries = self.world.as_ref().into_iter().flat_map(|world| world.entries.iter().rev());
+        let spec = flag.and_then(|key| {
+            let world = self.world.as_ref()?;
+            Some(Arc::clone(&world.flags.get(world.place(key)?)?.spec))
+        });
         entries.filter(move |entry| {
-            let everybody = matches!(entry.event, Event::KilledAll { .. } | Event::Rearmed);
+            let everybody = match &entry.event {
+                Event::KilledAll { .. } | Event::Rearmed => true,
+                // Of the service that it is in, and of the one that it waits for.
+                Event::Deployed { what, .. } => spec.as_ref().is_some_and(|spec| {
+                    let wanted = spec.deployment.as_ref().map(|wanted| &wanted.service);
+                    what.service == spec.service || wanted == Some(&what.service)
+                }),
+                _ => false,
+            };
             flag.is_none_or(|key| everybody || entry.flag.as_ref() == Some(key))
         })
     }
@@ -370,6 +385,7 @@ pub(super) fn describe(command: &Command) -> String {
         Command::Release { flag } => format!("release {flag}"),
         Command::KillAll => "kill-all".to_owned(),
         Command::Rearm { environment } => format!("re-arm {environment}"),
+        Command::Deployed { what, .. } => format!("note the deployment of {what}"),
         Command::Acknowledge { alarm } => format!("acknowledge alarm {}", alarm.0),
         Command::AcknowledgeBriefing => "acknowledge the briefing".to_owned(),
     }

@@ -170,6 +170,11 @@ impl Theme {
         self.choose("◆", "@")
     }
 
+    /// A deployment.
+    pub(super) const fn deployment(self) -> &'static str {
+        self.choose("◇", "d")
+    }
+
     /// A veto.
     pub(super) const fn veto(self) -> &'static str {
         self.choose("×", "x")

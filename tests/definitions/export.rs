@@ -92,6 +92,7 @@ fn flags_without_a_definition_are_exported_as_they_are_evaluated() {
         kind: FlagKind::Jobs,
         description: "sends mail".to_owned(),
         ladder: Ladder::default(),
+        deployment: None,
     };
     let none = Definitions::default();
     let exported = none.export(std::iter::once(&spec), |_| Some(at(5_000)));

@@ -85,7 +85,7 @@ fn confirmed(command: &Command, keys: &[KeyCode], before: &str) -> bool {
         Command::Acknowledge { .. } | Command::AcknowledgeBriefing => {
             matches!(last, Some(KeyCode::Char('a') | KeyCode::Enter))
         }
-        Command::Create { .. } => false,
+        Command::Create { .. } | Command::Deployed { .. } => false,
     }
 }
 

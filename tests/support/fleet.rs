@@ -69,6 +69,7 @@ impl Fleet {
                 kind: knightwatch::flag::FlagKind::Requests,
                 description: String::new(),
                 ladder: knightwatch::flag::Ladder::default(),
+                deployment: None,
             };
             happened.push((Actor::System, Event::Created { spec }));
         }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::target::{RemoteError, Target, root_of};
 use crate::{
     backend::{Ack, OrderError, Pace},
-    control::{Command, Entry, Order, Seq},
+    control::{Command, DeployKind, Entry, Order, Seq},
     flag::clean_line,
 };
 
@@ -274,7 +274,7 @@ fn place(order: &Order) -> (String, Value) {
             let ladder: Vec<f64> = spec.ladder.rungs().iter().map(|rung| rung.percent()).collect();
             let body = json!({
                 "key": spec.key, "service": spec.service, "kind": spec.kind, "description": spec.description,
-                "ladder": ladder, "reason": reason,
+                "ladder": ladder, "deployment": spec.deployment, "reason": reason,
             });
             ("/api/v1/flags".to_owned(), body)
         }
@@ -290,6 +290,20 @@ fn place(order: &Order) -> (String, Value) {
                 "percent": rollout.percent(), "expires_in": expires_in, "guard_off": guard_off, "reason": reason,
             });
             (path, body)
+        }
+        Command::Deployed { kind, what } => {
+            let word = match kind {
+                DeployKind::Deployed => "deployed",
+                DeployKind::Upgraded => "upgraded",
+                DeployKind::RolledBack => "rolledback",
+            };
+            let document = json!({
+                "context": {
+                    "id": order.id, "source": "/knightwatch", "type": format!("dev.cdevents.service.{word}.0.2.0"),
+                },
+                "subject": {"id": what.service, "content": {"artifactId": what.artifact}},
+            });
+            ("/api/v1/deployments".to_owned(), document)
         }
         Command::KillAll => ("/api/v1/kill-all".to_owned(), json!({"reason": reason})),
         Command::Rearm { environment } => {

@@ -128,6 +128,7 @@ fn flags(path: &Path, raw: &Raw) -> Result<Vec<RecordedFlag>, RecordingError> {
             kind: FlagKind::Requests,
             description: description.chars().take(MAX_TEXT).collect(),
             ladder: Ladder::default(),
+            deployment: None,
         };
         flags.push(RecordedFlag { spec, profile });
         Ok(())

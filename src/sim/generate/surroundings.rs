@@ -116,6 +116,7 @@ pub(super) fn flag(
         kind: FlagKind::Requests,
         description: String::new(),
         ladder: Ladder::default(),
+        deployment: None,
     };
     let (warm_up, is_warm) = (dice.draw(&ranges::WARM_UP), dice.chance(ranges::NO_WARM_UP));
     Some(FlagModel {

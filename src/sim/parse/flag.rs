@@ -82,6 +82,7 @@ pub(super) fn flag(p: P<'_, '_>, mut section: Section<'_, '_>, services: &[Servi
                 kind,
                 description: description.clone(),
                 ladder: ladder.clone(),
+                deployment: None,
             },
             service,
             traffic,

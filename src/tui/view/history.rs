@@ -24,6 +24,8 @@ const LINES: u16 = 2;
 pub(super) enum Kind {
     /// A veto.
     Veto,
+    /// Something was deployed.
+    Deployment,
     /// A raise or a start.
     Up,
     /// A step down, a rollback, a pause by the program.
@@ -35,6 +37,9 @@ pub(super) enum Kind {
 impl Kind {
     /// What `event` by `actor` is; `None` for what has no mark.
     pub(super) fn of(event: &Event, actor: &Actor) -> Option<Self> {
+        if matches!(event, Event::Deployed { .. }) {
+            return Some(Self::Deployment);
+        }
         if matches!(actor, Actor::Person(_)) {
             return Some(Self::Person);
         }
@@ -54,6 +59,7 @@ impl Kind {
         let theme = pen.theme;
         match self {
             Self::Veto => (theme.veto(), theme.dim()),
+            Self::Deployment => (theme.deployment(), theme.strong()),
             Self::Up => (theme.up(), theme.plain()),
             Self::Down => (theme.down(), theme.abnormal()),
             Self::Person => (theme.by_person(), theme.person()),

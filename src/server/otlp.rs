@@ -1,0 +1,162 @@
+//! OpenTelemetry metrics in, over OTLP/HTTP: protobuf or JSON, answered in the same.
+//!
+//! Which points are read is said in `integrations::otlp`; what is not ours is passed over in silence, as a collector's
+//! exporter sends everything it has.
+
+use axum::{
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use prost::Message;
+use serde::Serialize;
+
+use super::{Problem, access::Ingest, state::Shared, telemetry::Intake};
+use crate::{
+    flag::{FlagKey, clean_line},
+    telemetry::Rejection,
+};
+
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+/// Codes of `google.rpc.Code`.
+const INVALID_ARGUMENT: i32 = 3;
+const FAILED_PRECONDITION: i32 = 9;
+const UNIMPLEMENTED: i32 = 12;
+
+/// `google.rpc.Status`, which OTLP has for what went wrong.
+#[derive(Clone, PartialEq, Message, Serialize)]
+struct Status {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+/// How a request is encoded, and its answer.
+#[derive(Clone, Copy)]
+enum Encoding {
+    Protobuf,
+    Json,
+}
+
+impl Encoding {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        match kind.split(';').next().unwrap_or_default().trim() {
+            PROTOBUF => Some(Self::Protobuf),
+            JSON => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    fn answer(self, status: StatusCode, message: &(impl Message + Serialize)) -> Response {
+        let (kind, body) = match self {
+            Self::Protobuf => (PROTOBUF, message.encode_to_vec()),
+            Self::Json => (JSON, serde_json::to_vec(message).unwrap_or_default()),
+        };
+        (status, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response()
+    }
+
+    fn refuse(self, status: StatusCode, code: i32, message: &str) -> Response {
+        self.answer(status, &Status { code, message: clean_line(message) })
+    }
+}
+
+/// Takes OpenTelemetry metrics (OTLP/HTTP)
+///
+/// Read are the metrics that the configuration names (`telemetry.durations`, `telemetry.counts`), where their points have the
+/// attributes `feature_flag.key` and `feature_flag.result.variant` (`on` or `off`). Failed are points with `error.type`, or with
+/// an `http.response.status_code` from 500 up.
+#[utoipa::path(
+    post, path = "/v1/metrics", tag = "telemetry",
+    request_body(content = Vec<u8>, content_type = "application/x-protobuf", description = "An ExportMetricsServiceRequest; also as application/json"),
+    responses(
+        (status = 200, description = "An ExportMetricsServiceResponse in the encoding of the request; with partialSuccess where points were refused", content_type = "application/x-protobuf"),
+        (status = 400, description = "A google.rpc.Status: it cannot be read, and must not be sent again", content_type = "application/x-protobuf"),
+        (status = "default", description = "A problem: nothing was taken", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn take(
+    State(state): State<Shared>,
+    Ingest(_): Ingest,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let Some(encoding) = Encoding::of(&headers) else {
+        let detail = "expected Content-Type: application/x-protobuf or application/json";
+        return Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            "Not a body of this kind",
+            detail,
+        )
+        .into_response();
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => {
+            return encoding.refuse(rejection.status(), INVALID_ARGUMENT, &rejection.body_text());
+        }
+    };
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        let detail = "expected a body that is not compressed (compression: none)";
+        return encoding.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNIMPLEMENTED, detail);
+    }
+    let Intake { inlet, otlp } = match state.intake() {
+        Ok(intake) => intake,
+        Err(problem) => return encoding.refuse(StatusCode::CONFLICT, FAILED_PRECONDITION, &problem.detail),
+    };
+    let request = match encoding {
+        Encoding::Protobuf => ExportMetricsServiceRequest::decode(body).map_err(|error| error.to_string()),
+        Encoding::Json => serde_json::from_slice(&body).map_err(|error| error.to_string()),
+    };
+    let request: ExportMetricsServiceRequest = match request {
+        Ok(request) => request,
+        Err(error) => return encoding.refuse(StatusCode::BAD_REQUEST, INVALID_ARGUMENT, &error),
+    };
+    let standings = state.register.standings();
+    let export = {
+        let mut otlp = otlp.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        otlp.read(&request, |key| key.parse::<FlagKey>().ok().and_then(|key| standings.id(&key)))
+    };
+    let mut refused = Refusals::default();
+    for (why, text) in export.refused {
+        inlet.refused(why, 1);
+        refused.add(why, || text);
+    }
+    for (batch, reading) in export.readings {
+        let taken = inlet.take(&batch, std::slice::from_ref(&reading));
+        if let Some(why) = taken.into_iter().next().flatten() {
+            refused.add(why, || format!("points of {}: {why}", reading.start.0));
+        }
+    }
+    encoding.answer(StatusCode::OK, &ExportMetricsServiceResponse { partial_success: refused.told() })
+}
+
+/// Points that were not taken, with the first reason in words.
+#[derive(Default)]
+struct Refusals {
+    count: i64,
+    first: Option<String>,
+}
+
+impl Refusals {
+    fn add(&mut self, why: Rejection, text: impl FnOnce() -> String) {
+        // What has come before was taken then: a retry is no fault.
+        if why != Rejection::Duplicate {
+            self.count += 1;
+            self.first.get_or_insert_with(text);
+        }
+    }
+
+    fn told(self) -> Option<ExportMetricsPartialSuccess> {
+        let error_message = self.first?;
+        Some(ExportMetricsPartialSuccess { rejected_data_points: self.count, error_message })
+    }
+}
