@@ -40,14 +40,16 @@ fn order(id: &str, command: Command) -> Order {
     }
 }
 
+/// What was acknowledged: order, flag, number and sentence.
+type Told = (String, &'static str, u64, String);
+
 #[test]
 fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
     let mut chance = Pcg64::seed_from_u64(4);
     let mut served = Served::start(&["--speed", "60", "--policy", "rule"]);
-    // What was acknowledged: order, flag, number and sentence.
-    let mut known: Vec<(String, &str, u64, String)> = Vec::new();
+    let mut known: Vec<Told> = Vec::new();
     for round in 0..kills() {
-        let told: Arc<Mutex<Vec<(String, &str, u64, String)>>> = Arc::default();
+        let told: Arc<Mutex<Vec<Told>>> = Arc::default();
         let givers: Vec<_> = ["new-checkout-ui", "power-peg"]
             .into_iter()
             .map(|flag| {
@@ -78,7 +80,9 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
             thread::yield_now();
         }
         served.end("KILL");
-        givers.into_iter().for_each(|giver| giver.join().unwrap());
+        for giver in givers {
+            giver.join().unwrap();
+        }
         known.append(&mut told.lock().unwrap());
         let report = store::verify(&served.journal()).unwrap();
         assert!(report.is_sound(), "{report}");
