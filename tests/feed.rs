@@ -283,7 +283,8 @@ async fn a_flag_waits_for_its_deployment_and_then_starts_as_the_person_ordered()
     served.create("other", wanted).await;
     let ack = served.post("/api/v1/flags/f/start", &json!({"reason": "tonight"})).await;
     assert!(ack["warnings"].to_string().contains("not before"), "{ack:#}");
-    let flag = served.flag("f").await;
+    // What is read comes a moment after what was ordered.
+    let flag = served.until("/api/v1/flags/f", |flag| !flag["waits_for"].is_null()).await;
     assert_eq!((&flag["phase"], &flag["percent"]), (&json!("idle"), &json!(0.0)));
     assert_eq!(flag["waits_for"], "pkg:oci/shop@sha256:11 in shop");
     let again = served.request(Method::POST, "/api/v1/flags/f/start").send().await.unwrap();
@@ -314,7 +315,7 @@ async fn a_flag_waits_for_its_deployment_and_then_starts_as_the_person_ordered()
     assert_eq!(served.flag("other").await["phase"], "idle", "nobody has ordered it");
     // It is there now: the other starts at once.
     served.post("/api/v1/flags/other/start", &json!({})).await;
-    assert_eq!(served.flag("other").await["phase"], "ramping");
+    served.until("/api/v1/flags/other", |flag| flag["phase"] == "ramping").await;
 
     let list = served.get("/api/v1/deployments").await;
     let all = list["deployments"].as_array().unwrap();
@@ -381,6 +382,7 @@ async fn prometheus_finds_ourselves_in_numbers() {
         json!({"sender": "web-1", "sequence": 1, "samples": [sample("nobody", "on", this_interval(), 1, 0)]});
     served.post("/api/v1/telemetry", &batch).await;
     served.post("/api/v1/kill-all", &json!({})).await;
+    served.until("/api/v1/status", |status| !status["latch"].is_null()).await;
     let page = served.request(Method::GET, "/metrics").send().await.unwrap();
     assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
     let text = page.text().await.unwrap();
@@ -429,7 +431,8 @@ async fn a_webhook_is_told_everything_in_order_signed_and_across_a_power_cut() {
     audit.until(|ear| ear.refused() >= 1).await;
     assert_eq!(audit.taken().len(), 0);
     // What was told is noted a moment after it was taken.
-    let killed = served.get("/api/v1/status").await["latch"]["seq"].as_u64();
+    let status = served.until("/api/v1/status", |status| !status["latch"].is_null()).await;
+    let killed = status["latch"]["seq"].as_u64();
     let noted = || {
         let text = std::fs::read_to_string(home.path("state/knightwatch/real/webhooks.json")).unwrap();
         serde_json::from_str::<Value>(&text).unwrap()["chat"].as_u64()

@@ -296,6 +296,19 @@ mod tests {
     }
 
     #[test]
+    fn old_telemetry_is_let_go_and_the_journal_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(&folder.path().join("s"), &SessionMeta::default()).unwrap();
+        journal.keep_telemetry(Millis(10_000));
+        for (seq, at) in [(1, 1_000), (2, 2_000), (3, 11_500)] {
+            journal.append_tick(&[entry(seq)], Millis(at), &[]).unwrap();
+        }
+        let ticks: Vec<Millis> = journal.telemetry(..).map(|tick| tick.unwrap().0).collect();
+        assert_eq!(ticks, [Millis(2_000), Millis(11_500)]);
+        assert_eq!(journal.load_all().count(), 3);
+    }
+
+    #[test]
     fn a_full_disk_is_told_and_nothing_partial_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = Journal::create(&folder.path().join("s"), &SessionMeta::default()).unwrap();

@@ -97,8 +97,12 @@ fn raised() -> (Disk, Millis) {
     let mut engine = Engine::begin(world.setup(&disk)).unwrap();
     engine.order(&order("start", Command::Start { flag: "f".parse().unwrap() })).unwrap();
     for _ in 0..60 {
+        if engine.state().flags[0].rollout.percent() > 1.0 {
+            break;
+        }
         world.interval(&mut engine, &[Arm::Control, Arm::Treatment]);
     }
+    assert_eq!(engine.state().flags[0].phase, Phase::Ramping);
     assert!(engine.state().flags[0].rollout.percent() > 1.0);
     world.elapsed.fetch_add(12 * 3_600_000, Ordering::SeqCst);
     (disk, engine.now())
