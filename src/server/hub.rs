@@ -8,6 +8,7 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -17,12 +18,16 @@ use crate::{
         Backend, Snapshot, Update,
         wire::{CHANGE, Encoder, SNAPSHOT},
     },
+    control::Seq,
     engine::wall_clock,
 };
 
 /// Changes kept for those who resume, in number and in bytes.
 const KEPT: usize = 4_096;
 const KEPT_BYTES: usize = 64 << 20;
+
+/// How long an answer waits for what can be read to be as new as it.
+const CAUGHT_UP: Duration = Duration::from_millis(500);
 
 /// Where a listener is: which run of the hub, and how many events of it have been heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +121,17 @@ impl Hub {
     pub(super) fn close(&self) {
         self.picture().closing = true;
         self.news.send_modify(|news| *news += 1);
+    }
+
+    /// Waits, not for long, until what can be read is at least as new as entry `seq`: whoever was told that an order is
+    /// done reads it done.
+    pub(super) async fn caught_up(&self, seq: Seq) {
+        let mut news = self.news();
+        let caught_up =
+            async { while self.room().is_some_and(|room| room.seq < seq) && news.changed().await.is_ok() {} };
+        if tokio::time::timeout(CAUGHT_UP, caught_up).await.is_err() {
+            tracing::warn!("what can be read is behind entry {seq}");
+        }
     }
 
     /// Wakes at each event.

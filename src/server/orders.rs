@@ -141,7 +141,12 @@ impl ServerState {
             expected: expected(headers)?,
             command,
         };
+        let is_kill = order.command == Command::KillAll;
         let ack = self.backend.send(order).await?;
+        // Kill-all waits for nothing.
+        if !is_kill {
+            self.hub.caught_up(ack.seq).await;
+        }
         Ok(Json(ack.into()))
     }
 }
