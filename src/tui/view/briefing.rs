@@ -34,7 +34,7 @@ const PARTS: &[(&str, &str)] = &[
     ),
     (
         "How to run it",
-        "Type knightwatch: the control room, with the engine and the simulator inside, in one process. A backend of its own, on port 8000, is still to come.",
+        "Type knightwatch: the control room, with the engine and the simulator inside, in one process. Or for several people: knightwatch serve, the backend on port 8000, and in another terminal knightwatch --connect http://127.0.0.1:8000.",
     ),
 ];
 
