@@ -8,6 +8,7 @@ mod access;
 mod answer;
 mod catalogue;
 mod deployments;
+mod docs;
 mod door;
 mod events;
 mod hub;
@@ -22,12 +23,17 @@ mod state;
 mod telemetry;
 mod webhooks;
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::post};
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    response::Html,
+    routing::{get, post},
+};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::{
     access::{Access, Principal, Scope, TokenFile, TokenRecord, local_token},
@@ -98,9 +104,11 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(read::readyz))
         .merge(telemetry)
         .split_for_parts();
+    let page: Arc<str> = docs::page(&description).into();
+    let description = Arc::new(description);
     api.route("/ofrep/v1/evaluate/flags/{folder}/{*rest}", post(ofrep::one_in_folder))
-        // Serves the description as JSON too.
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
+        .route("/docs", get(move || ready(Html(page.to_string()))))
+        .route("/openapi.json", get(move || ready(Json(Arc::clone(&description)))))
         .fallback(door::not_found)
         .method_not_allowed_fallback(door::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

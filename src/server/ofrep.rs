@@ -59,7 +59,7 @@ pub(super) struct Answer<'a> {
     variant: &'a str,
     /// The variant's value; left out where the application's own default is to be taken.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     value: Option<&'a Value>,
     /// The set's metadata and the flag's; `knightwatch.why` says what is behind an `off` for everybody.
     #[schema(value_type = Object)]
