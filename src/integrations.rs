@@ -10,7 +10,7 @@ mod push;
 mod recording;
 mod webhook;
 
-pub use flag_files::{FlagFiles, FlagFilesError, FlagWatch};
+pub use flag_files::{FlagFiles, FlagFilesError, FlagWatch, Stamp};
 pub use otlp::{Export, MetricNames, Otlp};
 pub use push::{BatchId, Clock, Inlet, Push, PushConfig, Totals};
 pub use recording::{Playback, Recording, RecordingError, RecordingOptions, Row};

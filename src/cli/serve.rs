@@ -33,7 +33,7 @@ use crate::{
     config::{Config, SourceKind, Webhook},
     engine::Switch,
     flag::definition::Definitions,
-    integrations::FlagFiles,
+    integrations::{FlagFiles, Stamp},
     logging,
     server::{self, Access, Hook, Intake, Listeners, Parts, ServerState, TokenFile, local_token},
     telemetry::Millis,
@@ -176,6 +176,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let real = args.real || config.telemetry.source == SourceKind::Push;
     let home = Home::of(&config, args.socket.as_ref(), real)?;
     let tokens = TokenFile::in_folder(&home.folder);
+    let seen = Stamp::of(tokens.path());
     let records =
         tokens.read().map_err(|error| Failure::input(format!("{}: {error}", tokens.path().display())))?;
     let tls = tls(&config)?;
@@ -239,7 +240,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         let first = Arc::clone(&state);
         // Beside serving: until they are under control they are off.
         tokio::spawn(async move { first.bring_under_control().await });
-        serve(&config, &home, tls, &state, &tokens, hooks).await
+        serve(&config, &home, tls, &state, (&tokens, seen), hooks).await
     });
     drop(watch);
     runtime.shutdown_background();
@@ -254,7 +255,7 @@ async fn serve(
     home: &Home,
     tls: Option<TlsAcceptor>,
     state: &Arc<ServerState>,
-    tokens: &TokenFile,
+    (tokens, mut seen): (&TokenFile, Stamp),
     hooks: Vec<Hook>,
 ) -> Outcome {
     let mut tcp = Vec::new();
@@ -283,7 +284,7 @@ async fn serve(
     let over = ending.clone();
     let serving = server::serve(Listeners { tcp, unix }, server::router(Arc::clone(state)), ending.clone());
     let mut serving = std::pin::pin!(serving);
-    let (mut look, mut seen) = (tokio::time::interval(LOOK), changed(tokens));
+    let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             () = &mut serving => break,
@@ -291,7 +292,7 @@ async fn serve(
             _ = interrupt.recv() => over.cancel(),
             _ = hang_up.recv() => read_tokens(tokens, state),
             _ = look.tick() => {
-                let now = changed(tokens);
+                let now = Stamp::of(tokens.path());
                 if now != seen {
                     seen = now;
                     read_tokens(tokens, state);
@@ -323,11 +324,6 @@ fn read_tokens(tokens: &TokenFile, state: &ServerState) {
         }
         Err(error) => tracing::error!("{}: {error}; the tokens stay as they were", tokens.path().display()),
     }
-}
-
-/// When the file of tokens was last changed.
-fn changed(tokens: &TokenFile) -> Option<std::time::SystemTime> {
-    fs::metadata(tokens.path()).and_then(|file| file.modified()).ok()
 }
 
 /// The unix socket, for the owner and the group; one that nobody answers on is replaced.

@@ -40,12 +40,14 @@ pub enum FlagFilesError {
     Wrong(#[from] DefinitionErrors),
 }
 
-/// What tells that a file is another one, or has another content.
+/// What tells that a file is another one, or has another content. Taken before reading, it misses no change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp(Option<(u64, u64, u64, i64, i64)>);
+pub struct Stamp(Option<(u64, u64, u64, i64, i64)>);
 
 impl Stamp {
-    fn of(path: &Path) -> Self {
+    /// Of the file as it is now, or of its absence.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
         let of = |data: fs::Metadata| (data.dev(), data.ino(), data.len(), data.mtime(), data.mtime_nsec());
         Self(fs::metadata(path).ok().map(of))
     }
