@@ -10,6 +10,7 @@ mod bootstrap;
 mod cost;
 mod episode;
 mod league;
+pub mod small_world;
 
 pub use bootstrap::{Bootstrap, Estimate};
 pub use cost::{Cost, CostError, IntervalCost, WEIGHTS};

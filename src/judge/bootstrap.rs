@@ -82,6 +82,15 @@ impl Bootstrap {
     }
 }
 
+/// The mean of `values` and its standard error; both 0 where there is none.
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+pub(super) fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+    (mean, libm::sqrt(squares) / n)
+}
+
 fn sum<'a>(terms: impl Iterator<Item = &'a (f64, f64)>) -> (f64, f64) {
     terms.fold((0.0, 0.0), |(above, below), term| (above + term.0, below + term.1))
 }
