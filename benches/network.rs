@@ -103,6 +103,7 @@ impl Fleet {
             since_change: Millis::from_secs(90),
             report: &self.report,
             latest: &self.latest,
+            slower: None,
             moving_in_service: 3,
             mask: ActionMask { lower: true, raise_to: Some(self.ladder.above(quarter, 2)) },
         };

@@ -237,6 +237,7 @@ mod tests {
             since_change: Millis::from_secs(90),
             report: &report,
             latest: &[None; 2],
+            slower: None,
             moving_in_service: 0,
             mask: ActionMask { lower: true, raise_to },
         };

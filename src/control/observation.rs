@@ -3,7 +3,7 @@
 use super::{ActionMask, Phase};
 use crate::{
     flag::{FlagId, Ladder, Rollout},
-    telemetry::{ArmStats, Millis, WindowReport},
+    telemetry::{ArmStats, Counts, Millis, WindowReport},
 };
 
 /// All that a policy may know of a flag. It holds what was measured, never the simulator's truth.
@@ -29,6 +29,9 @@ pub struct Observation<'a> {
     pub report: &'a WindowReport,
     /// Control and treatment in the interval just closed; `None` where there was no sample.
     pub latest: &'a [Option<ArmStats>; 2],
+    /// Requests of that interval that were slower than the P99 of earlier control windows (`report.slow_ms`), by arm; `None`
+    /// where an arm had none or there is no such P99 yet.
+    pub slower: Option<Counts>,
     /// How many other flags of the same service are ramping.
     pub moving_in_service: u32,
     /// What the shield would allow.

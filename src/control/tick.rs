@@ -117,6 +117,7 @@ fn ask(
         .map(|id| {
             let flag = &state.flags[id.index()];
             let report = &observatory.outlooks[id.index()].report;
+            let window = &observatory.windows[id.index()];
             Observation {
                 flag: flag.id,
                 ramp: flag.ramp,
@@ -127,7 +128,8 @@ fn ask(
                 ladder: &flag.spec.ladder,
                 since_change: moment.now.since(flag.changed_at),
                 report,
-                latest: observatory.windows[id.index()].latest(),
+                latest: window.latest(),
+                slower: window.slower(),
                 moving_in_service: moving.get(&flag.spec.service).copied().unwrap_or(1).saturating_sub(1),
                 mask: shield.mask(flag, report),
             }

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     control::{ActionMask, Observation, Phase, Policy, PolicyFault, PolicySettings, Proposal},
     flag::{FlagId, Ladder, Rollout},
-    telemetry::{ArmStats, Millis, WindowReport},
+    telemetry::{ArmStats, Counts, Millis, WindowReport},
 };
 
 /// The name of the thread. A panic there is caught; the terminal must not be touched by its report.
@@ -28,6 +28,7 @@ struct Owned {
     since_change: Millis,
     report: WindowReport,
     latest: [Option<ArmStats>; 2],
+    slower: Option<Counts>,
     moving_in_service: u32,
     mask: ActionMask,
 }
@@ -46,6 +47,7 @@ impl From<&Observation<'_>> for Owned {
             since_change,
             report: seen.report.clone(),
             latest: *seen.latest,
+            slower: seen.slower,
             moving_in_service: seen.moving_in_service,
             mask: seen.mask,
         }
@@ -67,6 +69,7 @@ impl Owned {
             since_change,
             report: &self.report,
             latest: &self.latest,
+            slower: self.slower,
             moving_in_service,
             mask,
         }

@@ -157,11 +157,18 @@ pub fn spend(index: u32) -> f64 {
 /// Standard deviation of the differences that the interval's mixture looks for: half a percentage point.
 const MIXTURE_SD: f64 = 0.005;
 
-/// The asymptotic anytime-valid interval of the difference of two shares at level 1 - `alpha`, as `(low, high)`.
-///
-/// The normal-mixture confidence sequence (Robbins 1970; mSPRT of Johari, Koomen, Pekelis, Walsh 2017): half-width
-/// sqrt(V (V + t)/t (2 ln(1/alpha) + ln((V + t)/V))) with V the variance of the difference and t the mixture's. For
-/// people and as a feature; verdicts come from the exact tests above.
+/// Half the width of the normal-mixture confidence sequence at level 1 - `alpha` (Robbins 1970; mSPRT of Johari, Koomen,
+/// Pekelis, Walsh 2017): sqrt(V (V + t)/t (2 ln(1/alpha) + ln((V + t)/V))) with `variance` V that of the estimate, above 0,
+/// and t that of the mixture, whose standard deviation is `sd`.
+#[must_use]
+pub fn mixture_half_width(variance: f64, sd: f64, alpha: f64) -> f64 {
+    let (v, t) = (variance, sd * sd);
+    libm::sqrt(v * (v + t) / t * (-2.0 * libm::log(alpha) + libm::log((v + t) / v)))
+}
+
+/// The asymptotic anytime-valid interval of the difference of two shares at level 1 - `alpha`, as `(low, high)`: the
+/// normal-mixture confidence sequence ([`mixture_half_width`]). For people and as a feature; verdicts come from the exact
+/// tests above.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub fn difference_interval(counts: Counts, alpha: f64) -> (f64, f64) {
@@ -171,8 +178,7 @@ pub fn difference_interval(counts: Counts, alpha: f64) -> (f64, f64) {
     let smoothed = |bad: u64, n: u64| (bad as f64 + 0.5) / (n as f64 + 1.0);
     let variance = |bad: u64, n: u64| smoothed(bad, n) * (1.0 - smoothed(bad, n)) / n as f64;
     let v = variance(counts.treatment_bad, counts.treatment) + variance(counts.control_bad, counts.control);
-    let t = MIXTURE_SD * MIXTURE_SD;
-    let half = libm::sqrt(v * (v + t) / t * (-2.0 * libm::log(alpha) + libm::log((v + t) / v)));
+    let half = mixture_half_width(v, MIXTURE_SD, alpha);
     let difference = counts.treatment_bad as f64 / counts.treatment as f64
         - counts.control_bad as f64 / counts.control as f64;
     ((difference - half).max(-1.0), (difference + half).min(1.0))

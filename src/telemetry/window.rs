@@ -143,6 +143,7 @@ pub struct Window {
     /// What control and treatment repeat, while they repeat themselves.
     frozen: [Option<Box<[u32; BUCKET_COUNT]>>; 2],
     latest: [Option<ArmStats>; 2],
+    slower: Option<Counts>,
     warming_up: bool,
     assumed: bool,
     trouble: u32,
@@ -169,6 +170,13 @@ impl Window {
         &self.latest
     }
 
+    /// Requests slower than the P99 of earlier control windows, in the interval last closed; `None` where an arm had no
+    /// sample or no request, or there is no such P99 yet.
+    #[must_use]
+    pub const fn slower(&self) -> Option<Counts> {
+        self.slower
+    }
+
     /// Whether request counts are assumed.
     #[must_use]
     pub const fn assumed(&self) -> bool {
@@ -193,6 +201,12 @@ impl Window {
         let start = context.end.since(context.interval);
         self.warming_up = start < context.changed_at + context.config.warmup;
         let comparable = control.is_some() && interval.treatment.requests > 0 && !context.rollout.is_full();
+        self.slower = self.slow.filter(|_| comparable).map(|slow| Counts {
+            treatment: interval.treatment.measured,
+            treatment_bad: interval.treatment.latency.at_or_above(slow.edge),
+            control: interval.control.measured,
+            control_bad: interval.control.latency.at_or_above(slow.edge),
+        });
         let trouble = control.is_some() && self.control_is_bad(&interval.control);
         // The six intervals move on also where one is empty: every look is paid for.
         self.ramp_intervals = self.ramp_intervals.saturating_add(1);
@@ -308,13 +322,7 @@ impl Window {
             let margin = config.margin(config.error_budget, config.least_error_margin, usual, next_share);
             self.since.errors.health.add(counts, usual, margin);
         }
-        if let Some(slow) = self.slow {
-            let counts = Counts {
-                treatment: interval.treatment.measured,
-                treatment_bad: interval.treatment.latency.at_or_above(slow.edge),
-                control: interval.control.measured,
-                control_bad: interval.control.latency.at_or_above(slow.edge),
-            };
+        if let Some((slow, counts)) = self.slow.zip(self.slower) {
             harm.slow = HarmTest::of(counts, config.tolerated_slow);
             self.since.slow.add_counts(counts);
             self.since.slow.harm.add(&harm.slow);

@@ -88,6 +88,7 @@ fn ask(guarded: &mut Guarded) -> Result<Vec<Proposal>, PolicyFault> {
         since_change: Millis::ZERO,
         report: &report,
         latest: &[None; 2],
+        slower: None,
         moving_in_service: 0,
         mask: ActionMask::default(),
     };
