@@ -10,6 +10,7 @@ mod bootstrap;
 mod cost;
 mod episode;
 mod league;
+mod oracle;
 pub mod small_world;
 
 pub use bootstrap::{Bootstrap, Estimate};

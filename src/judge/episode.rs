@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Cost, IntervalCost};
+use super::{Cost, IntervalCost, oracle::Oracle};
 use crate::{
     control::{
         Actor, AlarmKind, Command, ControlConfig, Entry, Event, Moment, Observatory, Order, OrderId, Outcome,
@@ -65,6 +65,21 @@ struct Tally {
     handed_over: bool,
 }
 
+/// Who proposes.
+enum Player<'p> {
+    Policy(&'p mut dyn Policy),
+    Oracle(Oracle),
+}
+
+impl Player<'_> {
+    fn policy(&mut self) -> &mut dyn Policy {
+        match self {
+            Self::Policy(policy) => &mut **policy,
+            Self::Oracle(oracle) => oracle,
+        }
+    }
+}
+
 /// A scenario lived through.
 pub struct Episode {
     /// The journal, oldest first.
@@ -98,6 +113,28 @@ impl Episode {
         seed: u64,
         policy: &mut dyn Policy,
         config: &ControlConfig,
+        each: impl FnMut(&[Entry]),
+    ) -> Self {
+        Self::live(cost, scenario, seed, Player::Policy(policy), config, each)
+    }
+
+    /// The same under the oracle, which knows the truth: a limit for every policy.
+    pub fn run_oracle(
+        cost: &Cost,
+        scenario: &Scenario,
+        seed: u64,
+        config: &ControlConfig,
+        each: impl FnMut(&[Entry]),
+    ) -> Self {
+        Self::live(cost, scenario, seed, Player::Oracle(Oracle::default()), config, each)
+    }
+
+    fn live(
+        cost: &Cost,
+        scenario: &Scenario,
+        seed: u64,
+        mut player: Player<'_>,
+        config: &ControlConfig,
         mut each: impl FnMut(&[Entry]),
     ) -> Self {
         let config = &ControlConfig { interval: scenario.interval, ..config.clone() };
@@ -110,7 +147,7 @@ impl Episode {
             vetoes: 0,
             state: State::default(),
         };
-        episode.begin(scenario, seed, policy);
+        episode.begin(scenario, seed, player.policy());
         each(&episode.journal);
         let mut cues = scenario.cues().iter().peekable();
         let mut feed = Feed::default();
@@ -135,9 +172,12 @@ impl Episode {
             let under_way: Vec<bool> =
                 episode.state.flags.iter().map(|flag| !flag.phase.needs_start()).collect();
             world.step(&rollouts, &mut feed);
+            if let Player::Oracle(oracle) = &mut player {
+                oracle.learn(world.truths());
+            }
             let end = world.now();
             let moment = Moment { end, now: end };
-            let happened = tick(&episode.state, &mut observatory, policy, config, &feed, moment);
+            let happened = tick(&episode.state, &mut observatory, player.policy(), config, &feed, moment);
             episode.flag_steps +=
                 episode.state.flags.iter().filter(|flag| flag.phase == Phase::Ramping).count() as u64;
             episode.keep(end, happened);
