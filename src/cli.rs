@@ -21,9 +21,11 @@ mod replay;
 mod scene;
 mod serve;
 mod simulate;
+mod spread;
 mod status;
 #[cfg(feature = "train")]
 mod train;
+mod tune;
 mod verbs;
 mod watch;
 
@@ -110,6 +112,8 @@ enum Verb {
     Simulate(simulate::Args),
     /// Compares the policies on shipped scenarios or generated worlds, the same for each
     Evaluate(evaluate::Args),
+    /// Looks for the opponents' best settings on validation worlds, by random search with an equal budget for each
+    Tune(tune::Args),
     /// Trains PPO-Master in the simulator with libtorch
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -265,6 +269,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Export(args)) => definitions::export(&args, &config),
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
         Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
+        Some(Verb::Tune(args)) => tune::run(&args, &config),
         #[cfg(feature = "train")]
         Some(Verb::Train(args)) => train::run(&args, &config),
         #[cfg(not(feature = "train"))]

@@ -3,19 +3,12 @@
 //! Every policy meets the same worlds with the same seeds. The work is spread over all cores; what comes out does not
 //! depend on how many there are. What is measured, and how sure it is, is the judge's to say.
 
+mod entrant;
 mod field;
+mod small;
 mod table;
 
-use std::{
-    io::{IsTerminal, Write, stderr},
-    panic::resume_unwind,
-    path::{Path, PathBuf},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -23,24 +16,33 @@ use super::{
     Failure, Outcome,
     policies::{Policies, WeightsArgs},
     print,
+    spread::spread,
 };
 use crate::{
     agent::PolicyName,
     config::Config,
-    control::{ControlConfig, Policy},
-    judge::{Cost, Difference, Episode, League, Record, Standing},
+    control::ControlConfig,
+    judge::{Cost, Difference, League, Record, Standing},
     sim::Family,
 };
+pub(super) use entrant::{Contender, Entrant};
 use field::{Field, SplitArg};
 
 /// Weights are a handful of numbers with their comments.
 const MOST_WEIGHTS_BYTES: u64 = 64 * 1024;
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Args {
     /// Only this policy (repeatable)
     #[arg(long, value_enum)]
-    policy: Vec<super::PolicyArg>,
+    policy: Vec<Contender>,
+    /// Also those of them that were tuned (config/opponents.toml) with the settings that tuning found
+    #[arg(long)]
+    tuned: bool,
+    /// Also the oracle, which knows the truth of every world: a limit and no opponent
+    #[arg(long)]
+    oracle: bool,
     #[command(flatten)]
     weights: WeightsArgs,
     /// PPO-Master at these tastes as well, such as 0.25,4,16: one agent, many balances of harm and time
@@ -81,7 +83,7 @@ pub(super) struct Args {
     by_family: bool,
     /// Whom the others' cost is compared with [default: the first]
     #[arg(long, value_name = "POLICY", value_enum)]
-    against: Option<super::PolicyArg>,
+    against: Option<Contender>,
     /// Weights of the cost in place of the shipped ones, a file like config/judge.toml
     #[arg(long, value_name = "FILE")]
     cost: Option<PathBuf>,
@@ -91,6 +93,12 @@ pub(super) struct Args {
     /// One JSON object for each policy
     #[arg(long)]
     json: bool,
+    /// The small world instead, where the best possible policy is known: what it costs, and what baselines cost
+    #[arg(
+        long,
+        conflicts_with_all = ["policy", "tuned", "oracle", "tastes", "scenario", "seeds", "generated", "by_family", "against", "cost"]
+    )]
+    small_world: bool,
 }
 
 /// One policy in `--json`.
@@ -127,12 +135,15 @@ struct Results {
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
+    if args.small_world {
+        return small::run(args.json);
+    }
     let cost = args.cost.as_deref().map_or(Ok(Cost::default()), weights)?;
     let field = Field::of(args)?;
-    let (policies, against) = policies(args, args.weights.taste.unwrap_or(config.agent.taste));
-    let named: Vec<PolicyName> = policies.iter().map(|entrant| entrant.policy).collect();
+    let (entrants, against) = entrants(args, args.weights.taste.unwrap_or(config.agent.taste))?;
+    let named: Vec<PolicyName> = entrants.iter().filter_map(Entrant::policy).collect();
     let built = Policies::of(&args.weights, config, &named)?.usable()?;
-    let leagues = leagues(&policies, &built, &field, &cost, &config.control, threads(args))?;
+    let leagues = leagues(&entrants, &built, &field, &cost, &config.control, args.threads)?;
     let whole = results(String::new(), &leagues, against);
     let parts = if args.by_family { by_part(&field, &leagues, against) } else { Vec::new() };
     if args.json {
@@ -143,55 +154,47 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     print::DONE
 }
 
-/// Who takes part.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Entrant {
-    policy: PolicyName,
-    /// A taste of its own, where `--tastes` gave it one.
-    taste: Option<f32>,
-}
-
-impl Entrant {
-    const fn of(policy: PolicyName) -> Self {
-        Self { policy, taste: None }
-    }
-
-    fn build(self, built: &Policies, seed: u64) -> Box<dyn Policy> {
-        self.taste.map_or_else(|| built.build(self.policy, seed), |factor| built.tasted(factor))
-    }
-
-    fn name(self) -> String {
-        self.taste.map_or_else(|| self.policy.to_string(), |factor| format!("ppo x {factor}"))
-    }
-}
-
 /// Who takes part, in order and each once, and whom the others are compared with. `usual` is the taste that PPO-Master
 /// has where it is named without one.
-fn policies(args: &Args, usual: f32) -> (Vec<Entrant>, usize) {
-    let mut policies: Vec<Entrant> = Vec::new();
-    for policy in args.policy.iter().copied().map(PolicyName::from).map(Entrant::of) {
-        if !policies.contains(&policy) {
-            policies.push(policy);
+fn entrants(args: &Args, usual: f32) -> Result<(Vec<Entrant>, usize), Failure> {
+    let mut named: Vec<PolicyName> = Vec::new();
+    for Contender(policy) in &args.policy {
+        if !named.contains(policy) {
+            named.push(*policy);
         }
     }
-    if policies.is_empty() {
-        policies = PolicyName::ALL.map(Entrant::of).to_vec();
+    if named.is_empty() {
+        named = PolicyName::ALL.to_vec();
+    }
+    let mut entrants: Vec<Entrant> = named.iter().copied().map(Entrant::Usual).collect();
+    if args.tuned {
+        let before = entrants.len();
+        for policy in &named {
+            entrants.extend(Entrant::tuned(*policy)?);
+        }
+        if entrants.len() == before {
+            return Err(Failure::input("--tuned: none of these was tuned; `knightwatch tune` does it"));
+        }
     }
     for factor in &args.tastes {
-        let tasted = Entrant { policy: PolicyName::PpoMaster, taste: Some(*factor) };
-        let same =
-            (factor - usual).abs() < f32::EPSILON && policies.contains(&Entrant::of(PolicyName::PpoMaster));
-        if !same && !policies.contains(&tasted) {
-            policies.push(tasted);
+        let same = (factor - usual).abs() < f32::EPSILON
+            && entrants.contains(&Entrant::Usual(PolicyName::PpoMaster));
+        if !same && !entrants.contains(&Entrant::Tasted(*factor)) {
+            entrants.push(Entrant::Tasted(*factor));
         }
     }
-    let Some(against) = args.against.map(PolicyName::from).map(Entrant::of) else { return (policies, 0) };
-    let place = policies.iter().position(|policy| *policy == against);
+    if args.oracle {
+        entrants.push(Entrant::Oracle);
+    }
+    let Some(against) = args.against.map(|Contender(policy)| Entrant::Usual(policy)) else {
+        return Ok((entrants, 0));
+    };
+    let place = entrants.iter().position(|entrant| *entrant == against);
     let place = place.unwrap_or_else(|| {
-        policies.insert(0, against);
+        entrants.insert(0, against);
         0
     });
-    (policies, place)
+    Ok((entrants, place))
 }
 
 fn weights(file: &Path) -> Result<Cost, Failure> {
@@ -199,55 +202,29 @@ fn weights(file: &Path) -> Result<Cost, Failure> {
     Cost::parse(&text).map_err(|error| Failure::input(format!("{}: {error}", file.display())))
 }
 
-fn threads(args: &Args) -> usize {
-    let all = || thread::available_parallelism().map_or(1, usize::from);
-    args.threads.map_or_else(all, usize::from)
-}
-
-/// Runs every policy on the whole field. Each episode depends on its policy and its world alone, and the records are put
-/// in the field's order: the number of threads cannot be seen in them.
+/// Runs everybody on the whole field. Each episode depends on who plays and on its world alone.
 fn leagues(
-    policies: &[Entrant],
+    entrants: &[Entrant],
     built: &Policies,
     field: &Field,
     cost: &Cost,
     control: &ControlConfig,
-    threads: usize,
+    threads: Option<u16>,
 ) -> Result<Vec<League>, Failure> {
-    let all = policies.len() * field.len();
-    let next = AtomicUsize::new(0);
-    let progress = Progress::new(all);
-    let work = || {
-        let mut records = Vec::new();
-        loop {
-            let job = next.fetch_add(1, Ordering::Relaxed);
-            if job >= all {
-                return records;
+    let records = spread(entrants.len() * field.len(), threads, "episodes", |job| {
+        let (entrant, number) = (&entrants[job / field.len()], job % field.len());
+        let world = field.world(number);
+        let episode = entrant.live(built, cost, (&world.scenario, world.seed), control)?;
+        match episode.fault() {
+            None => Ok(Record::from(&episode)),
+            Some(fault) => {
+                Err(Failure::refused(format!("no result: {} on world {number}: {fault}", entrant.name())))
             }
-            let world = field.world(job % field.len());
-            let mut policy = policies[job / field.len()].build(built, world.seed);
-            let episode =
-                Episode::run_at(cost, &world.scenario, world.seed, policy.as_mut(), control, |_| {});
-            let fault = episode.fault().map(ToOwned::to_owned);
-            records.push((job, Record::from(&episode), fault));
-            progress.step();
         }
-    };
-    let mut records: Vec<(usize, Record, Option<String>)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.min(all)).map(|_| scope.spawn(work)).collect();
-        let done =
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        done.flatten().collect()
     });
-    progress.clear();
-    records.sort_by_key(|(job, ..)| *job);
-    if let Some((job, fault)) = records.iter().find_map(|(job, _, fault)| Some((job, fault.as_ref()?))) {
-        let who = policies[job / field.len()].name();
-        return Err(Failure::refused(format!("no result: {who} on world {}: {fault}", job % field.len())));
-    }
-    let mut leagues: Vec<League> = policies.iter().map(|entrant| League::of(&entrant.name())).collect();
-    for (job, record, _) in records {
-        leagues[job / field.len()].add(record);
+    let mut leagues: Vec<League> = entrants.iter().map(|entrant| League::of(&entrant.name())).collect();
+    for (job, record) in records.into_iter().enumerate() {
+        leagues[job / field.len()].add(record?);
     }
     Ok(leagues)
 }
@@ -297,41 +274,4 @@ fn json(whole: &Results, parts: &[Results], field: &Field, cost: &Cost) -> Resul
         })?;
     }
     Ok(())
-}
-
-/// How far it is, on the terminal's last line; nothing where there is no terminal.
-struct Progress {
-    all: usize,
-    done: Mutex<usize>,
-    shown: bool,
-}
-
-impl Progress {
-    fn new(all: usize) -> Self {
-        Self { all, done: Mutex::new(0), shown: stderr().is_terminal() }
-    }
-
-    fn step(&self) {
-        // Held while it is drawn, so that a lower number never comes after a higher one.
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        *done += 1;
-        let per_mille = |done: usize| done * 1_000 / self.all.max(1);
-        if self.shown && per_mille(*done) != per_mille(*done - 1) {
-            let width = 30;
-            let full = *done * width / self.all.max(1);
-            let bar = format!("{}{}", "#".repeat(full), " ".repeat(width - full));
-            let mut out = stderr();
-            // A progress line that cannot be written is no reason to stop.
-            let _ = write!(out, "\r[{bar}] {done} of {} episodes", self.all);
-            let _ = out.flush();
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            let mut out = stderr();
-            let _ = write!(out, "\r\x1b[K");
-            let _ = out.flush();
-        }
-    }
 }

@@ -184,17 +184,12 @@ impl SmallWorld {
             let Some(step) = step_after(seen.step, policy.choose(&seen)) else {
                 return cost + self.rollback + if bad { 0.0 } else { self.false_rollback };
             };
-            cost += self.waiting(step) + if bad { self.harm(step) } else { 0.0 };
+            cost += waiting(step) + if bad { self.harm(step) } else { 0.0 };
             let failed = counts[step].at(generator.random());
             let log_odds = seen.log_odds + self.evidence(step, failed);
             seen = Seen { tick, step, requests: self.requests * SHARES[step], failed, log_odds };
         }
         cost
-    }
-
-    /// What a tick at this step costs, whatever the flag is.
-    fn waiting(&self, step: usize) -> f64 {
-        1.0 - SHARES[step]
     }
 
     /// What it costs more where the flag is bad.
@@ -212,6 +207,11 @@ impl SmallWorld {
     fn evidence(&self, step: usize, failed: u32) -> f64 {
         f64::from(failed) * libm::log1p(self.effect / self.base) - self.requests * SHARES[step] * self.effect
     }
+}
+
+/// What a tick at this step costs, whatever the flag is.
+fn waiting(step: usize) -> f64 {
+    1.0 - SHARES[step]
 }
 
 /// The step after a move; None after a rollback.

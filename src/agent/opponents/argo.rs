@@ -93,7 +93,7 @@ impl Method for Argo {
         }
         let measured_at = *run.measured_at.get_or_insert(seen.now.since(seen.since_change));
         if seen.now.since(measured_at) >= Millis::from_secs(self.interval_secs) {
-            self.measure(run, seen, limits);
+            run.measure(seen, limits);
         }
         if run.failed > self.failure_limit || run.errors_in_a_row > self.consecutive_error_limit {
             return Action::RollBack;
@@ -102,17 +102,17 @@ impl Method for Argo {
     }
 }
 
-impl Argo {
-    fn measure(&self, run: &mut Run, seen: &Observation<'_>, (errors, p99_ms): (f64, f64)) {
-        let (Some(rate), Some(p99)) = (run.since.error_rate(), seen.report.treatment.p99_ms) else {
+impl Run {
+    fn measure(&mut self, seen: &Observation<'_>, (errors, p99_ms): (f64, f64)) {
+        let (Some(rate), Some(p99)) = (self.since.error_rate(), seen.report.treatment.p99_ms) else {
             // Measured again at the next tick.
-            run.errors_in_a_row += 1;
+            self.errors_in_a_row += 1;
             return;
         };
-        run.errors_in_a_row = 0;
-        run.failed += u32::from(rate > errors || p99 > p99_ms);
-        run.measured_at = Some(seen.now);
-        run.since = ArmStats::default();
+        self.errors_in_a_row = 0;
+        self.failed += u32::from(rate > errors || p99 > p99_ms);
+        self.measured_at = Some(seen.now);
+        self.since = ArmStats::default();
     }
 }
 

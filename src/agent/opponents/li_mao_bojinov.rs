@@ -1,4 +1,4 @@
-//! Li, Mao and Bojinov, "Balancing Risk and Reward: A Batched-Bandit Strategy for Automated Phased Release" (NeurIPS
+//! Li, Mao and Bojinov, "Balancing Risk and Reward: A Batched-Bandit Strategy for Automated Phased Release" (`NeurIPS`
 //! 2023, arXiv 2305.09626): at each stage the largest share of traffic whose harm stays within what is left of a risk budget,
 //! but for a small chance. With the effect of treatment on one request normal after all that was seen, of mean mu and variance
 //! tau^2, and one request's outcome of variance sigma^2, m more treated requests cost at most B when

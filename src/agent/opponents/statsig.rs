@@ -4,7 +4,7 @@
 //!
 //! `Z* = sqrt((V + tau)/tau (-2 ln a - ln(V/(V + tau))))`, `tau = z_a^2 (v_t + v_c)/(N_t + N_c)`, a = 0.05,
 //!
-//! v being the variance of one unit and N the units of an arm, z_a the two-sided normal quantile. A feature gate goes 2, 10, 50, 100 %
+//! v being the variance of one unit and N the units of an arm, `z_a` the two-sided normal quantile. A feature gate goes 2, 10, 50, 100 %
 //! and is rolled back when a metric is significantly worse. Liberties: stages of a day or more are ten minutes here; the metrics
 //! are the error rate and the share of requests slower than the former P99; [`super::pool`].
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{
     super::{Failure, print},
     Field, Results,
+    entrant::TUNED,
 };
 use crate::judge::{Estimate, Standing};
 
@@ -40,17 +41,22 @@ pub(super) fn write(
     print::line(
         "Minutes to 100 % are a mean over the good flags that got there; minutes to rollback a median.",
     )?;
+    if whole.standings.iter().any(|standing| standing.policy.ends_with(TUNED)) {
+        print::line(
+            "* with the settings that tuning found, config/opponents.toml; without, as the product has it.",
+        )?;
+    }
     print::line(&format!("1 point = one control interval of one flag at 0 %; weights: {weights}."))
 }
 
 fn deeds(standings: &[Standing]) -> Result<(), Failure> {
     let columns: Columns = &[
-        (-13, "policy", ""),
+        (-15, "policy", ""),
         (12, "bad requests", "per bad flag"),
-        (19, "missed", "% of bad flags"),
-        (20, "false rollbacks", "% of good flags"),
+        (18, "missed", "% of bad flags"),
+        (18, "false rollbacks", "% of good flags"),
         (8, "good to", "100 %"),
-        (19, "minutes", "to 100 %"),
+        (18, "minutes", "to 100 %"),
         (9, "min to", "rollback"),
     ];
     head(columns)?;
@@ -83,11 +89,11 @@ fn costs(whole: &Results, against: &str) -> Result<(), Failure> {
     let than = format!("{against}, points");
     // The two of a pair meet the same worlds: their difference is surer than either of them.
     let columns: Columns = &[
-        (-13, "policy", ""),
+        (-15, "policy", ""),
         (21, "cost", "points an episode"),
         (20, "harm", "points an episode"),
-        (24, "cost more than", &than),
-        (22, "harm more than", &than),
+        (23, "cost more than", &than),
+        (21, "harm more than", &than),
     ];
     head(columns)?;
     for (standing, difference) in whole.standings.iter().zip(&whole.differences) {
@@ -107,9 +113,9 @@ fn costs(whole: &Results, against: &str) -> Result<(), Failure> {
 
 fn each(parts: &[Results]) -> Result<(), Failure> {
     let columns: Columns = &[
-        (-15, "policy", ""),
-        (22, "cost", "points an episode"),
-        (22, "harm", "points an episode"),
+        (-17, "policy", ""),
+        (21, "cost", "points an episode"),
+        (21, "harm", "points an episode"),
         (8, "missed", "%"),
         (8, "false", "%"),
         (8, "good to", "100 %"),

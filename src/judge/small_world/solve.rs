@@ -4,20 +4,22 @@
 //! bad and p its probability, i' the steps that a move leads to. The belief lies on a grid and is interpolated between its
 //! points; ten times as many points change no digit that is shown. No policy that sees only counts can cost less.
 
-use super::{Counts, Move, NEGLIGIBLE, SHARES, Seen, SmallPolicy, SmallWorld, step_after};
+use super::{Counts, Move, NEGLIGIBLE, SHARES, Seen, SmallPolicy, SmallWorld, step_after, waiting};
 
 /// Points of the grid of log-odds.
 const POINTS: usize = 561;
 /// Its ends, as log-odds: beyond 14 a flag is bad but for one in a million.
 const END: f64 = 14.0;
 /// Its width.
-const WIDTH: f64 = 2.0 * END / (POINTS - 1) as f64;
+const WIDTH: f64 = 2.0 * END / LAST;
+/// The last point.
+const LAST: f64 = 560.0;
 
 /// In the order of [`Best::moves`]; of two as good the first is taken.
 const MOVES: [Move; 4] = [Move::Up, Move::Hold, Move::Down, Move::RollBack];
 
 /// A number for each step and each point of the grid.
-type Plane<T> = [[T; POINTS]; SHARES.len()];
+type Plane<T> = Vec<[T; POINTS]>;
 
 /// The best policy, and what it costs.
 #[derive(Clone, Debug)]
@@ -32,17 +34,17 @@ impl Best {
     #[must_use]
     pub fn of(world: &SmallWorld) -> Self {
         let kernels: Vec<Kernel> = (0..SHARES.len()).map(|step| Kernel::of(world, step)).collect();
-        let mut values = Box::new([[0.0; POINTS]; SHARES.len()]);
+        let mut values: Plane<f64> = vec![[0.0; POINTS]; SHARES.len()];
         let mut moves = Vec::with_capacity(world.ticks);
         for _ in 0..world.ticks {
-            let mut at: Plane<f64> = [[0.0; POINTS]; SHARES.len()];
+            let mut at: Plane<f64> = vec![[0.0; POINTS]; SHARES.len()];
             for (step, at) in at.iter_mut().enumerate() {
                 for (point, at) in at.iter_mut().enumerate() {
                     let ahead = kernels[step].ahead(&values[step], point);
-                    *at = world.waiting(step) + bad(point) * world.harm(step) + ahead;
+                    *at = waiting(step) + bad(point) * world.harm(step) + ahead;
                 }
             }
-            let mut chosen: Plane<u8> = [[0; POINTS]; SHARES.len()];
+            let mut chosen: Plane<u8> = vec![[0; POINTS]; SHARES.len()];
             for step in 0..SHARES.len() {
                 for point in 0..POINTS {
                     let mut least = f64::INFINITY;
@@ -89,15 +91,20 @@ impl SmallPolicy for Best {
 
 /// The point of the grid below a belief, never the last, and which part of the way to the next one it is.
 fn place(log_odds: f64) -> (usize, f64) {
-    let x = ((log_odds + END) / WIDTH).clamp(0.0, (POINTS - 1) as f64);
+    let x = ((log_odds + END) / WIDTH).clamp(0.0, LAST);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the grid")]
     let point = (x as usize).min(POINTS - 2);
-    (point, x - point as f64)
+    (point, x - real(point))
 }
 
 /// The probability that the flag is bad at a point of the grid.
 fn bad(point: usize) -> f64 {
-    1.0 / (1.0 + libm::exp(END - WIDTH * point as f64))
+    1.0 / (1.0 + libm::exp(END - WIDTH * real(point)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "at most the last point")]
+fn real(point: usize) -> f64 {
+    point as f64
 }
 
 /// Where a tick at one step takes the belief. From any point it goes by the same distances, so that one list serves all.

@@ -1,0 +1,96 @@
+//! Who takes part in a comparison: policies as they are, with other tastes or settings, and the oracle.
+
+use clap::{ValueEnum, builder::PossibleValue};
+
+use super::super::{Failure, policies::Policies};
+use crate::{
+    agent::{PolicyName, Settings},
+    control::{ControlConfig, Policy},
+    judge::{Cost, Episode},
+    sim::Scenario,
+};
+
+/// Stands behind the name of a policy whose settings are not its product's.
+pub(super) const TUNED: char = '*';
+
+/// A policy as `--policy` takes it here: any of them, also those that nobody would let steer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in super::super) struct Contender(pub(in super::super) PolicyName);
+
+impl ValueEnum for Contender {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [Contender; PolicyName::ALL.len()] = {
+            let mut all = [Contender(PolicyName::PpoMaster); PolicyName::ALL.len()];
+            let mut index = 0;
+            while index < all.len() {
+                all[index] = Contender(PolicyName::ALL[index]);
+                index += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.as_str()).help(self.0.about()))
+    }
+}
+
+/// Who takes part.
+#[derive(Clone, Debug, PartialEq)]
+pub(in super::super) enum Entrant {
+    /// A policy as it is.
+    Usual(PolicyName),
+    /// PPO-Master with a taste of its own.
+    Tasted(f32),
+    /// A policy with other settings than its product's.
+    Set(PolicyName, Settings),
+    /// The oracle, which knows the truth.
+    Oracle,
+}
+
+impl Entrant {
+    /// With the settings that tuning has found; None where there are none.
+    pub(super) fn tuned(policy: PolicyName) -> Result<Option<Self>, Failure> {
+        let settings = Settings::tuned(policy.as_str()).map_err(Failure::refused)?;
+        Ok(settings.map(|settings| Self::Set(policy, settings)))
+    }
+
+    /// The policy of that name that takes part, where one does.
+    pub(super) const fn policy(&self) -> Option<PolicyName> {
+        match self {
+            Self::Usual(policy) | Self::Set(policy, _) => Some(*policy),
+            Self::Tasted(_) => Some(PolicyName::PpoMaster),
+            Self::Oracle => None,
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Usual(policy) => policy.to_string(),
+            Self::Tasted(factor) => format!("ppo x {factor}"),
+            Self::Set(policy, _) => format!("{policy}{TUNED}"),
+            Self::Oracle => "oracle".to_owned(),
+        }
+    }
+
+    /// Lives through a world.
+    ///
+    /// # Errors
+    /// Settings that the policy cannot have.
+    pub(in super::super) fn live(
+        &self,
+        built: &Policies,
+        cost: &Cost,
+        (scenario, seed): (&Scenario, u64),
+        control: &ControlConfig,
+    ) -> Result<Episode, Failure> {
+        let mut policy: Box<dyn Policy> = match self {
+            Self::Usual(policy) => built.build(*policy, seed),
+            Self::Tasted(factor) => built.tasted(*factor),
+            Self::Set(policy, settings) => policy.with(settings).map_err(Failure::refused)?,
+            Self::Oracle => return Ok(Episode::run_oracle(cost, scenario, seed, control, |_| {})),
+        };
+        Ok(Episode::run_at(cost, scenario, seed, policy.as_mut(), control, |_| {}))
+    }
+}
