@@ -112,7 +112,7 @@ enum Verb {
     Simulate(simulate::Args),
     /// Compares the policies on shipped scenarios or generated worlds, the same for each
     Evaluate(evaluate::Args),
-    /// Looks for the opponents' best settings on validation worlds, by random search with an equal budget for each
+    /// Looks for the opponents' best settings on validation worlds, with an equal budget
     Tune(tune::Args),
     /// Trains PPO-Master in the simulator with libtorch
     #[cfg(feature = "train")]
