@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::{
     Action, Actor, Alarm, AlarmKind, Decision, Deployed, Entry, Event, FlagState, Hold, LastAction, Latch,
-    Phase, Seq, State, Waiting, state::Raise,
+    Outcome, Phase, Seq, State, Waiting, state::Raise,
 };
 use crate::{
     flag::{FlagId, FlagSpec, Rollout, clean_line},
@@ -166,6 +166,7 @@ impl State {
             reversals: VecDeque::new(),
             last: None,
             waiting: None,
+            probed_at: None,
         });
     }
 
@@ -203,6 +204,10 @@ impl State {
                 format!("rolled back from {}", decision.from)
             }),
             Action::StepDown => self.change(entry, decision.flag, |flag, raises| {
+                if flag.phase == Phase::Complete {
+                    flag.enter(Phase::Ramping, at);
+                }
+                flag.probed_at = (decision.outcome == Outcome::Obliged).then_some(at);
                 flag.move_to(to, at, raises);
                 flag.lowered_at = Some(at);
                 flag.reversals.push_back(at);

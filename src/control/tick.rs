@@ -13,7 +13,7 @@ use super::{
     Outlook, Phase, Policy, PolicyFault, Proposal, Reason, Ruling, Shield, State, watch::Alarms,
 };
 use crate::{
-    flag::{FlagId, Rollout, ServiceName},
+    flag::{FlagId, ServiceName},
     telemetry::{Feed, Millis, WindowReport},
 };
 
@@ -65,9 +65,7 @@ pub fn tick(
         let excused = flag.rollout.is_full() && troubled.contains_key(&flag.spec.service);
         let obliged = shield.obliged(flag, window, &outlook.report).filter(|_| !excused);
         match obliged {
-            Some(reason) => {
-                let ruling =
-                    Ruling { outcome: Outcome::Obliged, action: Action::RollBack, to: Rollout::ZERO, reason };
+            Some(ruling) => {
                 outlook.proposal = None;
                 settle(flag, outlook, Action::Hold, ruling, &mut alarms, &mut happened);
             }
@@ -208,6 +206,13 @@ fn settle(
             explanation: outlook.proposal.as_ref().and_then(|proposal| proposal.explanation.clone()),
         };
         let by_shield = matches!(ruling.outcome, Outcome::Obliged | Outcome::Vetoed);
+        if (ruling.outcome, ruling.action) == (Outcome::Obliged, Action::StepDown) {
+            let text = format!(
+                "{} is worse at {} than its recorded control ({}): at {} until a live control says whether it is the flag.",
+                flag.spec.key, flag.rollout, ruling.reason, ruling.to
+            );
+            alarms.raise(AlarmKind::Breach(flag.spec.key.clone()), text);
+        }
         if ruling.action == Action::RollBack {
             let who = if by_shield { "shield" } else { "agent" };
             let text = format!(

@@ -315,6 +315,11 @@ impl Lane {
                 Phase::Complete if track.stage == Stage::Steered => {
                     track.stage = Stage::Watched;
                 }
+                // The shield's probe: the agent is asked again.
+                Phase::Ramping if track.stage == Stage::Watched => {
+                    track.stage = Stage::Steered;
+                    (track.watched, track.watched_cost) = (0, 0.0);
+                }
                 Phase::RolledBack | Phase::Killed if track.stage == Stage::Steered => {
                     track.stage = Stage::Through;
                 }
