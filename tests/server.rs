@@ -4,6 +4,8 @@
 
 #[path = "server/door.rs"]
 mod door;
+#[path = "server/faults.rs"]
+mod faults;
 #[path = "support/http.rs"]
 mod http;
 #[path = "server/kept.rs"]
