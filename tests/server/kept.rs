@@ -40,6 +40,9 @@ fn order(id: &str, command: Command) -> Order {
     }
 }
 
+/// Flags that are steered meanwhile.
+const FLAGS: [&str; 2] = ["new-checkout-ui", "power-peg"];
+
 /// What was acknowledged: order, flag, number and sentence.
 type Told = (String, &'static str, u64, String);
 
@@ -47,20 +50,24 @@ type Told = (String, &'static str, u64, String);
 fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
     let mut chance = Pcg64::seed_from_u64(4);
     let mut served = Served::start(&["--speed", "60", "--policy", "rule"]);
-    let mut known: Vec<Told> = Vec::new();
+    let (mut known, mut latched): (Vec<Told>, u32) = (Vec::new(), 0);
     for round in 0..kills() {
         let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-        let givers: Vec<_> = ["new-checkout-ui", "power-peg"]
+        let givers: Vec<_> = FLAGS
             .into_iter()
             .map(|flag| {
                 let (told, url, token) = (Arc::clone(&told), served.url().to_owned(), served.token());
                 thread::spawn(move || {
                     for number in 0.. {
                         let id = format!("{round}-{flag}-{number}");
-                        let body = format!(r#"{{"percent":{}}}"#, 1 + number % 3);
+                        // By so little that no cap on raises in a minute is reached.
+                        let body = format!(r#"{{"percent":1.0{}}}"#, number % 3);
                         let path = format!("/api/v1/flags/{flag}/set");
                         // One that is not answered may or may not have acted: nothing is claimed of it.
                         let Some(answer) = once(&url, &token, &path, &id, &body) else { return };
+                        if answer.status == 409 && answer.body.contains("kill-all") {
+                            return;
+                        }
                         assert_eq!(answer.status, 200, "{answer:?}");
                         let ack = answer.json();
                         assert_eq!(ack["durable"], true, "{ack}");
@@ -77,9 +84,19 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
             .collect();
         let wanted = 20 + chance.random_range(0..20);
         while told.lock().unwrap().len() < wanted {
+            assert!(givers.iter().all(|giver| !giver.is_finished()), "who gives orders has failed");
+            thread::yield_now();
+        }
+        // In every fourth round everything is killed in the same moment, and it is not known who is first.
+        let killer = (round % 4 == 3).then(|| {
+            let (url, token, id) = (served.url().to_owned(), served.token(), format!("{round}-all"));
+            thread::spawn(move || once(&url, &token, "/api/v1/kill-all", &id, "{}"))
+        });
+        for _ in 0..chance.random_range(0..3_000) {
             thread::yield_now();
         }
         served.end("KILL");
+        let killed = killer.and_then(|killer| killer.join().unwrap()).map(|answer| answer.json());
         for giver in givers {
             giver.join().unwrap();
         }
@@ -96,6 +113,20 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
         for (id, _, seq, sentence) in &known {
             assert_eq!(kept.get(seq), Some(sentence), "{id} was acknowledged");
         }
+        let latch = owner(&served, "GET", "/api/v1/status", "").json()["latch"].clone();
+        if let Some(ack) = killed {
+            assert_eq!(ack["durable"], true, "{ack}");
+            assert!(!latch.is_null(), "acknowledged, and not in force after the restart: {ack}");
+            latched += 1;
+        }
+        if !latch.is_null() {
+            let rearmed =
+                owner(&served, "POST", "/api/v1/rearm", r#"{"environment":"test","reason":"over"}"#);
+            assert_eq!(rearmed.status, 200, "{rearmed:?}");
+            for flag in FLAGS {
+                assert_eq!(owner(&served, "POST", &format!("/api/v1/flags/{flag}/start"), "").status, 200);
+            }
+        }
         // The same order acts once, across restarts.
         let (id, flag, seq, _) = &known[chance.random_range(0..known.len())];
         let path = format!("/api/v1/flags/{flag}/set");
@@ -103,6 +134,8 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
         assert_eq!(again.json()["seq"].as_u64(), Some(*seq), "{again:?}");
     }
     assert!(known.len() >= 20 * kills() as usize, "{} acknowledged", known.len());
+    // Some of them are killed before they have answered, not all.
+    assert!(latched > 0, "no kill-all was ever acknowledged");
 }
 
 #[test]

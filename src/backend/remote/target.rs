@@ -153,7 +153,11 @@ impl Target {
 
     /// What a failed request comes to.
     pub(super) fn unreachable(&self, error: &reqwest::Error) -> RemoteError {
-        RemoteError::Unreachable { target: self.to_string(), problem: root_of(error) }
+        let mut problem = root_of(error);
+        if problem.contains("UnknownIssuer") {
+            problem.push_str("; --ca FILE trusts an authority that this machine does not know");
+        }
+        RemoteError::Unreachable { target: self.to_string(), problem }
     }
 }
 
