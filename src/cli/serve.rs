@@ -177,10 +177,10 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
     let real = args.real || config.telemetry.source == SourceKind::Push;
     let home = Home::of(&config, real)?;
     let tokens = TokenFile::in_folder(&home.folder);
-    let read = Changeable::read(&config, &tokens)?;
+    let changeable = Changeable::read(&config, &tokens)?;
     let world = World::of(args, &config, &home, real)?;
     if args.check {
-        return checked(&config, &home, &read, &world);
+        return checked(&config, &home, &changeable, &world);
     }
     let _logging = logging::to_stderr(args.log == LogFormat::Json).map_err(Failure::input)?;
     listening::open_files();
@@ -219,7 +219,7 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
         Failure::refused(format!("cannot make {}/local-token: {error}", home.folder.display()))
     })?;
     let Changeable { tokens: records, seen, certificate, files, definitions, hooks, hosts, open_loopback } =
-        read;
+        changeable;
     let state = ServerState::new(Parts {
         backend: Arc::new(backend) as Arc<dyn Backend>,
         register: Arc::clone(switch.register()),

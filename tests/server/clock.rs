@@ -95,8 +95,8 @@ fn a_wall_clock_that_jumps_moves_no_deadline() {
         });
         // The same order acts once.
         let body = r#"{"percent":1,"expires_in":"3 s"}"#;
-        let answer = once(served.url(), &served.token(), "/api/v1/flags/f/set", "the same", body).unwrap();
-        let seq = answer.json()["seq"].as_u64().unwrap();
+        let answer = once(served.url(), &served.token(), "/api/v1/flags/f/set", "the-same", body).unwrap();
+        let seq = answer.json()["seq"].as_u64().unwrap_or_else(|| panic!("{answer:?}"));
         assert_eq!(*first.get_or_insert(seq), seq, "{answer:?}");
         // Telemetry of senders whose clocks are right is neither late nor of the future, and what comes is fresh.
         let arm = |variant: &str, start: u64| {

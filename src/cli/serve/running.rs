@@ -3,7 +3,12 @@
 //! At a hang-up signal the configuration is read anew with everything that it names, and all of that is taken, or none of it
 //! where anything is wrong. What would need another start is named. The file of tokens is looked at by itself too.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{
@@ -102,7 +107,7 @@ struct Tellers {
 }
 
 impl Tellers {
-    fn start(hooks: &[Hook], state: &Arc<ServerState>, journal: &PathBuf) -> Result<Self, Failure> {
+    fn start(hooks: &[Hook], state: &Arc<ServerState>, journal: &Path) -> Result<Self, Failure> {
         let ending = CancellationToken::new();
         let tasks = state.tell(hooks.to_vec(), journal, &ending);
         let tasks = tasks.map_err(|error| Failure::refused(format!("webhooks: {error}")))?;
@@ -218,7 +223,8 @@ impl Beside {
         let watched = watch(files, state, Handle::current());
         match watched {
             Ok(watch) => self.watch = Some(watch),
-            Err(failure) => state.keep_definitions(&failure.text),
+            // They are taken all the same, and their changes at the next signal.
+            Err(failure) => tracing::error!("{}", failure.text),
         }
         self.seen = seen;
         state.set_tokens(tokens);
