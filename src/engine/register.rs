@@ -95,14 +95,14 @@ impl Register {
         self.standings.load_full()
     }
 
-    /// How `key` stands, the latch included: under it everything is off.
-    #[must_use]
-    pub fn standing(&self, key: &FlagKey) -> Option<Standing> {
-        let standing = self.standings.load().get(key)?;
-        if self.is_latched() {
-            return Some(Standing { rollout: Rollout::ZERO, off_for_all: true });
+    /// How flags stand, all of one moment, the latch included: under it everything is off.
+    pub fn view(&self) -> impl Fn(&FlagKey) -> Option<Standing> + use<> {
+        let standings = self.standings();
+        let latched = self.is_latched();
+        move |key| {
+            let standing = standings.get(key)?;
+            Some(if latched { Standing { rollout: Rollout::ZERO, off_for_all: true } } else { standing })
         }
-        Some(standing)
     }
 
     /// Counts changes; a receiver wakes at each.

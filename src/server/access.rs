@@ -5,7 +5,6 @@
 //! any of these, loopback may read and evaluate, and nobody else may do anything.
 
 use std::{
-    fmt::Write as _,
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt,
@@ -202,19 +201,11 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
 fn random_hex() -> io::Result<String> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(in_hex(&bytes))
-}
-
-fn in_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Ok(const_hex::encode(bytes))
 }
 
 fn hash_of(secret: &str) -> String {
-    in_hex(&Sha256::digest(secret.as_bytes()))
+    const_hex::encode(Sha256::digest(secret.as_bytes()))
 }
 
 /// Somebody who is known.

@@ -26,13 +26,14 @@ pub(super) use self::changes::Changes;
 use super::{
     Problem,
     access::{Eval, Viewer},
+    events::sent_as_events,
     state::{ServerState, Shared},
 };
 use crate::{
     engine::wall_clock,
     flag::{
-        FlagKey, Rollout, clean_line,
-        definition::{Context, Evaluation, EvaluationError, Standing, Why},
+        FlagKey, clean_line,
+        definition::{Context, Evaluation, EvaluationError, Why},
     },
 };
 
@@ -170,17 +171,6 @@ pub(super) struct Endpoint {
     request_uri: String,
 }
 
-/// How evaluation sees the engine's flags, all of one moment.
-fn standing(state: &ServerState) -> impl Fn(&FlagKey) -> Option<Standing> {
-    let standings = state.register.standings();
-    // After the table was taken: a table from before a kill-all is never used with a latch from before it.
-    let latched = state.register.is_latched();
-    move |key| {
-        let standing = standings.get(key)?;
-        Some(if latched { Standing { rollout: Rollout::ZERO, off_for_all: true } } else { standing })
-    }
-}
-
 fn now() -> u64 {
     wall_clock().0 / 1_000
 }
@@ -254,7 +244,7 @@ fn evaluate(
     let definitions = state.catalogue.current();
     let given = Context::in_request(&body).and_then(|context| {
         definitions
-            .evaluate(&key, &context, standing(state), now())
+            .evaluate(&key, &context, state.register.view(), now())
             .map(|given| Json(Answer::new(&key, given)).into_response())
     });
     given.unwrap_or_else(|error| Failure::answer(Some(name), &error))
@@ -328,7 +318,7 @@ pub(super) async fn all(
     let Some(bytes) = made else {
         return Problem::unavailable("the answer could not be made").into_response();
     };
-    let etag = format!("\"{}\"", short(&Sha256::digest(&bytes)));
+    let etag = format!("\"{}\"", const_hex::encode(&Sha256::digest(&bytes)[..16]));
     let newest = wanted.flag_config_etag.is_none_or(|etag| etag == state.changes.etag());
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let known = known.flat_map(|list| list.split(',')).any(|known| {
@@ -357,7 +347,7 @@ fn answers(state: &ServerState, context: &Context, uri: &str) -> Option<Vec<u8>>
     bytes.extend_from_slice(b"{\"flags\":[");
     let mut written = Ok(());
     let mut first = true;
-    definitions.evaluate_all(context, standing(state), now(), undefined.into_iter(), |key, given| {
+    definitions.evaluate_all(context, state.register.view(), now(), undefined.into_iter(), |key, given| {
         if !first {
             bytes.push(b',');
         }
@@ -379,16 +369,6 @@ fn answers(state: &ServerState, context: &Context, uri: &str) -> Option<Vec<u8>>
     written.and_then(|()| serde_json::to_writer(&mut bytes, &[stream])).ok()?;
     bytes.push(b'}');
     Some(bytes)
-}
-
-/// The first sixteen bytes of a digest, in hexadecimal.
-fn short(digest: &[u8]) -> String {
-    use std::fmt::Write as _;
-    digest.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// What lets a stream in that cannot send a token.
@@ -432,11 +412,7 @@ pub(super) async fn stream(
         return turned_away(problem);
     }
     let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let mut response = Body::from_stream(state.changes.listen(heard, BEAT)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    sent_as_events(state.changes.listen(heard, BEAT))
 }
 
 /// The definitions in force with the rollouts as they are, as a file for flagd
@@ -450,5 +426,5 @@ pub(super) async fn stream(
 pub(super) async fn definitions(State(state): State<Shared>, _: Viewer) -> Result<Json<Value>, Problem> {
     let room = state.room()?;
     let specs = room.flags.iter().map(|flag| flag.spec.as_ref());
-    Ok(Json(state.catalogue.current().export(specs, standing(&state))))
+    Ok(Json(state.catalogue.current().export(specs, state.register.view())))
 }

@@ -16,7 +16,7 @@ use super::{
     state::{ServerState, Shared},
 };
 use crate::{
-    backend::Pace,
+    backend::{self, Pace},
     control::{Actor, AlarmId, Command, Order, OrderId, Seq},
     flag::{Deployment, FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName, clean_line},
     telemetry::Millis,
@@ -53,6 +53,19 @@ impl FromRequestParts<Shared> for Key {
         let found: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
         let Path(text) = found?;
         text.parse().map(Self).map_err(|error: crate::flag::KeyError| Problem::input(&error.to_string()))
+    }
+}
+
+/// The alarm in a path.
+pub(super) struct Alarm(AlarmId);
+
+impl FromRequestParts<Shared> for Alarm {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
+        let found: Result<Path<u64>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let Path(id) = found?;
+        Ok(Self(AlarmId(id)))
     }
 }
 
@@ -141,13 +154,18 @@ impl ServerState {
             expected: expected(headers)?,
             command,
         };
+        Ok(Json(self.take(order).await?.into()))
+    }
+
+    /// Sends it, and waits until what is read from here on shows it.
+    pub(super) async fn take(&self, order: Order) -> Result<backend::Ack, Problem> {
         let is_kill = order.command == Command::KillAll;
         let ack = self.backend.send(order).await?;
         // Kill-all waits for nothing.
         if !is_kill {
             self.hub.caught_up(ack.seq).await;
         }
-        Ok(Json(ack.into()))
+        Ok(ack)
     }
 }
 
@@ -192,30 +210,44 @@ fn expected(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
     })
 }
 
-macro_rules! on_a_flag {
-    ($($(#[$doc:meta])* $name:ident $path:literal => $command:ident;)*) => { $(
+/// An order that takes nothing but a reason, and perhaps what it is for.
+macro_rules! order {
+    ($(#[$doc:meta])* $name:ident $tag:literal $path:literal [$($param:tt)*] ($($place:pat, $target:ty)?) $command:expr) => {
         $(#[$doc])*
         #[utoipa::path(
-            post, path = $path, tag = "flags",
+            post, path = $path, tag = $tag,
             params(
-                ("key" = String, Path, description = "The flag"),
+                $($param)*
                 ("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts"),
-                ("If-Match" = Option<String>, Header, description = "The flag's ETag; another one refuses (not for rollback and pause)"),
             ),
             request_body(content = Why, content_type = "application/json"),
             responses(
-                (status = 200, description = "In force and in the journal", body = Ack),
+                (status = 200, description = "In force, and in the journal unless it says otherwise", body = Ack),
                 (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
             )
         )]
         pub(super) async fn $name(
             State(state): State<Shared>,
             Operator(who): Operator,
-            Key(flag): Key,
+            $($place: $target,)?
             headers: HeaderMap,
             Input(why): Input<Why>,
         ) -> Answer {
-            state.order(&who, &headers, &why.reason, Command::$command { flag }).await
+            state.order(&who, &headers, &why.reason, $command).await
+        }
+    };
+}
+
+macro_rules! on_a_flag {
+    ($($(#[$doc:meta])* $name:ident $path:literal => $command:ident;)*) => { $(
+        order! {
+            $(#[$doc])*
+            $name "flags" $path
+            [
+                ("key" = String, Path, description = "The flag"),
+                ("If-Match" = Option<String>, Header, description = "The flag's ETag; another one refuses (not for rollback and pause)"),
+            ]
+            (Key(flag), Key) Command::$command { flag }
         }
     )* };
 }
@@ -233,6 +265,25 @@ on_a_flag! {
     promote "/api/v1/flags/{key}/promote" => Promote;
     /// Hands a flag back to the agent
     release "/api/v1/flags/{key}/release" => Release;
+}
+
+order! {
+    /// Kills everything: every flag off at once, the agent locked out, until a person re-arms
+    ///
+    /// In force for evaluation before anything is written. The answer says whether it is on the disk.
+    kill_all "emergency" "/api/v1/kill-all" [] () Command::KillAll
+}
+
+order! {
+    /// Acknowledges an alarm
+    acknowledge "watch" "/api/v1/alarms/{id}/acknowledge"
+    [("id" = u64, Path, description = "The alarm"),]
+    (Alarm(alarm), Alarm) Command::Acknowledge { alarm }
+}
+
+order! {
+    /// Acknowledges the briefing
+    acknowledge_briefing "watch" "/api/v1/briefing/acknowledge" [] () Command::AcknowledgeBriefing
 }
 
 /// Overrides a flag's rollout for a time
@@ -310,27 +361,6 @@ pub(super) async fn create(
     state.order(&who, &headers, &reason, Command::Create { spec }).await
 }
 
-/// Kills everything: every flag off at once, the agent locked out, until a person re-arms
-///
-/// In force for evaluation before anything is written. The answer says whether it is on the disk.
-#[utoipa::path(
-    post, path = "/api/v1/kill-all", tag = "emergency",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
-    request_body(content = Why, content_type = "application/json"),
-    responses(
-        (status = 200, description = "In force", body = Ack),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn kill_all(
-    State(state): State<Shared>,
-    Operator(who): Operator,
-    headers: HeaderMap,
-    Input(why): Input<Why>,
-) -> Answer {
-    state.order(&who, &headers, &why.reason, Command::KillAll).await
-}
-
 /// Opens the latch after a kill-all; starts nothing
 #[utoipa::path(
     post, path = "/api/v1/rearm", tag = "emergency",
@@ -349,49 +379,6 @@ pub(super) async fn rearm(
 ) -> Answer {
     let Json(Rearm { environment, reason }) = body?;
     state.order(&who, &headers, &reason, Command::Rearm { environment }).await
-}
-
-/// Acknowledges an alarm
-#[utoipa::path(
-    post, path = "/api/v1/alarms/{id}/acknowledge", tag = "watch",
-    params(
-        ("id" = u64, Path, description = "The alarm"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts"),
-    ),
-    request_body(content = Why, content_type = "application/json"),
-    responses(
-        (status = 200, description = "In the journal", body = Ack),
-        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn acknowledge(
-    State(state): State<Shared>,
-    Operator(who): Operator,
-    id: Result<Path<u64>, PathRejection>,
-    headers: HeaderMap,
-    Input(why): Input<Why>,
-) -> Answer {
-    let Path(id) = id?;
-    state.order(&who, &headers, &why.reason, Command::Acknowledge { alarm: AlarmId(id) }).await
-}
-
-/// Acknowledges the briefing
-#[utoipa::path(
-    post, path = "/api/v1/briefing/acknowledge", tag = "watch",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
-    request_body(content = Why, content_type = "application/json"),
-    responses(
-        (status = 200, description = "In the journal", body = Ack),
-        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn acknowledge_briefing(
-    State(state): State<Shared>,
-    Operator(who): Operator,
-    headers: HeaderMap,
-    Input(why): Input<Why>,
-) -> Answer {
-    state.order(&who, &headers, &why.reason, Command::AcknowledgeBriefing).await
 }
 
 /// Changes the pace of simulated time

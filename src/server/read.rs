@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Flags and journal entries in a page, at most and where nothing is said.
-const MOST: usize = 1_000;
+pub(super) const MOST: usize = 1_000;
 const USUAL: usize = 100;
 
 impl ServerState {
@@ -75,7 +75,8 @@ enum Sort {
     Changed,
 }
 
-fn limit(asked: Option<usize>) -> Result<usize, Problem> {
+/// How many in a page, checked.
+pub(super) fn page(asked: Option<usize>) -> Result<usize, Problem> {
     match asked {
         None => Ok(USUAL),
         Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
@@ -97,7 +98,7 @@ pub(super) async fn flags(
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Json<Flags>, Problem> {
     let Query(Which { filter, phase, sort, offset, limit: most }) = which?;
-    let most = limit(most)?;
+    let most = page(most)?;
     let room = state.room()?;
     let fits = |flag: &&FlagView| {
         phase.is_none_or(|phase| flag.phase == phase)
@@ -189,7 +190,7 @@ pub(super) async fn journal(
     which: Result<Query<Entries>, QueryRejection>,
 ) -> Result<Json<Page>, Problem> {
     let Query(Entries { before, limit: most }) = which?;
-    let entries = state.backend.entries(before.map(Seq), limit(most)?).await?;
+    let entries = state.backend.entries(before.map(Seq), page(most)?).await?;
     let before = entries.first().map(|entry| entry.seq.0).filter(|seq| *seq > 1);
     let in_json = entries.iter().map(serde_json::to_value).collect::<Result<_, _>>();
     let entries = in_json.map_err(|error| Problem::unavailable(&error.to_string()))?;
