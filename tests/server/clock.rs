@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     http::{once, owner, request},
-    served::{Served, command, until},
+    served::{Served, command, folder, until},
 };
 
 const SETTINGS: &str = "[telemetry]\nsource = \"push\"\nlateness = \"250 ms\"\n[control]\ninterval = \"1 s\"\n\
@@ -60,7 +60,7 @@ fn start(folder: &Arc<tempfile::TempDir>, file: &Path) -> Served {
 
 #[test]
 fn a_wall_clock_that_jumps_moves_no_deadline() {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let folder = folder();
     let file = folder.path().join("offset");
     jump(&file, 0);
     let served = start(&folder, &file);

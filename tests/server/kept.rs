@@ -88,15 +88,19 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
             thread::yield_now();
         }
         // In every fourth round everything is killed in the same moment, and it is not known who is first.
-        let killer = (round % 4 == 3).then(|| {
+        let everything = (round % 4 == 3).then(|| {
             let (url, token, id) = (served.url().to_owned(), served.token(), format!("{round}-all"));
             thread::spawn(move || once(&url, &token, "/api/v1/kill-all", &id, "{}"))
         });
-        for _ in 0..chance.random_range(0..200) {
+        // Every other time it has answered before.
+        let answers = round % 8 == 3;
+        let mut left = chance.random_range(0..200);
+        while if answers { everything.as_ref().is_some_and(|asked| !asked.is_finished()) } else { left > 0 } {
+            left -= i32::from(!answers);
             thread::yield_now();
         }
         served.end("KILL");
-        let killed = killer.and_then(|killer| killer.join().unwrap()).map(|answer| answer.json());
+        let killed = everything.and_then(|asked| asked.join().unwrap()).map(|answer| answer.json());
         for giver in givers {
             giver.join().unwrap();
         }
@@ -134,8 +138,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
         assert_eq!(again.json()["seq"].as_u64(), Some(*seq), "{again:?}");
     }
     assert!(known.len() >= 20 * kills() as usize, "{} acknowledged", known.len());
-    // Some of them are killed before they have answered, not all.
-    assert!(latched > 0, "no kill-all was ever acknowledged");
+    assert!(latched >= kills().div_ceil(8).saturating_sub(1), "{latched} kill-alls were acknowledged");
 }
 
 #[test]
@@ -223,8 +226,8 @@ fn a_damaged_journal_is_refused_and_left_as_it_is() {
     served.end("TERM");
     let path = served.journal();
     let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle..middle + 4_096].fill(0xa5);
+    // All but the first page: which one holds what differs, and what telemetry says is not looked at here.
+    bytes[4_096..].fill(0xa5);
     fs::write(&path, &bytes).unwrap();
     let refused = served.command(&["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     http::{owner, request},
-    served::{Served, command, surrounded, until},
+    served::{Served, command, folder, surrounded, until},
 };
 
 fn definitions(folder: &Path, file: &str, flag: &str) -> String {
@@ -30,7 +30,7 @@ fn definitions(folder: &Path, file: &str, flag: &str) -> String {
 
 #[test]
 fn a_hang_up_takes_the_configuration_whole_or_not_at_all() {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let folder = folder();
     let (log, config) = (folder.path().join("log"), folder.path().join("config.toml"));
     let (one, two) =
         (definitions(folder.path(), "one.json", "one"), definitions(folder.path(), "two.json", "two"));
@@ -113,7 +113,7 @@ fn a_hang_up_takes_the_configuration_whole_or_not_at_all() {
 
 #[test]
 fn a_service_manager_that_asks_is_told_when_it_serves_and_when_it_ends() {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let folder = folder();
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
@@ -134,7 +134,7 @@ fn a_service_manager_that_asks_is_told_when_it_serves_and_when_it_ends() {
 #[cfg(target_os = "linux")]
 #[test]
 fn as_many_files_may_be_open_as_the_system_allows() {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let folder = folder();
     let mut shell = surrounded(Command::new("sh"), folder.path());
     shell.args(["-c", "ulimit -Sn 200; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_knightwatch")]);
     let served = Served::start_by(shell, folder, &["--speed", "0"]);

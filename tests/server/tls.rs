@@ -1,10 +1,10 @@
 //! TLS on the real process: who is trusted, what a client is told that trusts nobody, and that nothing else leaves loopback.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-use crate::served::{Served, command, until};
+use crate::served::{Served, command, folder, until};
 
 /// Makes an authority, and a certificate by it for this machine; gives the path of the authority's own.
 fn certify(folder: &Path, name: &str) -> String {
@@ -23,11 +23,8 @@ fn certify(folder: &Path, name: &str) -> String {
 }
 
 fn configured(folder: &Path) -> String {
-    let text = format!(
-        "[server]\ntls_cert = {:?}\ntls_key = {:?}\n",
-        folder.join("cert.pem"),
-        folder.join("key.pem")
-    );
+    let text = "[server]\ntls_cert = \"FOLDER/cert.pem\"\ntls_key = \"FOLDER/key.pem\"\n";
+    let text = text.replace("FOLDER", folder.to_str().unwrap());
     let path = folder.join("config.toml");
     fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
@@ -53,7 +50,7 @@ fn status(
 
 #[test]
 fn who_trusts_the_authority_gets_in_and_who_does_not_is_told_why() {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let folder = folder();
     let (ours, config) = (certify(folder.path(), "ours"), configured(folder.path()));
     let log = folder.path().join("log");
     let mut program = command(folder.path());

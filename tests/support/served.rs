@@ -34,7 +34,7 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), arguments)
+        Self::start_in(folder(), arguments)
     }
 
     pub(crate) fn start_in(folder: Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
@@ -131,6 +131,14 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A folder of its own: in memory where that can be had, since nothing here pulls the plug, and a disk that others use may
+/// take seconds to answer.
+pub(crate) fn folder() -> Arc<tempfile::TempDir> {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    Arc::new(folder.unwrap())
 }
 
 /// This program, in surroundings of its own.
