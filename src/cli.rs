@@ -260,7 +260,7 @@ fn dispatch(cli: Cli) -> Outcome {
             clap_mangen::generate_to(Cli::command(), &folder).map_err(failed)?;
             print::DONE
         }
-        Some(Verb::Serve(args)) => serve::run(&args, &config),
+        Some(Verb::Serve(args)) => serve::run(&args, cli.config, &config),
         Some(Verb::Import(args)) => definitions::import(&args),
         Some(Verb::Export(args)) => definitions::export(&args, &config),
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),

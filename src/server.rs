@@ -39,7 +39,7 @@ pub use self::{
     access::{Access, Principal, Scope, TokenFile, TokenRecord, local_token},
     catalogue::Catalogue,
     hub::Hub,
-    listen::{Listeners, Peer, serve},
+    listen::{Listeners, Peer, Tls, serve},
     problem::Problem,
     state::{Parts, ServerState},
     telemetry::Intake,

@@ -94,7 +94,7 @@ fn report(args: &Args, connect: &ConnectArgs, config: &Config) -> Result<Report,
     if let Some(target) = connect.named(config)? {
         return ask(&target).map_err(|error| connect::remote(&error));
     }
-    if ConnectArgs::socket(config)?.exists() {
+    if config.socket().map_err(Failure::input)?.exists() {
         let target = connect.found(config)?;
         match ask(&target) {
             Ok(report) => return Ok(report),

@@ -9,7 +9,10 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -226,7 +229,7 @@ pub struct Access {
     /// The hash of the token in the state folder, and whose it is.
     local: Option<(String, String)>,
     /// Whether whoever reaches loopback may read and evaluate.
-    open: bool,
+    open: AtomicBool,
 }
 
 impl Access {
@@ -234,12 +237,21 @@ impl Access {
     #[must_use]
     pub fn new(tokens: Vec<TokenRecord>, local: Option<(&str, &str)>, open: bool) -> Self {
         let local = local.map(|(secret, name)| (hash_of(secret), clean_line(name)));
-        Self { tokens: ArcSwap::from_pointee(tokens), local, open }
+        Self { tokens: ArcSwap::from_pointee(tokens), local, open: AtomicBool::new(open) }
     }
 
     /// Takes a new list of tokens.
     pub fn set_tokens(&self, tokens: Vec<TokenRecord>) {
         self.tokens.store(Arc::new(tokens));
+    }
+
+    /// Opens or closes loopback to whoever has no token.
+    pub fn set_open(&self, open: bool) {
+        self.open.store(open, Ordering::Relaxed);
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Whom a secret belongs to. Every token is compared, in constant time each.
@@ -286,7 +298,7 @@ impl Access {
                 let scopes = vec![if *owner { Scope::Admin } else { Scope::Operator }];
                 Ok(Principal { name: user.clone(), scopes })
             }
-            Some(Peer::Tcp(address)) if self.open && address.ip().to_canonical().is_loopback() => {
+            Some(Peer::Tcp(address)) if self.is_open() && address.ip().to_canonical().is_loopback() => {
                 Ok(Principal { name: "anonymous".to_owned(), scopes: vec![Scope::Viewer, Scope::Eval] })
             }
             _ => Err(Problem::unauthorized()),

@@ -118,7 +118,7 @@ impl From<OrderError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", "It may or may not have acted", &detail)
             }
             OrderError::NotDurable(why) => {
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, "not-durable", "Not done", &why)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-durable", "Not done", &why)
             }
             OrderError::ReadOnly => Self::forbidden(&detail),
         }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use arc_swap::ArcSwap;
+
 use super::{Access, Catalogue, Hub, TokenRecord, metrics::Requests, ofrep::Changes, telemetry::Intake};
 use crate::{
     backend::{Backend, OrderError},
@@ -38,7 +40,7 @@ pub struct ServerState {
     pub(super) requests: Requests,
     pub(super) intake: Option<Intake>,
     pub(super) access: Access,
-    pub(super) hosts: BTreeSet<String>,
+    pub(super) hosts: ArcSwap<BTreeSet<String>>,
     pub(super) hub: Arc<Hub>,
 }
 
@@ -65,7 +67,7 @@ impl ServerState {
             requests,
             intake,
             access,
-            hosts,
+            hosts: ArcSwap::from_pointee(hosts),
             hub,
         }))
     }
@@ -73,6 +75,12 @@ impl ServerState {
     /// Takes a new list of tokens.
     pub fn set_tokens(&self, tokens: Vec<TokenRecord>) {
         self.access.set_tokens(tokens);
+    }
+
+    /// Takes other names under which it may be called, and says whether loopback may read and evaluate without a token.
+    pub fn set_door(&self, hosts: BTreeSet<String>, open_loopback: bool) {
+        self.hosts.store(Arc::new(hosts));
+        self.access.set_open(open_loopback);
     }
 
     /// Takes other definitions, and brings the flags among them that are to be steered under control.
