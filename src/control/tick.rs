@@ -206,13 +206,6 @@ fn settle(
             explanation: outlook.proposal.as_ref().and_then(|proposal| proposal.explanation.clone()),
         };
         let by_shield = matches!(ruling.outcome, Outcome::Obliged | Outcome::Vetoed);
-        if (ruling.outcome, ruling.action) == (Outcome::Obliged, Action::StepDown) {
-            let text = format!(
-                "{} is worse at {} than its recorded control ({}): at {} until a live control says whether it is the flag.",
-                flag.spec.key, flag.rollout, ruling.reason, ruling.to
-            );
-            alarms.raise(AlarmKind::Breach(flag.spec.key.clone()), text);
-        }
         if ruling.action == Action::RollBack {
             let who = if by_shield { "shield" } else { "agent" };
             let text = format!(
