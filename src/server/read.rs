@@ -56,6 +56,8 @@ pub(super) struct Which {
     /// Only those in this phase: `idle`, `ramping`, `paused`, `rolled_back`, `complete` or `killed`.
     #[param(value_type = Option<String>)]
     phase: Option<Phase>,
+    /// Those that were archived, in place of those that were not.
+    archived: bool,
     /// `key` (the default), `percent` (highest first) or `changed` (latest first).
     #[param(value_type = Option<String>)]
     sort: Sort,
@@ -97,11 +99,12 @@ pub(super) async fn flags(
     _: Viewer,
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Json<Flags>, Problem> {
-    let Query(Which { filter, phase, sort, offset, limit: most }) = which?;
+    let Query(Which { filter, phase, archived, sort, offset, limit: most }) = which?;
     let most = page(most)?;
     let room = state.room()?;
     let fits = |flag: &&FlagView| {
-        phase.is_none_or(|phase| flag.phase == phase)
+        flag.archived.is_some() == archived
+            && phase.is_none_or(|phase| flag.phase == phase)
             && filter.as_deref().is_none_or(|text| {
                 flag.spec.key.as_str().contains(text) || flag.spec.service.as_str().contains(text)
             })

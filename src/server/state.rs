@@ -100,12 +100,14 @@ impl ServerState {
                 // Said again after a restart it acts once.
                 id: OrderId(format!("definition of {key}")),
                 actor: Actor::System,
+                authenticated: None,
                 reason: "defined in a file of flags".to_owned(),
                 expected: None,
                 command: Command::Create { spec },
             };
             match self.backend.send(order).await {
-                Ok(_) | Err(OrderError::Refused(Refusal::KeyUsed { .. })) => {}
+                // Also one that was archived: its key is never used again.
+                Ok(_) | Err(OrderError::Refused(Refusal::KeyUsed { .. } | Refusal::IdUsed { .. })) => {}
                 Err(error) => {
                     let why = clean_line(&format!("{key} cannot be brought under control: {error}"));
                     tracing::error!("{why}");

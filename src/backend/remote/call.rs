@@ -15,7 +15,7 @@ use super::target::{RemoteError, Target, root_of};
 use crate::{
     backend::{Ack, OrderError, Pace},
     control::{Command, DeployKind, Entry, Order, Seq},
-    flag::clean_line,
+    flag::{FlagKey, clean_line},
 };
 
 /// How long one attempt may take.
@@ -139,9 +139,11 @@ impl Caller {
     /// Gives an order; the same id goes with every attempt.
     pub(super) async fn order(&self, order: &Order) -> Result<Ack, OrderError> {
         let (path, body) = place(order);
+        let method =
+            if matches!(order.command, Command::Change { .. }) { Method::PATCH } else { Method::POST };
         let attempt = || async {
             let mut request =
-                self.request(Method::POST, &path).header("idempotency-key", &order.id.0).json(&body);
+                self.request(method.clone(), &path).header("idempotency-key", &order.id.0).json(&body);
             if let Some(expected) = order.expected {
                 request = request.header("if-match", format!("\"{}\"", expected.0));
             }
@@ -265,10 +267,9 @@ fn never_left(error: &reqwest::Error) -> bool {
 /// Where an order goes, and its body.
 fn place(order: &Order) -> (String, Value) {
     let reason = &order.reason;
-    let flag = |key: &crate::flag::FlagKey, what: &str| {
-        // A key may have a slash, which in a path stands between segments.
-        (format!("/api/v1/flags/{}/{what}", key.as_str().replace('/', "%2F")), json!({"reason": reason}))
-    };
+    // A key may have a slash, which in a path stands between segments.
+    let one = |key: &FlagKey| format!("/api/v1/flags/{}", key.as_str().replace('/', "%2F"));
+    let flag = |key: &FlagKey, what: &str| (format!("{}/{what}", one(key)), json!({"reason": reason}));
     match &order.command {
         Command::Create { spec } => {
             let ladder: Vec<f64> = spec.ladder.rungs().iter().map(|rung| rung.percent()).collect();
@@ -278,6 +279,20 @@ fn place(order: &Order) -> (String, Value) {
             });
             ("/api/v1/flags".to_owned(), body)
         }
+        Command::Change { flag: key, change } => {
+            let mut body = json!({"reason": reason});
+            if let Some(description) = &change.description {
+                body["description"] = json!(description);
+            }
+            if let Some(ladder) = &change.ladder {
+                body["ladder"] = ladder.rungs().iter().map(|rung| rung.percent()).collect();
+            }
+            if let Some(deployment) = &change.deployment {
+                body["deployment"] = json!(deployment);
+            }
+            (one(key), body)
+        }
+        Command::Archive { flag: key } => flag(key, "archive"),
         Command::Start { flag: key } => flag(key, "start"),
         Command::Pause { flag: key } => flag(key, "pause"),
         Command::Resume { flag: key } => flag(key, "resume"),
@@ -311,6 +326,9 @@ fn place(order: &Order) -> (String, Value) {
         }
         Command::Acknowledge { alarm } => {
             (format!("/api/v1/alarms/{}/acknowledge", alarm.0), json!({"reason": reason}))
+        }
+        Command::Shelve { alarm, lasts } => {
+            (format!("/api/v1/alarms/{}/shelve", alarm.0), json!({"for": lasts, "reason": reason}))
         }
         Command::AcknowledgeBriefing => {
             ("/api/v1/briefing/acknowledge".to_owned(), json!({"reason": reason}))
