@@ -12,6 +12,7 @@ mod docs;
 mod door;
 mod events;
 mod hub;
+mod journal;
 mod listen;
 mod metrics;
 mod ofrep;
@@ -93,7 +94,9 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(orders::acknowledge))
         .routes(routes!(orders::shelve))
         .routes(routes!(orders::acknowledge_briefing))
-        .routes(routes!(read::journal))
+        .routes(routes!(journal::journal))
+        .routes(routes!(journal::export))
+        .routes(routes!(journal::verify))
         .routes(routes!(deployments::list, deployments::take))
         .routes(routes!(read::pace, orders::set_pace))
         .routes(routes!(events::stream))

@@ -209,9 +209,15 @@ fn a_change_moves_nothing_and_a_ramping_flag_must_be_on_the_new_ladder() {
     assert_eq!(fleet.state.flags[0], before);
     let with = SpecChange { ladder: Some(ladder(&[1.0, 5.0, 99.0, 100.0])), ..SpecChange::default() };
     let done = fleet.order(change(0, with)).unwrap();
-    assert!(!done[0].event.is_raise() && done[0].sentence.contains("ladder 1 %, 5 %, 99 %, 100 %"), "{done:?}");
+    assert!(
+        !done[0].event.is_raise() && done[0].sentence.contains("ladder 1 %, 5 %, 99 %, 100 %"),
+        "{done:?}"
+    );
     let after = &fleet.state.flags[0];
-    assert_eq!((after.rollout, after.phase, after.changed_at), (before.rollout, before.phase, before.changed_at));
+    assert_eq!(
+        (after.rollout, after.phase, after.changed_at),
+        (before.rollout, before.phase, before.changed_at)
+    );
     // At rest there is nothing that it could move.
     fleet.order(Command::Rollback { flag: key(1) }).unwrap();
     fleet.order(change(1, without)).unwrap();

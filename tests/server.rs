@@ -8,6 +8,8 @@ mod door;
 mod http;
 #[path = "server/kept.rs"]
 mod kept;
+#[path = "server/life.rs"]
+mod life;
 #[path = "support/served.rs"]
 mod served;
 #[path = "server/verbs.rs"]

@@ -195,8 +195,7 @@ impl State {
         if let Some(alarm) = self.alarms.iter_mut().find(|alarm| alarm.id == id) {
             change(alarm);
         }
-        self.alarms.retain(|alarm| {
-            alarm.id != id || alarm.cleared_at.is_none() || alarm.acknowledged_by.is_none()
-        });
+        self.alarms
+            .retain(|alarm| alarm.id != id || alarm.cleared_at.is_none() || alarm.acknowledged_by.is_none());
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::{
-    Action, Actor, Archived, Decision, Deployed, Entry, Event, FlagState, Hold,
-    LastAction, Latch, Phase, RearmAsked, Seq, State, Waiting, state::Raise,
+    Action, Actor, Archived, Decision, Deployed, Entry, Event, FlagState, Hold, LastAction, Latch, Phase,
+    RearmAsked, Seq, State, Waiting, state::Raise,
 };
 use crate::{
     flag::{FlagId, FlagSpec, Rollout, clean_line},

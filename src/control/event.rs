@@ -36,6 +36,19 @@ pub enum Actor {
     System,
 }
 
+impl Actor {
+    /// The actor that people call so.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "agent" => Self::Agent,
+            "shield" => Self::Shield,
+            "system" => Self::System,
+            person => Self::Person(person.to_owned()),
+        }
+    }
+}
+
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

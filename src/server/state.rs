@@ -1,8 +1,13 @@
 //! What all handlers share.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use super::{Access, Catalogue, Hub, TokenRecord, metrics::Requests, ofrep::Changes, telemetry::Intake};
+use tokio::sync::Semaphore;
+
+use super::{
+    Access, Catalogue, Hub, TokenRecord, journal::AT_ONCE, metrics::Requests, ofrep::Changes,
+    telemetry::Intake,
+};
 use crate::{
     backend::{Backend, OrderError},
     control::{Actor, Command, Order, OrderId, Refusal},
@@ -26,6 +31,8 @@ pub struct Parts {
     pub access: Access,
     /// Names under which it may be called, beside those of loopback; without a port.
     pub hosts: BTreeSet<String>,
+    /// The journal's file, for those who read all of it.
+    pub journal: PathBuf,
 }
 
 /// What all handlers share.
@@ -40,6 +47,9 @@ pub struct ServerState {
     pub(super) access: Access,
     pub(super) hosts: BTreeSet<String>,
     pub(super) hub: Arc<Hub>,
+    pub(super) journal: PathBuf,
+    /// Leave to read the whole journal.
+    pub(super) readers: Arc<Semaphore>,
 }
 
 /// The handlers' state.
@@ -51,7 +61,8 @@ impl ServerState {
     /// # Errors
     /// When a thread that turns updates into events cannot be started.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let Parts { backend, register, definitions, meter, intake, access, hosts } = parts;
+        let Parts { backend, register, definitions, meter, intake, access, hosts, journal } = parts;
+        let readers = Arc::new(Semaphore::new(AT_ONCE));
         let hub = Hub::start(&backend)?;
         let catalogue = Arc::new(Catalogue::new(definitions));
         let changes = Changes::start(&register, &catalogue)?;
@@ -67,6 +78,8 @@ impl ServerState {
             access,
             hosts,
             hub,
+            journal,
+            readers,
         }))
     }
 

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use crossterm::event::{KeyCode, KeyModifiers};
 use knightwatch::{
     backend::{OrderError, Pace},
-    control::{Action, AlarmId, Command, Phase, Refusal},
+    control::{
+        Action, Actor, AlarmId, AlarmKind, Archived, Command, Latch, Phase, RearmAsked, Refusal, Seq, Shelf,
+    },
     telemetry::Millis,
     tui::{COMMANDS, Effect, Glyphs, Message, Settings, key_table_markdown, on},
 };
@@ -326,7 +329,10 @@ fn z_shelves_an_alarm_for_minutes_and_a_reason_and_never_a_critical_one() {
     snapshot.alarms[0].kind = AlarmKind::NotDurable;
     let mut critical = Room::new(settings(Glyphs::Unicode), &snapshot);
     critical.press("z");
-    assert!(critical.orders().is_empty() && critical.text(120, 40).contains("the highest priority is never hidden"));
+    assert!(
+        critical.orders().is_empty()
+            && critical.text(120, 40).contains("the highest priority is never hidden")
+    );
 }
 
 #[test]
@@ -362,7 +368,10 @@ fn a_room_shows_who_asked_to_re_arm() {
     snapshot.latch = Some(Latch { by, at: snapshot.now, seq: Seq(1), exposed: 3, asked: Some(asked) });
     let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
     let text = room.text(200, 50);
-    assert!(text.contains("ana asked to re-arm until") && text.contains("another person's F12 does"), "{text}");
+    assert!(
+        text.contains("ana asked to re-arm until") && text.contains("another person's F12 does"),
+        "{text}"
+    );
     // What nobody can agree to any more is not shown.
     snapshot.now = Millis(snapshot.now.0 + 600_000);
     let mut later = Room::new(settings(Glyphs::Unicode), &snapshot);

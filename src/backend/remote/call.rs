@@ -118,6 +118,11 @@ impl Caller {
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
+        self.opened(request).await
+    }
+
+    /// The answer to `request`, with its body still to come.
+    async fn opened(&self, request: RequestBuilder) -> Result<Response, RemoteError> {
         let response = request.send().await.map_err(|error| self.target.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
@@ -155,14 +160,20 @@ impl Caller {
         self.insist(attempt).await
     }
 
-    /// Entries of the journal below `before`, at most `limit`, oldest first.
-    pub(super) async fn entries(&self, before: Option<Seq>, limit: usize) -> Result<Vec<Entry>, OrderError> {
+    /// Entries of the journal below `before` that fit `wanted` (`flag`, `kind`, `actor`), at most `limit`, oldest first.
+    pub(super) async fn entries(
+        &self,
+        before: Option<Seq>,
+        limit: usize,
+        wanted: &[(&str, String)],
+    ) -> Result<Vec<Entry>, OrderError> {
         let mut found: Vec<Entry> = Vec::new();
         let mut before = before;
         while found.len() < limit {
             let most = (limit - found.len()).min(PAGE);
             let attempt = || async {
-                let mut request = self.request(Method::GET, "/api/v1/journal").query(&[("limit", most)]);
+                let mut request =
+                    self.request(Method::GET, "/api/v1/journal").query(&[("limit", most)]).query(wanted);
                 if let Some(before) = before {
                     request = request.query(&[("before", before.0)]);
                 }
@@ -185,6 +196,22 @@ impl Caller {
     /// Asks for something that can be read.
     pub(super) async fn get(&self, path: &str) -> Result<Value, OrderError> {
         self.insist(|| self.answer(self.request(Method::GET, path))).await
+    }
+
+    /// What is at `path`, piece by piece, as it comes.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        mut piece: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), RemoteError> {
+        let mut response = self.opened(self.request(Method::GET, path)).await?;
+        loop {
+            let next = tokio::time::timeout(ATTEMPT, response.chunk()).await;
+            match next.map_err(|_| self.silent(ATTEMPT))?.map_err(|error| self.target.unreachable(&error))? {
+                Some(bytes) => piece(&bytes).map_err(|error| self.broken(&error.to_string()))?,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Changes the pace of simulated time.
