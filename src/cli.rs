@@ -127,7 +127,7 @@ enum Verb {
     Status(status::Args),
     /// A recorded session, recorded telemetry or a training log through the control room
     Replay(replay::Args),
-    /// Shows, exports and verifies a session's journal
+    /// Shows, exports and verifies a session's journal, or a backend's
     Audit(audit::Args),
     /// Explains one decision of the agent: its probabilities, and everything it saw by how much that moved it
     Explain(explain::Args),
@@ -278,7 +278,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Watch(args)) => watch::run(&args, &cli.connect, &config),
         Some(Verb::Status(args)) => status::run(&args, &cli.connect, &config),
         Some(Verb::Replay(args)) => replay::run(&args, &config),
-        Some(Verb::Audit(args)) => audit::run(&args, &config),
+        Some(Verb::Audit(args)) => audit::run(&args, &cli.connect, &config),
         Some(Verb::Explain(args)) => explain::run(&args, &config),
         Some(Verb::Scenarios { name }) => scene::list(name.as_deref()),
         Some(Verb::Config { check }) => scene::configuration(&config, check),

@@ -12,6 +12,7 @@ mod docs;
 mod door;
 mod events;
 mod hub;
+mod journal;
 mod listen;
 mod metrics;
 mod ofrep;
@@ -78,7 +79,7 @@ pub fn router(state: Shared) -> Router {
     let (api, description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(read::status))
         .routes(routes!(read::flags, orders::create))
-        .routes(routes!(read::flag))
+        .routes(routes!(read::flag, orders::change))
         .routes(routes!(orders::start))
         .routes(routes!(orders::pause))
         .routes(routes!(orders::resume))
@@ -86,12 +87,16 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(orders::set))
         .routes(routes!(orders::promote))
         .routes(routes!(orders::release))
+        .routes(routes!(orders::archive))
         .routes(routes!(orders::kill_all))
         .routes(routes!(orders::rearm))
         .routes(routes!(read::alarms))
         .routes(routes!(orders::acknowledge))
+        .routes(routes!(orders::shelve))
         .routes(routes!(orders::acknowledge_briefing))
-        .routes(routes!(read::journal))
+        .routes(routes!(journal::journal))
+        .routes(routes!(journal::export))
+        .routes(routes!(journal::verify))
         .routes(routes!(deployments::list, deployments::take))
         .routes(routes!(read::pace, orders::set_pace))
         .routes(routes!(events::stream))

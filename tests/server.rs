@@ -12,6 +12,8 @@ mod faults;
 mod http;
 #[path = "server/kept.rs"]
 mod kept;
+#[path = "server/life.rs"]
+mod life;
 #[path = "support/served.rs"]
 mod served;
 #[path = "server/service.rs"]

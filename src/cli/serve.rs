@@ -228,6 +228,7 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
         intake,
         access: Access::new(records, Some((&secret, &operator())), open_loopback),
         hosts,
+        journal: home.journal.clone(),
     })
     .map_err(Failure::refused)?;
     let again = args.clone();

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Action, Actor, AlarmKind, ControlConfig, Decision, Event, FlagState, Observation, Observatory, Outcome,
-    Outlook, Phase, Policy, PolicyFault, Proposal, Reason, Ruling, Shield, State, watch::Alarms,
+    Outlook, Phase, Policy, PolicyFault, Proposal, Reason, Ruling, Shelf, Shield, State, watch::Alarms,
 };
 use crate::{
     flag::{FlagId, ServiceName},
@@ -45,12 +45,16 @@ pub fn tick(
             happened.push((Actor::System, Event::HoldExpired { flag: flag.id }));
         }
     }
+    let is_over = |shelf: &Shelf| shelf.until <= moment.now;
+    for alarm in state.alarms.iter().filter(|alarm| alarm.shelf.as_ref().is_some_and(is_over)) {
+        happened.push((Actor::System, Event::AlarmUnshelved { id: alarm.id }));
+    }
     let troubled = observatory.troubled(state, config);
     let mut shield = Shield::new(&config.shield, config.interval, state, moment.now).freezing(&troubled);
     let begun = observatory.begun;
     let mut alarms = Alarms::new(state);
     let mut asked = Vec::new();
-    for flag in &state.flags {
+    for flag in state.alive() {
         // The order was a person's; what it waited for has come.
         if let Some(waiting) = &flag.waiting
             && state.latch.is_none()

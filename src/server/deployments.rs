@@ -176,6 +176,7 @@ pub(super) async fn take(
     };
     let order = Order {
         id: incoming.order(),
+        authenticated: Some(who.name.clone()),
         actor: Actor::Person(who.name),
         reason: String::new(),
         expected: None,

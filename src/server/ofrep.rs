@@ -425,6 +425,6 @@ pub(super) async fn stream(
 )]
 pub(super) async fn definitions(State(state): State<Shared>, _: Viewer) -> Result<Json<Value>, Problem> {
     let room = state.room()?;
-    let specs = room.flags.iter().map(|flag| flag.spec.as_ref());
+    let specs = room.alive().map(|flag| flag.spec.as_ref());
     Ok(Json(state.catalogue.current().export(specs, state.register.view())))
 }

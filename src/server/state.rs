@@ -1,10 +1,14 @@
 //! What all handlers share.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
-use super::{Access, Catalogue, Hub, TokenRecord, metrics::Requests, ofrep::Changes, telemetry::Intake};
+use super::{
+    Access, Catalogue, Hub, TokenRecord, journal::AT_ONCE, metrics::Requests, ofrep::Changes,
+    telemetry::Intake,
+};
 use crate::{
     backend::{Backend, OrderError},
     control::{Actor, Command, Order, OrderId, Refusal},
@@ -28,6 +32,8 @@ pub struct Parts {
     pub access: Access,
     /// Names under which it may be called, beside those of loopback; without a port.
     pub hosts: BTreeSet<String>,
+    /// The journal's file, for those who read all of it.
+    pub journal: PathBuf,
 }
 
 /// What all handlers share.
@@ -42,6 +48,9 @@ pub struct ServerState {
     pub(super) access: Access,
     pub(super) hosts: ArcSwap<BTreeSet<String>>,
     pub(super) hub: Arc<Hub>,
+    pub(super) journal: PathBuf,
+    /// Leave to read the whole journal.
+    pub(super) readers: Arc<Semaphore>,
 }
 
 /// The handlers' state.
@@ -53,7 +62,8 @@ impl ServerState {
     /// # Errors
     /// When a thread that turns updates into events cannot be started.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let Parts { backend, register, definitions, meter, intake, access, hosts } = parts;
+        let Parts { backend, register, definitions, meter, intake, access, hosts, journal } = parts;
+        let readers = Arc::new(Semaphore::new(AT_ONCE));
         let hub = Hub::start(&backend)?;
         let catalogue = Arc::new(Catalogue::new(definitions));
         let changes = Changes::start(&register, &catalogue)?;
@@ -69,6 +79,8 @@ impl ServerState {
             access,
             hosts: ArcSwap::from_pointee(hosts),
             hub,
+            journal,
+            readers,
         }))
     }
 
@@ -108,12 +120,14 @@ impl ServerState {
                 // Said again after a restart it acts once.
                 id: OrderId(format!("definition of {key}")),
                 actor: Actor::System,
+                authenticated: None,
                 reason: "defined in a file of flags".to_owned(),
                 expected: None,
                 command: Command::Create { spec },
             };
             match self.backend.send(order).await {
-                Ok(_) | Err(OrderError::Refused(Refusal::KeyUsed { .. })) => {}
+                // Also one that was archived: its key is never used again.
+                Ok(_) | Err(OrderError::Refused(Refusal::KeyUsed { .. } | Refusal::IdUsed { .. })) => {}
                 Err(error) => {
                     let why = clean_line(&format!("{key} cannot be brought under control: {error}"));
                     tracing::error!("{why}");

@@ -34,6 +34,7 @@ fn order(id: &str, command: Command) -> Order {
     Order {
         id: OrderId(id.to_owned()),
         actor: Actor::Person("tester".to_owned()),
+        authenticated: None,
         reason: "a test".to_owned(),
         expected: None,
         command,

@@ -236,6 +236,7 @@ impl Lane {
             let order = Order {
                 id: OrderId(String::new()),
                 actor: Actor::Person(cue.operator.clone()),
+                authenticated: None,
                 reason: String::new(),
                 expected: None,
                 command: Command::Start { flag: self.scenario.flags[cue.flag.index()].spec.key.clone() },
