@@ -219,6 +219,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         intake,
         access: Access::new(records, Some((&secret, &operator())), config.server.open_loopback),
         hosts: config.server.hosts.iter().map(|host| host.to_ascii_lowercase()).collect::<BTreeSet<_>>(),
+        origins: config.server.origins.iter().cloned().collect(),
     })
     .map_err(Failure::refused)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -73,7 +73,7 @@ pub(super) struct Override {
     percent: f64,
     /// For how long the agent keeps off: `"15 min"`, or milliseconds. As configured where it is left out.
     #[serde(default)]
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[schema(value_type = serde_json::Value, required = false)]
     expires_in: Option<Millis>,
     /// Whether the hard limits are off until then.
     #[serde(default)]

@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Access, Catalogue, Hub, TokenRecord, metrics::Requests, ofrep::Changes, telemetry::Intake};
+use super::{
+    Access, Catalogue, Hub, TokenRecord,
+    metrics::{Evaluations, Requests},
+    ofrep::Changes,
+    telemetry::Intake,
+};
 use crate::{
     backend::{Backend, OrderError},
     control::{Actor, Command, Order, OrderId, Refusal},
@@ -26,6 +31,8 @@ pub struct Parts {
     pub access: Access,
     /// Names under which it may be called, beside those of loopback; without a port.
     pub hosts: BTreeSet<String>,
+    /// Origins whose pages may evaluate flags, as a browser writes them: `https://shop.example`.
+    pub origins: BTreeSet<String>,
 }
 
 /// What all handlers share.
@@ -36,9 +43,11 @@ pub struct ServerState {
     pub(super) changes: Arc<Changes>,
     pub(super) meter: Arc<Meter>,
     pub(super) requests: Requests,
+    pub(super) evaluations: Evaluations,
     pub(super) intake: Option<Intake>,
     pub(super) access: Access,
     pub(super) hosts: BTreeSet<String>,
+    pub(super) origins: BTreeSet<String>,
     pub(super) hub: Arc<Hub>,
 }
 
@@ -51,21 +60,22 @@ impl ServerState {
     /// # Errors
     /// When a thread that turns updates into events cannot be started.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let Parts { backend, register, definitions, meter, intake, access, hosts } = parts;
+        let Parts { backend, register, definitions, meter, intake, access, hosts, origins } = parts;
         let hub = Hub::start(&backend)?;
         let catalogue = Arc::new(Catalogue::new(definitions));
         let changes = Changes::start(&register, &catalogue)?;
-        let requests = Requests::default();
         Ok(Arc::new(Self {
             backend,
             register,
             catalogue,
             changes,
             meter,
-            requests,
+            requests: Requests::default(),
+            evaluations: Evaluations::default(),
             intake,
             access,
             hosts,
+            origins,
             hub,
         }))
     }

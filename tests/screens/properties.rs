@@ -126,7 +126,8 @@ proptest! {
                     0 => Link::Connected,
                     1 => Link::Embedded,
                     2 => Link::Stale(Millis::from_secs(12)),
-                    _ => Link::Lost(Millis::from_secs(200)),
+                    3 => Link::Lost { age: Millis::from_secs(200), why: None },
+                    _ => Link::Lost { age: Millis::from_secs(5), why: Some("expected a valid bearer token\u{1b}[2J".to_owned()) },
                 }))),
                 Step::Paste(text) => room.tell(Message::Paste(text)),
                 Step::Refuse => if let Some(id) = waiting.pop() {
