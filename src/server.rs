@@ -8,6 +8,7 @@ mod access;
 mod answer;
 mod catalogue;
 mod deployments;
+mod description;
 mod docs;
 mod door;
 mod events;
@@ -109,8 +110,8 @@ pub fn router(state: Shared) -> Router {
         .merge(telemetry)
         .merge(evaluation)
         .split_for_parts();
+    let description = Arc::new(description::description(&description));
     let page: Arc<str> = docs::page(&description).into();
-    let description = Arc::new(description);
     api.route("/docs", get(move || ready(Html(page.to_string()))))
         .route("/openapi.json", get(move || ready(Json(Arc::clone(&description)))))
         .fallback(door::not_found)

@@ -35,6 +35,7 @@ const UNIMPLEMENTED: i32 = 12;
 
 /// `google.rpc.Status`, which OTLP has for what went wrong.
 #[derive(Clone, PartialEq, Message, Serialize, ToSchema)]
+#[schema(as = GoogleRpcStatus)]
 struct Status {
     #[prost(int32, tag = "1")]
     code: i32,
@@ -79,10 +80,9 @@ impl Encoding {
 /// an `http.response.status_code` from 500 up.
 #[utoipa::path(
     post, path = "/v1/metrics", tag = "telemetry",
-    params(("Content-Encoding" = Option<String>, Header, description = "`gzip`, or `identity`")),
     request_body(
         content((Object = "application/json"), (Vec<u8> = "application/x-protobuf")),
-        description = "An ExportMetricsServiceRequest; at most 4 MiB, also once inflated"
+        description = "An ExportMetricsServiceRequest, with `Content-Encoding: gzip` or without; at most 4 MiB, also once inflated"
     ),
     responses(
         (

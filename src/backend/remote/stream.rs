@@ -56,7 +56,15 @@ impl Watch {
         first: oneshot::Sender<Result<(), RemoteError>>,
     ) -> Self {
         let first = Some(first);
-        Self { caller, picture, first, last: None, decoder: Decoder::default(), heard: Instant::now(), why: None }
+        Self {
+            caller,
+            picture,
+            first,
+            last: None,
+            decoder: Decoder::default(),
+            heard: Instant::now(),
+            why: None,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -141,9 +149,9 @@ impl Watch {
                         // Orders would go there too: what is shown stays what it was until the right one answers.
                         self.last = None;
                         self.heard = before;
-                        return Ended::Broken(self.caller.refused(&format!(
-                            "the environment {found:?} answers there now"
-                        )));
+                        return Ended::Broken(
+                            self.caller.refused(&format!("the environment {found:?} answers there now")),
+                        );
                     }
                     Ok(update) => {
                         self.last = Some(event.id);
