@@ -2,6 +2,8 @@
 //! or malice holds it up.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+#[path = "server/contact.rs"]
+mod contact;
 #[path = "server/door.rs"]
 mod door;
 #[path = "support/http.rs"]

@@ -24,7 +24,13 @@ impl Served {
     }
 
     pub(crate) fn start_in(folder: Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
+        Self::start_as("test", folder, arguments)
+    }
+
+    /// One of another environment.
+    pub(crate) fn start_as(environment: &str, folder: Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
         let mut child = command(folder.path())
+            .env("KNIGHTWATCH_ENVIRONMENT", environment)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)
             .stdin(Stdio::null())
