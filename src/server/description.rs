@@ -18,7 +18,9 @@ pub(super) fn description(api: &OpenApi) -> Value {
     numbers(&mut description);
     let paths = description["paths"].as_object_mut().into_iter().flatten();
     for (_, operation) in paths.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten()) {
-        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        // Not by index, which would put a null where there is nothing.
+        let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
             let schema = &mut parameter["schema"];
             never_null(schema);
@@ -61,5 +63,44 @@ fn numbers(schema: &mut Value) {
         }
         Value::Array(list) => list.iter_mut().for_each(numbers),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_macros_cannot_say_is_said_and_nothing_else_is_touched() {
+        let parameter =
+            |name: &str, kind: Value| json!({"name": name, "in": "header", "schema": {"type": kind}});
+        let body = |schema: &str| {
+            let schema = json!({"$ref": format!("#/components/schemas/{schema}")});
+            json!({"required": true, "content": {"application/json": {"schema": schema}}})
+        };
+        let api: OpenApi = serde_json::from_value(json!({
+            "openapi": "3.1.0", "info": {"title": "x", "version": "1"},
+            "paths": {
+                "/bare": {"get": {"responses": {}}},
+                "/order": {"post": {
+                    "parameters": [parameter("Idempotency-Key", json!(["string", "null"]))],
+                    "requestBody": body("Why"), "responses": {},
+                }},
+                "/set": {"post": {"requestBody": body("Override"), "responses": {}}},
+            },
+            "components": {"schemas": {"N": {"type": "integer", "format": "int64", "minimum": 0}}},
+        }))
+        .unwrap();
+        let described = description(&api);
+        let before = serde_json::to_value(&api).unwrap();
+        assert_eq!(described["paths"]["/bare"], before["paths"]["/bare"]);
+        assert_eq!(described["paths"]["/set"], before["paths"]["/set"]);
+        let order = &described["paths"]["/order"]["post"];
+        let schema = json!({"type": "string", "pattern": ID, "maxLength": 200});
+        assert_eq!(order["parameters"][0]["schema"], schema);
+        assert_eq!(order["requestBody"]["required"], false);
+        assert_eq!(described["components"]["schemas"]["N"], json!({"type": "integer", "minimum": 0}));
     }
 }
