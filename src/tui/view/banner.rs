@@ -19,7 +19,7 @@ pub(super) fn rows(model: &Model) -> u16 {
 /// Why there is no contact, where that is known: a broken line is waited for, a token that is worth nothing is not.
 fn lost_text(model: &Model) -> Option<String> {
     match &model.link {
-        Link::Lost { why: Some(why), .. } => Some(format!("NO CONTACT: {why}; it is tried again")),
+        Link::Lost { why: Some(why), .. } => Some(format!("NO CONTACT, tried again: {why}")),
         Link::Embedded | Link::Connected | Link::Stale(_) | Link::Lost { why: None, .. } => None,
     }
 }
