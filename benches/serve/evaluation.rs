@@ -52,8 +52,9 @@ struct Side {
 
 pub(crate) fn measured() -> Vec<Row> {
     let folder = tempfile::tempdir().unwrap();
-    let flags = fleet::define(folder.path(), FLAGS);
-    let served = Served::start(&["--speed", "0", "--policy", "shield-alone", "--flags", &flags]);
+    let (flags, config) = fleet::define(folder.path(), FLAGS);
+    let served =
+        Served::start(&["--speed", "0", "--policy", "shield-alone", "--config", &config, "--flags", &flags]);
     let mut bare =
         Command::new(std::env::current_exe().unwrap()).arg(BARE).stdout(Stdio::piped()).spawn().unwrap();
     let first = BufReader::new(bare.stdout.take().unwrap()).lines().next().unwrap().unwrap();

@@ -17,8 +17,8 @@ pub(crate) fn key(index: usize) -> String {
     format!("flag-{index}")
 }
 
-/// A file of so many definitions.
-pub(crate) fn define(folder: &Path, flags: usize) -> String {
+/// A file of so many definitions, and a configuration under which all of them may be started within a minute.
+pub(crate) fn define(folder: &Path, flags: usize) -> (String, String) {
     let flags: serde_json::Map<_, _> = (0..flags)
         .map(|index| {
             let metadata = json!({ "knightwatch.service": format!("service-{}", index % 10) });
@@ -30,7 +30,9 @@ pub(crate) fn define(folder: &Path, flags: usize) -> String {
         .collect();
     let path = folder.join("flags.json");
     fs::write(&path, json!({ "flags": flags }).to_string()).unwrap();
-    path.to_str().unwrap().to_owned()
+    let config = folder.join("config.toml");
+    fs::write(&config, "[control.shield.exposure]\nper_service = 100000.0\nfleet = 100000.0\n").unwrap();
+    (path.to_str().unwrap().to_owned(), config.to_str().unwrap().to_owned())
 }
 
 /// Waits until `flags` are under control.

@@ -82,8 +82,8 @@ impl Heard {
 
 pub(crate) fn measured() -> Vec<Row> {
     let folder = tempfile::tempdir().unwrap();
-    let flags = fleet::define(folder.path(), FLAGS);
-    let served = Arc::new(Served::start(&["--real", "--flags", &flags]));
+    let (flags, config) = fleet::define(folder.path(), FLAGS);
+    let served = Arc::new(Served::start(&["--real", "--config", &config, "--flags", &flags]));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { measure(served).await })
 }

@@ -47,8 +47,9 @@ pub(super) struct Heard {
     taken: bool,
     /// Why it was not taken.
     because: Option<String>,
-    /// Where it was: how it was journalled.
+    /// Where it was: how it was journalled. Its fields stand beside these two.
     #[serde(flatten)]
+    #[schema(ignore)]
     ack: Option<Ack>,
 }
 
@@ -122,7 +123,7 @@ struct Context {
 struct Bare {
     context: Context,
     /// `id` is the service; `content` may name environment and artifact.
-    #[schema(value_type = Object, required = false)]
+    #[schema(value_type = serde_json::Value, required = false)]
     subject: Value,
 }
 
