@@ -74,11 +74,13 @@ async fn measure(served: &Served) -> Vec<Row> {
         let (order, token) = (Arc::clone(&order), token.clone());
         tokio::spawn(async move {
             let mut line = Line::to(address).await;
+            let flags = line.order(&token, "GET", "/api/v1/flags?phase=ramping&limit=1", "").await;
+            let path = format!("/api/v1/flags/{}/set", flags["flags"][0]["key"].as_str().unwrap());
             for number in 0_u32.. {
                 let reason = format!("followed-{number}-");
                 *order.lock().unwrap() = (reason.clone(), Instant::now());
                 let body = format!("{{\"percent\":{},\"reason\":\"{reason}\"}}", 1 + number % 2);
-                line.order(&token, "POST", "/api/v1/flags/search-good-7/set", &body).await;
+                line.order(&token, "POST", &path, &body).await;
                 sleep(ORDERS).await;
             }
         })
