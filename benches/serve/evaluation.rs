@@ -139,7 +139,7 @@ async fn one_round(pid: i32, lines: &mut [Line]) -> (f64, f64, Vec<Duration>) {
         times
     });
     let times: Vec<Duration> = futures::future::join_all(asked).await.into_iter().flatten().collect();
-    let (took, used) = (begun.elapsed(), processor_time(pid) - before);
+    let (took, used) = (begun.elapsed(), processor_time(pid).saturating_sub(before));
     let count = times.len() as f64;
     (count / took.as_secs_f64(), used.as_secs_f64() * 1e6 / count, times)
 }

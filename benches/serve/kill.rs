@@ -3,6 +3,7 @@
 
 use std::{
     fmt::Write as _,
+    net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -104,64 +105,8 @@ async fn measure(served: Arc<Served>) -> Vec<Row> {
             runtime.block_on(pour(&served, &over, &poured));
         })
     };
-    for _ in 0..LISTENERS {
-        let mut line = Line::to(address).await;
-        line.listen("/ofrep/v1/changes").await;
-        let streams = Arc::clone(&streams);
-        tokio::spawn(async move {
-            let mut own = 0;
-            loop {
-                let news = line.chunk().await;
-                if news.is_empty() {
-                    return;
-                }
-                if contains(news, b"refetchEvaluation") {
-                    streams.hear(&mut own);
-                }
-            }
-        });
-    }
-    for _ in 0..ROOMS {
-        let mut line = Line::to(address).await;
-        line.listen("/api/v1/events").await;
-        let rooms = Arc::clone(&rooms);
-        tokio::spawn(async move {
-            let (mut own, mut tail) = (0, Vec::new());
-            loop {
-                let news = line.chunk().await;
-                if news.is_empty() {
-                    return;
-                }
-                // It may come in two pieces.
-                tail.extend_from_slice(news);
-                if contains(&tail, LATCHED) {
-                    rooms.hear(&mut own);
-                }
-                tail.drain(..tail.len().saturating_sub(LATCHED.len() - 1));
-            }
-        });
-    }
-    let probe = {
-        let (asked, over) = (Arc::clone(&asked), Arc::clone(&over));
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let question = request(
-                    "POST",
-                    "/ofrep/v1/evaluate/flags/flag-7",
-                    None,
-                    r#"{"context":{"targetingKey":"u"}}"#,
-                );
-                let (mut line, mut own) = (Line::to(address).await, 0);
-                while !over.load(Ordering::SeqCst) {
-                    if contains(line.exchange(&question).await.1, b"off for everybody") {
-                        asked.hear(&mut own);
-                    }
-                    sleep(Duration::from_micros(200)).await;
-                }
-            });
-        })
-    };
+    attend(address, &streams, &rooms).await;
+    let probe = probe(address, Arc::clone(&asked), Arc::clone(&over));
     let (mut in_force, mut acknowledged, mut all_streams, mut all_rooms) = (vec![], vec![], vec![], vec![]);
     for round in 0..ROUNDS {
         if round > 0 {
@@ -219,7 +164,71 @@ async fn measure(served: Arc<Served>) -> Vec<Row> {
     ]
 }
 
+/// Everybody who listens is there, and goes on listening beside.
+async fn attend(address: SocketAddr, streams: &Arc<Heard>, rooms: &Arc<Heard>) {
+    for _ in 0..LISTENERS {
+        let mut line = Line::to(address).await;
+        line.listen("/ofrep/v1/changes").await;
+        let streams = Arc::clone(streams);
+        tokio::spawn(async move {
+            let mut own = 0;
+            loop {
+                let news = line.chunk().await;
+                if news.is_empty() {
+                    return;
+                }
+                if contains(news, b"refetchEvaluation") {
+                    streams.hear(&mut own);
+                }
+            }
+        });
+    }
+    for _ in 0..ROOMS {
+        let mut line = Line::to(address).await;
+        line.listen("/api/v1/events").await;
+        let rooms = Arc::clone(rooms);
+        tokio::spawn(async move {
+            let (mut own, mut tail) = (0, Vec::new());
+            loop {
+                let news = line.chunk().await;
+                if news.is_empty() {
+                    return;
+                }
+                // It may come in two pieces.
+                tail.extend_from_slice(news);
+                if contains(&tail, LATCHED) {
+                    rooms.hear(&mut own);
+                }
+                tail.drain(..tail.len().saturating_sub(LATCHED.len() - 1));
+            }
+        });
+    }
+}
+
+/// Asks for a flag again and again, on a thread of its own.
+fn probe(address: SocketAddr, asked: Arc<Heard>, over: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let question = request(
+                "POST",
+                "/ofrep/v1/evaluate/flags/flag-7",
+                None,
+                r#"{"context":{"targetingKey":"u"}}"#,
+            );
+            let (mut line, mut own) = (Line::to(address).await, 0);
+            while !over.load(Ordering::SeqCst) {
+                if contains(line.exchange(&question).await.1, b"off for everybody") {
+                    asked.hear(&mut own);
+                }
+                sleep(Duration::from_micros(200)).await;
+            }
+        });
+    })
+}
+
 /// Sends telemetry of all flags every second until it is over.
+#[expect(clippy::disallowed_methods, reason = "applications have clocks of their own")]
 async fn pour(served: &Served, over: &AtomicBool, poured: &AtomicU64) {
     let (mut line, token) = (Line::to(address(served.url())).await, served.token());
     let (mut sequence, mut noise) = (0_u64, 1_u64);

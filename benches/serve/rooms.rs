@@ -75,12 +75,18 @@ async fn measure(served: &Served) -> Vec<Row> {
         tokio::spawn(async move {
             let mut line = Line::to(address).await;
             let flags = line.order(&token, "GET", "/api/v1/flags?phase=ramping&limit=1", "").await;
-            let path = format!("/api/v1/flags/{}/set", flags["flags"][0]["key"].as_str().unwrap());
+            let path = format!("/api/v1/flags/{}", flags["flags"][0]["key"].as_str().unwrap());
             for number in 0_u32.. {
                 let reason = format!("followed-{number}-");
                 *order.lock().unwrap() = (reason.clone(), Instant::now());
-                let body = format!("{{\"percent\":{},\"reason\":\"{reason}\"}}", 1 + number % 2);
-                line.order(&token, "POST", &path, &body).await;
+                let what = ["pause", "resume"][number as usize % 2];
+                line.order(
+                    &token,
+                    "POST",
+                    &format!("{path}/{what}"),
+                    &format!("{{\"reason\":\"{reason}\"}}"),
+                )
+                .await;
                 sleep(ORDERS).await;
             }
         })
@@ -113,5 +119,5 @@ async fn measure(served: &Served) -> Vec<Row> {
 async fn share(served: &Served, time: Duration) -> f64 {
     let (begun, before) = (Instant::now(), processor_time(served.pid()));
     sleep(time).await;
-    (processor_time(served.pid()) - before).as_secs_f64() / begun.elapsed().as_secs_f64()
+    processor_time(served.pid()).saturating_sub(before).as_secs_f64() / begun.elapsed().as_secs_f64()
 }
