@@ -8,6 +8,7 @@ mod access;
 mod answer;
 mod catalogue;
 mod deployments;
+mod description;
 mod docs;
 mod door;
 mod events;
@@ -76,6 +77,15 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(telemetry::take))
         .routes(routes!(otlp::take))
         .layer(DefaultBodyLimit::max(MAX_TELEMETRY));
+    let mut evaluation = OpenApiRouter::new()
+        .routes(routes!(ofrep::one))
+        .routes(routes!(ofrep::all))
+        .routes(routes!(ofrep::stream))
+        .route("/ofrep/v1/evaluate/flags/{folder}/{*rest}", post(ofrep::one_in_folder));
+    // What a page of a foreign origin may ask for. Whoever has named none pays nothing for it at each evaluation.
+    if !state.origins.is_empty() {
+        evaluation = evaluation.layer(door::cors(&state));
+    }
     let (api, description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(read::status))
         .routes(routes!(read::flags, orders::create))
@@ -100,19 +110,16 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(deployments::list, deployments::take))
         .routes(routes!(read::pace, orders::set_pace))
         .routes(routes!(events::stream))
-        .routes(routes!(ofrep::one))
-        .routes(routes!(ofrep::all))
-        .routes(routes!(ofrep::stream))
         .routes(routes!(ofrep::definitions))
         .routes(routes!(metrics::metrics))
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
         .merge(telemetry)
+        .merge(evaluation)
         .split_for_parts();
+    let description = Arc::new(description::description(&description));
     let page: Arc<str> = docs::page(&description).into();
-    let description = Arc::new(description);
-    api.route("/ofrep/v1/evaluate/flags/{folder}/{*rest}", post(ofrep::one_in_folder))
-        .route("/docs", get(move || ready(Html(page.to_string()))))
+    api.route("/docs", get(move || ready(Html(page.to_string()))))
         .route("/openapi.json", get(move || ready(Json(Arc::clone(&description)))))
         .fallback(door::not_found)
         .method_not_allowed_fallback(door::wrong_method)

@@ -4,6 +4,8 @@
 
 #[path = "server/clock.rs"]
 mod clock;
+#[path = "server/contact.rs"]
+mod contact;
 #[path = "server/door.rs"]
 mod door;
 #[path = "server/faults.rs"]

@@ -21,8 +21,13 @@ pub enum Link {
     Connected,
     /// Nothing heard for so long.
     Stale(Millis),
-    /// No contact for so long.
-    Lost(Millis),
+    /// No contact.
+    Lost {
+        /// For so long.
+        age: Millis,
+        /// What the last attempt came to, where one failed: the line, the token, the certificate, another environment.
+        why: Option<String>,
+    },
 }
 
 /// The policy in charge.

@@ -218,6 +218,7 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
     let secret = local_token(&home.folder).map_err(|error| {
         Failure::refused(format!("cannot make {}/local-token: {error}", home.folder.display()))
     })?;
+    let origins = config.server.origins.iter().cloned().collect();
     let Changeable { tokens: records, seen, certificate, files, definitions, hooks, hosts, open_loopback } =
         changeable;
     let state = ServerState::new(Parts {
@@ -228,6 +229,7 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
         intake,
         access: Access::new(records, Some((&secret, &operator())), open_loopback),
         hosts,
+        origins,
         journal: home.journal.clone(),
     })
     .map_err(Failure::refused)?;

@@ -6,7 +6,10 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type},
+};
 
 use super::{
     Principal, Problem,
@@ -23,7 +26,7 @@ use crate::{
 };
 
 /// Longest idempotency key, in characters.
-const MAX_ID: usize = 200;
+pub(super) const MAX_ID: usize = 200;
 
 /// A body of JSON, with refusals as problems. No body at all is the default.
 pub(super) struct Input<T>(pub(super) T);
@@ -86,7 +89,7 @@ pub(super) struct Override {
     percent: f64,
     /// For how long the agent keeps off: `"15 min"`, or milliseconds. As configured where it is left out.
     #[serde(default)]
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[schema(schema_with = span)]
     expires_in: Option<Millis>,
     /// Whether the hard limits are off until then.
     #[serde(default)]
@@ -94,6 +97,16 @@ pub(super) struct Override {
     /// Goes into the journal.
     #[serde(default)]
     reason: String,
+}
+
+/// A time span as it is read: milliseconds, or a number with its unit.
+fn span() -> Schema {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(i64::MAX));
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,9} *(ms|s|min|h)$"));
+    let left_out = ObjectBuilder::new().schema_type(Type::Null);
+    let about = "For how long the agent keeps off: `\"15 min\"`, or milliseconds. As configured where it is left out.";
+    let spans = OneOfBuilder::new().item(number).item(text).item(left_out);
+    Schema::OneOf(spans.description(Some(about)).build())
 }
 
 /// What re-arming asks for.
@@ -111,12 +124,13 @@ pub(super) struct Rearm {
 #[serde(deny_unknown_fields)]
 pub(super) struct NewFlag {
     /// ASCII letters, digits, `-`, `_`, `.` and `/`; at most 100. Keys are never used again.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length = 100)]
     key: String,
     /// The service that it is in.
     service: String,
     /// `requests` or `jobs`.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false, pattern = "^(requests|jobs)$")]
     kind: FlagKind,
     /// What it is for.
     #[serde(default)]

@@ -25,7 +25,7 @@ pub struct Problem {
     pub detail: String,
     /// The refusal in its parts, where an order was refused by the rules of control.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub refusal: Option<Box<Refusal>>,
 }
 

@@ -54,12 +54,12 @@ pub(super) struct Which {
     /// Only those whose key or service contains this.
     filter: Option<String>,
     /// Only those in this phase: `idle`, `ramping`, `paused`, `rolled_back`, `complete` or `killed`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(idle|ramping|paused|rolled_back|complete|killed)$")]
     phase: Option<Phase>,
     /// Those that were archived, in place of those that were not.
     archived: bool,
     /// `key` (the default), `percent` (highest first) or `changed` (latest first).
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(key|percent|changed)$")]
     sort: Sort,
     /// How many to leave out at the beginning.
     offset: usize,

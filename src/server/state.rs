@@ -6,7 +6,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::{
-    Access, Catalogue, Hub, TokenRecord, journal::AT_ONCE, metrics::Requests, ofrep::Changes,
+    Access, Catalogue, Hub, TokenRecord,
+    journal::AT_ONCE,
+    metrics::{Evaluations, Requests},
+    ofrep::Changes,
     telemetry::Intake,
 };
 use crate::{
@@ -32,6 +35,8 @@ pub struct Parts {
     pub access: Access,
     /// Names under which it may be called, beside those of loopback; without a port.
     pub hosts: BTreeSet<String>,
+    /// Origins whose pages may evaluate flags, as a browser writes them: `https://shop.example`.
+    pub origins: BTreeSet<String>,
     /// The journal's file, for those who read all of it.
     pub journal: PathBuf,
 }
@@ -44,9 +49,11 @@ pub struct ServerState {
     pub(super) changes: Arc<Changes>,
     pub(super) meter: Arc<Meter>,
     pub(super) requests: Requests,
+    pub(super) evaluations: Evaluations,
     pub(super) intake: Option<Intake>,
     pub(super) access: Access,
     pub(super) hosts: ArcSwap<BTreeSet<String>>,
+    pub(super) origins: BTreeSet<String>,
     pub(super) hub: Arc<Hub>,
     pub(super) journal: PathBuf,
     /// Leave to read the whole journal.
@@ -62,22 +69,23 @@ impl ServerState {
     /// # Errors
     /// When a thread that turns updates into events cannot be started.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let Parts { backend, register, definitions, meter, intake, access, hosts, journal } = parts;
+        let Parts { backend, register, definitions, meter, intake, access, hosts, origins, journal } = parts;
         let readers = Arc::new(Semaphore::new(AT_ONCE));
         let hub = Hub::start(&backend)?;
         let catalogue = Arc::new(Catalogue::new(definitions));
         let changes = Changes::start(&register, &catalogue)?;
-        let requests = Requests::default();
         Ok(Arc::new(Self {
             backend,
             register,
             catalogue,
             changes,
             meter,
-            requests,
+            requests: Requests::default(),
+            evaluations: Evaluations::default(),
             intake,
             access,
             hosts: ArcSwap::from_pointee(hosts),
+            origins,
             hub,
             journal,
             readers,

@@ -34,23 +34,23 @@ fn run(served: &Served, arguments: &[&str]) -> (i32, String) {
 fn a_flag_is_changed_with_its_etag_and_keeps_what_was_not_said() {
     let served = still();
     assert_eq!(created(&served, "fresh").status, 200);
-    let path = "/api/v1/flags/fresh";
+    let fresh = "/api/v1/flags/fresh";
     let etag = |answer: &Answer| {
         let line =
             answer.head.lines().find(|line| line.to_lowercase().starts_with("etag:")).unwrap().to_owned();
         line.split_once(' ').unwrap().1.to_owned()
     };
-    let before = owner(&served, "GET", path, "");
+    let before = owner(&served, "GET", fresh, "");
     let patch = |etag: &str, body: &Value| {
         let headers = format!("Authorization: Bearer {}\r\nIf-Match: {etag}\r\n", served.token());
-        request(&served, "PATCH", path, &headers, &body.to_string())
+        request(&served, "PATCH", fresh, &headers, &body.to_string())
     };
     let wanted = json!({"description": "for whom", "deployment": {"service": "checkout"}});
     let seen = etag(&before);
     assert_eq!(patch(&seen, &wanted).status, 200);
     let stale = patch(&seen, &json!({"ladder": [5.0, 99.0, 100.0]}));
     assert_eq!(stale.status, 412, "{stale:?}");
-    let after = owner(&served, "GET", path, "");
+    let after = owner(&served, "GET", fresh, "");
     assert_eq!(after.json()["description"], "for whom");
     assert_eq!(after.json()["ladder"], before.json()["ladder"]);
     let start = owner(&served, "POST", "/api/v1/flags/fresh/start", "");

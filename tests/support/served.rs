@@ -42,6 +42,13 @@ impl Served {
         Self::start_by(program, folder, arguments)
     }
 
+    /// One of another environment.
+    pub(crate) fn start_as(environment: &str, folder: Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
+        let mut program = command(folder.path());
+        program.env("KNIGHTWATCH_ENVIRONMENT", environment);
+        Self::start_by(program, folder, arguments)
+    }
+
     /// The program through something else, or in other surroundings: `program` is what `folder`'s command was made into.
     pub(crate) fn start_by(mut program: Command, folder: Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
         let mut child = program

@@ -130,7 +130,11 @@ impl Caller {
         let status = response.status();
         let told: Result<Told, _> = response.json().await;
         let problem = told.map_or_else(|_| format!("answered {status}"), |told| clean_line(&told.detail));
-        Err(RemoteError::Refused { target: self.target.to_string(), problem })
+        Err(self.refused(&problem))
+    }
+
+    pub(super) fn refused(&self, problem: &str) -> RemoteError {
+        RemoteError::Refused { target: self.target.to_string(), problem: problem.to_owned() }
     }
 
     pub(super) fn broken(&self, problem: &str) -> RemoteError {

@@ -50,6 +50,16 @@ pub enum RemoteError {
     Thread(io::Error),
 }
 
+impl RemoteError {
+    /// What is wrong, without the place, which whoever is connected to it knows.
+    pub(super) fn problem(&self) -> String {
+        match self {
+            Self::Unreachable { problem, .. } | Self::Refused { problem, .. } => problem.clone(),
+            Self::Address { .. } | Self::File { .. } | Self::Thread(_) => self.to_string(),
+        }
+    }
+}
+
 /// Where a backend is.
 #[derive(Clone)]
 pub struct Target {

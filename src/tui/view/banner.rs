@@ -1,16 +1,27 @@
-//! The banners: the kill latch and the most urgent alarm nobody has acknowledged, on every screen.
+//! The banners: the kill latch, why there is no contact, and the most urgent alarm nobody has acknowledged, on every screen.
 
 use ratatui::{layout::Rect, style::Modifier};
 
 use crate::{
+    backend::Link,
     control::Priority,
     tui::{Model, figures, pen::Pen},
 };
 
-/// Banners there are to show: one for the latch, one for alarms.
+/// Banners there are to show: one for the latch, one for a lost link, one for alarms.
 pub(super) fn rows(model: &Model) -> u16 {
     let Some(world) = &model.world else { return 0 };
-    u16::from(world.latch.is_some()) + u16::from(!alarms(model).is_empty())
+    u16::from(world.latch.is_some())
+        + u16::from(lost_text(model).is_some())
+        + u16::from(!alarms(model).is_empty())
+}
+
+/// Why there is no contact, where that is known: a broken line is waited for, a token that is worth nothing is not.
+fn lost_text(model: &Model) -> Option<String> {
+    match &model.link {
+        Link::Lost { why: Some(why), .. } => Some(format!("NO CONTACT, tried again: {why}")),
+        Link::Embedded | Link::Connected | Link::Stale(_) | Link::Lost { why: None, .. } => None,
+    }
 }
 
 /// Alarms for the banner; the latch has its own.
@@ -64,6 +75,13 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     {
         pen.fill(area.x, y, area.width, " ", theme.critical());
         pen.text(area.x + 1, y, area.width.saturating_sub(2), &text, theme.critical());
+        y += 1;
+    }
+    if let Some(text) = lost_text(model)
+        && y < area.bottom()
+    {
+        pen.fill(area.x, y, area.width, " ", theme.warning());
+        pen.text(area.x + 1, y, area.width.saturating_sub(2), &text, theme.warning());
         y += 1;
     }
     let alarms = alarms(model);

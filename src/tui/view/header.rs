@@ -16,11 +16,11 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     if model.alone {
         return super::training::header(model, area, pen);
     }
-    let (link, link_style) = match model.link {
+    let (link, link_style) = match &model.link {
         Link::Embedded => ("embedded".to_owned(), dim),
         Link::Connected => ("connected".to_owned(), dim),
         Link::Stale(age) => (format!("STALE {age}"), theme.warning()),
-        Link::Lost(age) => (format!("NO CONTACT {age}"), theme.critical()),
+        Link::Lost { age, .. } => (format!("NO CONTACT {age}"), theme.critical()),
     };
     let Some(world) = &model.world else {
         let right = area.right() - pen.width_of(&link).min(area.width);

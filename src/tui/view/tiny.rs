@@ -34,7 +34,7 @@ fn summary(model: &Model, pen: &Pen<'_>) -> (String, ratatui::style::Style) {
     if let Some(latch) = &world.latch {
         return (format!("KILL-ALL by {}", latch.by), theme.critical());
     }
-    if let Link::Stale(age) | Link::Lost(age) = model.link {
+    if let Link::Stale(age) | Link::Lost { age, .. } = &model.link {
         return (format!("STALE {age}"), theme.warning());
     }
     let alarms = world.unacknowledged();
