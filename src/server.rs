@@ -77,16 +77,18 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(telemetry::take))
         .routes(routes!(otlp::take))
         .layer(DefaultBodyLimit::max(MAX_TELEMETRY));
-    let mut evaluation = OpenApiRouter::new()
+    let (mut evaluation, evaluated) = OpenApiRouter::new()
         .routes(routes!(ofrep::one))
         .routes(routes!(ofrep::all))
         .routes(routes!(ofrep::stream))
-        .route("/ofrep/v1/evaluate/flags/{folder}/{*rest}", post(ofrep::one_in_folder));
+        .route("/ofrep/v1/evaluate/flags/{folder}/{*rest}", post(ofrep::one_in_folder))
+        .split_for_parts();
     // What a page of a foreign origin may ask for. Whoever has named none pays nothing for it at each evaluation.
     if !state.origins.is_empty() {
-        evaluation = evaluation.layer(door::cors(&state));
+        // Under the layer too: browsers ask by a method that nothing else here knows.
+        evaluation = evaluation.method_not_allowed_fallback(door::wrong_method).layer(door::cors(&state));
     }
-    let (api, description) = OpenApiRouter::with_openapi(Description::openapi())
+    let (api, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(read::status))
         .routes(routes!(read::flags, orders::create))
         .routes(routes!(read::flag, orders::change))
@@ -115,11 +117,12 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
         .merge(telemetry)
-        .merge(evaluation)
         .split_for_parts();
+    description.merge(evaluated);
     let description = Arc::new(description::description(&description));
     let page: Arc<str> = docs::page(&description).into();
-    api.route("/docs", get(move || ready(Html(page.to_string()))))
+    api.merge(evaluation)
+        .route("/docs", get(move || ready(Html(page.to_string()))))
         .route("/openapi.json", get(move || ready(Json(Arc::clone(&description)))))
         .fallback(door::not_found)
         .method_not_allowed_fallback(door::wrong_method)

@@ -326,13 +326,11 @@ fn z_shelves_an_alarm_for_minutes_and_a_reason_and_never_a_critical_one() {
     let lasts = Millis::from_secs(1_800);
     assert_eq!(only(&mut room), Command::Shelve { alarm: AlarmId(3), lasts });
     let mut snapshot = scene(12);
-    snapshot.alarms[0].kind = AlarmKind::NotDurable;
+    snapshot.alarms.iter_mut().find(|alarm| alarm.id == AlarmId(2)).unwrap().kind = AlarmKind::NotDurable;
     let mut critical = Room::new(settings(Glyphs::Unicode), &snapshot);
     critical.press("z");
-    assert!(
-        critical.orders().is_empty()
-            && critical.text(120, 40).contains("the highest priority is never hidden")
-    );
+    let said = critical.text(120, 40);
+    assert!(critical.orders().is_empty() && said.contains("the highest priority is never hidden"), "{said}");
 }
 
 #[test]

@@ -47,6 +47,11 @@ const FLAGS: [&str; 2] = ["new-checkout-ui", "power-peg"];
 /// What was acknowledged: order, flag, number and sentence.
 type Told = (String, &'static str, u64, String);
 
+/// By so little that no cap on raises in a minute is reached.
+fn body(number: u64) -> String {
+    format!(r#"{{"percent":1.0{}}}"#, number % 3)
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
     let mut chance = Pcg64::seed_from_u64(4);
@@ -62,8 +67,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
                 thread::spawn(move || {
                     for number in 0.. {
                         let id = format!("{round}-{flag}-{number}");
-                        // By so little that no cap on raises in a minute is reached.
-                        let body = format!(r#"{{"percent":1.0{}}}"#, number % 3);
+                        let body = body(number);
                         let path = format!("/api/v1/flags/{flag}/set");
                         // One that is not answered may or may not have acted: nothing is claimed of it.
                         let Some(answer) = once(&url, &token, &path, &id, &body) else { return };
@@ -136,7 +140,8 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
         // The same order acts once, across restarts.
         let (id, flag, seq, _) = &known[chance.random_range(0..known.len())];
         let path = format!("/api/v1/flags/{flag}/set");
-        let again = once(served.url(), &served.token(), &path, id, r#"{"percent":1}"#).unwrap();
+        let number: u64 = id.rsplit('-').next().unwrap().parse().unwrap();
+        let again = once(served.url(), &served.token(), &path, id, &body(number)).unwrap();
         assert_eq!(again.json()["seq"].as_u64(), Some(*seq), "{again:?}");
     }
     assert!(known.len() >= 20 * kills() as usize, "{} acknowledged", known.len());

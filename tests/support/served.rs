@@ -59,11 +59,16 @@ impl Served {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next().expect("the backend says where it listens").unwrap();
-        let url = first.split_whitespace().last().unwrap().to_owned();
-        assert!(url.starts_with("http"), "{first}");
-        let socket = lines.next().expect("and where its socket is").unwrap();
-        assert!(socket.starts_with("socket "), "{socket}");
+        // One line for each address, and the socket's after them: the last address is the one that a test has named.
+        let mut url = String::new();
+        loop {
+            let line = lines.next().expect("the backend says where it listens").unwrap();
+            if line.starts_with("socket ") {
+                break;
+            }
+            line.split_whitespace().last().unwrap().clone_into(&mut url);
+            assert!(url.starts_with("http"), "{line}");
+        }
         Self { child, folder, url, arguments: arguments.iter().map(ToString::to_string).collect() }
     }
 

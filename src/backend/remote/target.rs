@@ -131,9 +131,12 @@ impl Target {
         RemoteError::Unreachable { target: self.to_string(), problem: "it has ended".to_owned() }
     }
 
+    /// Where a path is, with its query where it has one.
     pub(super) fn url(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = self.base.clone();
         url.set_path(path);
+        url.set_query(query);
         url
     }
 
