@@ -1,5 +1,7 @@
 //! Orders: each a POST with an `Idempotency-Key` and a small body, answered when it is in force and on the disk.
 
+mod declared;
+
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Request, State, rejection::PathRejection},
@@ -15,15 +17,16 @@ use super::{
     Principal, Problem,
     access::{Admin, Operator},
     answer::{Ack, Speed},
-    deployments::name,
     state::{ServerState, Shared},
 };
 use crate::{
     backend::{self, Pace},
-    control::{Actor, AlarmId, Command, Order, OrderId, Seq, SpecChange},
-    flag::{Deployment, FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName, clean_line},
+    control::{Actor, AlarmId, Command, Order, OrderId, Seq},
+    flag::{FlagKey, Rollout, clean_line},
     telemetry::Millis,
 };
+
+pub(super) use self::declared::{__path_change, __path_create, change, create};
 
 /// Longest idempotency key, in characters.
 pub(super) const MAX_ID: usize = 200;
@@ -119,90 +122,16 @@ pub(super) struct Rearm {
     reason: String,
 }
 
-/// A flag to be made.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewFlag {
-    /// ASCII letters, digits, `-`, `_`, `.` and `/`; at most 100. Keys are never used again.
-    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length = 100)]
-    key: String,
-    /// The service that it is in.
-    service: String,
-    /// `requests` or `jobs`.
-    #[serde(default)]
-    #[schema(value_type = String, required = false, pattern = "^(requests|jobs)$")]
-    kind: FlagKind,
-    /// What it is for.
-    #[serde(default)]
-    description: String,
-    /// The rungs in percent, ascending, ending with 99 and 100. The usual ladder where it is left out.
-    #[serde(default)]
-    ladder: Option<Vec<f64>>,
-    /// The deployment that it waits for when it is started. It starts at once where it is left out.
-    #[serde(default)]
-    deployment: Option<Wanted>,
-    /// Goes into the journal.
-    #[serde(default)]
-    reason: String,
-}
-
-/// What is to be changed of a flag: what is left out stays as it is. Its key, service and kind always do.
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(clippy::option_option, reason = "left out and null say different things")]
-pub(super) struct FlagChange {
-    /// What it is for.
-    #[serde(default)]
-    description: Option<String>,
-    /// The rungs in percent, ascending, ending with 99 and 100. The rollout stays where it is; of a ramping or paused flag
-    /// it has to be one of them.
-    #[serde(default)]
-    ladder: Option<Vec<f64>>,
-    /// The deployment that it waits for when it is started; `null` for none.
-    #[serde(default, deserialize_with = "crate::control::said")]
-    #[schema(value_type = Option<Wanted>)]
-    deployment: Option<Option<Wanted>>,
-    /// Goes into the journal.
-    #[serde(default)]
-    reason: String,
-}
-
 /// What shelving an alarm asks for.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Shelving {
     /// For how long, 1 min to 8 h: `"1 h"`, or milliseconds.
     #[serde(rename = "for")]
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     lasts: Millis,
     /// Why; shelving is refused without.
     reason: String,
-}
-
-/// A deployment that a flag waits for.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    /// The service, as the pipeline names it.
-    service: String,
-    /// Its artifact, as the pipeline names it; whichever where it is left out.
-    #[serde(default)]
-    artifact: Option<String>,
-}
-
-impl Wanted {
-    fn read(self) -> Result<Deployment, Problem> {
-        let service = ServiceName(name("deployment.service", &self.service)?);
-        let artifact = self.artifact.map(|artifact| name("deployment.artifact", &artifact)).transpose()?;
-        Ok(Deployment { service, artifact })
-    }
-}
-
-/// A ladder of percentages.
-fn ladder(percent: Vec<f64>) -> Result<Ladder, Problem> {
-    let wrong = |error: &dyn std::fmt::Display| Problem::input(&format!("ladder: {error}"));
-    let rungs: Result<Vec<_>, _> = percent.into_iter().map(Rollout::from_percent).collect();
-    Ladder::try_from(rungs.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))
 }
 
 type Answer = Result<Json<Ack>, Problem>;
@@ -374,70 +303,6 @@ pub(super) async fn set(
     let rollout =
         Rollout::from_percent(percent).map_err(|error| Problem::input(&format!("percent: {error}")))?;
     state.order(&who, &headers, &reason, Command::Set { flag, rollout, expires_in, guard_off }).await
-}
-
-/// Makes a flag, idle at 0 %
-#[utoipa::path(
-    post, path = "/api/v1/flags", tag = "flags",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
-    request_body = NewFlag,
-    responses(
-        (status = 200, description = "In force and in the journal", body = Ack),
-        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn create(
-    State(state): State<Shared>,
-    Admin(who): Admin,
-    headers: HeaderMap,
-    body: Result<Json<NewFlag>, axum::extract::rejection::JsonRejection>,
-) -> Answer {
-    let Json(NewFlag { key, service, kind, description, ladder: percent, deployment, reason }) = body?;
-    let wrong = |what: &str, error: &dyn std::fmt::Display| Problem::input(&format!("{what}: {error}"));
-    let key: FlagKey = key.parse().map_err(|error: crate::flag::KeyError| wrong("key", &error))?;
-    let service = clean_line(&service);
-    if service.is_empty() || service.len() > 100 {
-        return Err(Problem::input("service: expected a name of 1 to 100 bytes"));
-    }
-    let spec = FlagSpec {
-        deployment: deployment.map(Wanted::read).transpose()?,
-        key,
-        service: ServiceName(service.into()),
-        kind,
-        description: clean_line(&description),
-        ladder: percent.map(ladder).transpose()?.unwrap_or_default(),
-    };
-    state.order(&who, &headers, &reason, Command::Create { spec }).await
-}
-
-/// Changes what is declared of a flag; its rollout stays where it is
-#[utoipa::path(
-    patch, path = "/api/v1/flags/{key}", tag = "flags",
-    params(
-        ("key" = String, Path, description = "The flag"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts"),
-        ("If-Match" = Option<String>, Header, description = "The flag's ETag; another one refuses"),
-    ),
-    request_body = FlagChange,
-    responses(
-        (status = 200, description = "In force and in the journal", body = Ack),
-        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn change(
-    State(state): State<Shared>,
-    Admin(who): Admin,
-    Key(flag): Key,
-    headers: HeaderMap,
-    body: Result<Json<FlagChange>, axum::extract::rejection::JsonRejection>,
-) -> Answer {
-    let Json(FlagChange { description, ladder: percent, deployment, reason }) = body?;
-    let change = SpecChange {
-        description: description.map(|text| clean_line(&text)),
-        ladder: percent.map(ladder).transpose()?,
-        deployment: deployment.map(|wanted| wanted.map(Wanted::read).transpose()).transpose()?,
-    };
-    state.order(&who, &headers, &reason, Command::Change { flag, change }).await
 }
 
 order! {
