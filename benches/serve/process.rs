@@ -9,7 +9,7 @@ pub(crate) fn open_files() {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
-/// The kernel's unit of processor time towards programs (USER_HZ): the same wherever Linux runs this.
+/// The kernel's unit of processor time towards programs (`USER_HZ`): the same wherever Linux runs this.
 const TICK: Duration = Duration::from_millis(10);
 
 /// User and system time of a process.
