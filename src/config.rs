@@ -351,6 +351,17 @@ impl Config {
         Ok(())
     }
 
+    /// The backend's unix socket.
+    ///
+    /// # Errors
+    /// When neither the configuration nor the system names a folder for it.
+    pub fn socket(&self) -> Result<PathBuf, ConfigError> {
+        if !self.server.socket.as_os_str().is_empty() {
+            return Ok(self.server.socket.clone());
+        }
+        Ok(self.state_folder()?.join("knightwatch.sock"))
+    }
+
     /// The folder for sessions and logs.
     ///
     /// # Errors

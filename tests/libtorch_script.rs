@@ -133,7 +133,7 @@ impl Place {
 }
 
 fn sum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    const_hex::encode(Sha256::digest(bytes))
 }
 
 fn ended(command: &mut Command) -> Ended {

@@ -3,8 +3,6 @@
 //! The table below is the schema; its hash travels with the weights, and weights of another schema are refused. What
 //! is computed here is the same in training and in production. Nothing in it is the simulator's truth.
 
-use std::fmt::Write;
-
 use sha2::{Digest, Sha256};
 
 use super::memory::Memory;
@@ -130,11 +128,7 @@ pub fn schema_hash() -> String {
         hash.update(key.as_bytes());
         hash.update(format!(" {unit:?}\n").as_bytes());
     }
-    hash.finalize().iter().take(16).fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const_hex::encode(&hash.finalize()[..16])
 }
 
 /// Fills in what the network sees, and takes note of the interval in `memory`, which belongs to this flag. `taste` is

@@ -4,7 +4,7 @@
 //! feature, frozen), `training` (JSON: how it came to be). A file that does not fit is refused as a whole. The file's
 //! own hash is its name: a decision says by which weights it was made.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -233,11 +233,7 @@ fn bounded(parameters: &Parameters) -> Result<(), WeightsError> {
 
 /// The first 16 hexadecimal digits of the SHA-256 of these bytes.
 pub(super) fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(8).fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const_hex::encode(&Sha256::digest(bytes)[..8])
 }
 
 fn normaliser(text: &str) -> Result<Normaliser, WeightsError> {

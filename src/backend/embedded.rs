@@ -155,6 +155,11 @@ impl Views {
             self.specs.push(Arc::new(flag.spec.clone()));
             self.history.push(VecDeque::with_capacity(HISTORY));
         }
+        for entry in news {
+            if let Event::Changed { flag, .. } = &entry.event {
+                self.specs[flag.index()] = Arc::new(flags[flag.index()].spec.clone());
+            }
+        }
         if ticked {
             for (flag, history) in flags.iter().zip(&mut self.history) {
                 if history.len() == HISTORY {
@@ -205,6 +210,7 @@ impl Views {
             guard_off_until: flag.guard_off_until,
             last: flag.last.clone(),
             waiting: flag.waiting.clone(),
+            archived: flag.archived.clone(),
             verdict: outlook.report.verdict,
             report: outlook.report.clone(),
             point: self.history[flag.id.index()].back().copied().unwrap_or_default(),
@@ -298,9 +304,14 @@ const fn of_all_flags(event: &Event) -> bool {
         | Event::Promoted { .. }
         | Event::Released { .. }
         | Event::HoldExpired { .. }
+        | Event::Changed { .. }
+        | Event::Archived { .. }
+        | Event::RearmAsked { .. }
         | Event::AlarmRaised { .. }
         | Event::AlarmCleared { .. }
         | Event::AlarmAcknowledged { .. }
+        | Event::AlarmShelved { .. }
+        | Event::AlarmUnshelved { .. }
         | Event::BriefingAcknowledged => false,
     }
 }

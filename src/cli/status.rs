@@ -94,7 +94,7 @@ fn report(args: &Args, connect: &ConnectArgs, config: &Config) -> Result<Report,
     if let Some(target) = connect.named(config)? {
         return ask(&target).map_err(|error| connect::remote(&error));
     }
-    if ConnectArgs::socket(config)?.exists() {
+    if config.socket().map_err(Failure::input)?.exists() {
         let target = connect.found(config)?;
         match ask(&target) {
             Ok(report) => return Ok(report),
@@ -137,8 +137,7 @@ fn told(snapshot: &Snapshot, target: &Target) -> Report {
         latch: snapshot.latch.clone(),
         alarms: snapshot.alarms.clone(),
         flags: snapshot
-            .flags
-            .iter()
+            .alive()
             .map(|flag| Flag {
                 key: flag.spec.key.clone(),
                 service: flag.spec.service.to_string(),
@@ -174,8 +173,7 @@ fn read(path: PathBuf) -> Result<Report, Failure> {
         latch: state.latch.clone(),
         alarms: state.alarms.clone(),
         flags: state
-            .flags
-            .iter()
+            .alive()
             .map(|flag| Flag {
                 key: flag.spec.key.clone(),
                 service: flag.spec.service.to_string(),
@@ -202,8 +200,19 @@ fn show(report: &Report) -> Result<(), Failure> {
     if let Some(latch) = &report.latch {
         print::line(&format!("KILL-ALL IN FORCE, set by {} at {}", latch.by, print::moment(latch.at)))?;
     }
+    if let Some(asked) = report.latch.as_ref().and_then(|latch| latch.asked_at(report.at)) {
+        let until = print::moment(asked.until);
+        print::line(&format!(
+            "re-arming asked for by {}: another person has until {until} to agree",
+            asked.who
+        ))?;
+    }
     for alarm in &report.alarms {
-        let over = if alarm.cleared_at.is_some() { ", over, not seen" } else { "" };
+        let over = match (&alarm.shelf, alarm.cleared_at) {
+            (Some(shelf), _) => format!(", shelved by {} until {}", shelf.by, print::moment(shelf.until)),
+            (None, Some(_)) => ", over, not seen".to_owned(),
+            (None, None) => String::new(),
+        };
         let at = print::moment(alarm.raised_at);
         print::line(&format!("alarm, {}{over}, {at}: {}", alarm.priority(), alarm.text))?;
     }

@@ -11,6 +11,9 @@ use crate::{
     telemetry::{Millis, Verdict, Window, WindowReport},
 };
 
+/// Intervals within which a probe has to have an answer: both arms with enough requests.
+const PROBE_INTERVALS: u64 = 3;
+
 /// What the shield made of a proposal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ruling {
@@ -104,29 +107,47 @@ impl<'a> Shield<'a> {
             && flag.guard_off_until.is_none_or(|until| until <= self.now)
     }
 
-    /// What the shield does by itself, whatever is proposed: roll back on a broken hard limit or a `regressed` verdict.
+    /// What the shield does by itself, whatever is proposed: roll back on a broken hard limit, on a `regressed` verdict, and
+    /// where a probe had no answer. At 100 % a limit is broken against the record only, and a dependency breaks it as
+    /// well: the flag goes down to the probe at once, where a live control says in the next intervals which of the two it was.
     #[must_use]
-    pub fn obliged(&self, flag: &FlagState, window: &Window, report: &WindowReport) -> Option<Reason> {
-        if !self.guards(flag) || report.verdict == Verdict::Lost {
+    pub fn obliged(&self, flag: &FlagState, window: &Window, report: &WindowReport) -> Option<Ruling> {
+        if !self.guards(flag) {
+            return None;
+        }
+        let ruling = |action, to, reason| Some(Ruling { outcome: Outcome::Obliged, action, to, reason });
+        let roll_back = |reason| ruling(Action::RollBack, Rollout::ZERO, reason);
+        if let Some(since) = flag.probed(self.now)
+            && since >= Millis(PROBE_INTERVALS * self.interval.0)
+            && report.treatment_n.min(report.control_n) < self.config.hard.min_samples
+        {
+            return roll_back(Reason::NoAnswer { waited: since });
+        }
+        if report.verdict == Verdict::Lost {
             return None;
         }
         let unit = flag.spec.kind;
         if let Some(breach) = window.breach(&self.config.hard, !flag.rollout.is_full(), 1.0) {
-            return Some(Reason::HardLimit {
+            let reason = Reason::HardLimit {
                 metric: breach.metric.as_str().to_owned(),
                 excess: breach.excess * 100.0,
                 limit: breach.limit * 100.0,
                 n: breach.n,
                 unit,
                 intervals: Some(breach.intervals),
-            });
+            };
+            return if flag.rollout.is_full() {
+                ruling(Action::StepDown, Rollout::PROBE, reason)
+            } else {
+                roll_back(reason)
+            };
         }
         if report.verdict != Verdict::Regressed {
             return None;
         }
         let (metric, evidence) =
             if report.errors.regressed() { ("errors", &report.errors) } else { ("P99", &report.p99) };
-        Some(Reason::Regressed {
+        roll_back(Reason::Regressed {
             metric: metric.to_owned(),
             evidence: evidence.harm,
             needed: evidence.harm_needed,

@@ -91,11 +91,7 @@ pub fn signature(secret: &[u8], seconds: u64, body: &str) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
     mac.update(format!("{seconds}.{body}").as_bytes());
     let digest = mac.finalize().into_bytes();
-    let mut text = format!("t={seconds},v1=");
-    for byte in digest {
-        let _ = write!(text, "{byte:02x}");
-    }
-    Some(text)
+    Some(format!("t={seconds},v1={}", const_hex::encode(digest)))
 }
 
 #[cfg(test)]

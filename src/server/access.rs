@@ -5,12 +5,14 @@
 //! any of these, loopback may read and evaluate, and nobody else may do anything.
 
 use std::{
-    fmt::Write as _,
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -199,19 +201,11 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
 fn random_hex() -> io::Result<String> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(in_hex(&bytes))
-}
-
-fn in_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Ok(const_hex::encode(bytes))
 }
 
 fn hash_of(secret: &str) -> String {
-    in_hex(&Sha256::digest(secret.as_bytes()))
+    const_hex::encode(Sha256::digest(secret.as_bytes()))
 }
 
 /// Somebody who is known.
@@ -235,7 +229,7 @@ pub struct Access {
     /// The hash of the token in the state folder, and whose it is.
     local: Option<(String, String)>,
     /// Whether whoever reaches loopback may read and evaluate.
-    open: bool,
+    open: AtomicBool,
 }
 
 impl Access {
@@ -243,12 +237,21 @@ impl Access {
     #[must_use]
     pub fn new(tokens: Vec<TokenRecord>, local: Option<(&str, &str)>, open: bool) -> Self {
         let local = local.map(|(secret, name)| (hash_of(secret), clean_line(name)));
-        Self { tokens: ArcSwap::from_pointee(tokens), local, open }
+        Self { tokens: ArcSwap::from_pointee(tokens), local, open: AtomicBool::new(open) }
     }
 
     /// Takes a new list of tokens.
     pub fn set_tokens(&self, tokens: Vec<TokenRecord>) {
         self.tokens.store(Arc::new(tokens));
+    }
+
+    /// Opens or closes loopback to whoever has no token.
+    pub fn set_open(&self, open: bool) {
+        self.open.store(open, Ordering::Relaxed);
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Whom a secret belongs to. Every token is compared, in constant time each.
@@ -295,7 +298,7 @@ impl Access {
                 let scopes = vec![if *owner { Scope::Admin } else { Scope::Operator }];
                 Ok(Principal { name: user.clone(), scopes })
             }
-            Some(Peer::Tcp(address)) if self.open && address.ip().to_canonical().is_loopback() => {
+            Some(Peer::Tcp(address)) if self.is_open() && address.ip().to_canonical().is_loopback() => {
                 Ok(Principal { name: "anonymous".to_owned(), scopes: vec![Scope::Viewer, Scope::Eval] })
             }
             _ => Err(Problem::unauthorized()),

@@ -23,6 +23,7 @@ use super::{
     Problem,
     access::{Ingest, Viewer},
     answer::Ack,
+    read::{MOST, page},
     state::Shared,
 };
 use crate::{
@@ -38,7 +39,7 @@ const PREFIX: &str = "dev.cdevents.service.";
 
 /// Journal entries looked through for one page of deployments, at most, and at a time.
 const LOOKED_THROUGH: usize = 20_000;
-const AT_A_TIME: usize = 1_000;
+const AT_A_TIME: usize = MOST;
 
 /// What became of an event.
 #[derive(Serialize, ToSchema)]
@@ -196,12 +197,13 @@ pub(super) async fn take(
     };
     let order = Order {
         id: incoming.order(),
+        authenticated: Some(who.name.clone()),
         actor: Actor::Person(who.name),
         reason: String::new(),
         expected: None,
         command: Command::Deployed { kind, what },
     };
-    let ack = state.backend.send(order).await?;
+    let ack = state.take(order).await?;
     Ok(Json(Heard { taken: true, because: None, ack: Some(ack.into()) }))
 }
 
@@ -265,9 +267,7 @@ impl Incoming {
         hash.update((self.source.len() as u64).to_le_bytes());
         hash.update(&self.source);
         hash.update(&self.id);
-        let digits =
-            hash.finalize()[..16].iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
-        OrderId(format!("cloudevent-{digits}"))
+        OrderId(format!("cloudevent-{}", const_hex::encode(&hash.finalize()[..16])))
     }
 }
 
@@ -306,10 +306,7 @@ pub(super) async fn list(
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Json<Deployments>, Problem> {
     let Query(Which { mut before, limit }) = which?;
-    let limit = limit.unwrap_or(20);
-    if !(1..=AT_A_TIME).contains(&limit) {
-        return Err(Problem::input(&format!("limit: expected 1 to {AT_A_TIME}, found {limit}")));
-    }
+    let limit = page(limit.or(Some(20)))?;
     let mut deployments = Vec::new();
     for _ in 0..LOOKED_THROUGH / AT_A_TIME {
         let entries = state.backend.entries(before.map(Seq), AT_A_TIME).await?;

@@ -77,8 +77,7 @@ mod tests {
 
     #[test]
     fn what_the_macros_cannot_say_is_said_and_nothing_else_is_touched() {
-        let parameter =
-            |name: &str, kind: Value| json!({"name": name, "in": "header", "schema": {"type": kind}});
+        let parameter = |name: &str, kind: Value| json!({"name": name, "in": "header", "required": false, "schema": {"type": kind}});
         let body = |schema: &str| {
             let schema = json!({"$ref": format!("#/components/schemas/{schema}")});
             json!({"required": true, "content": {"application/json": {"schema": schema}}})

@@ -94,7 +94,7 @@ fn without_port(host: &str) -> &str {
 
 fn is_ours(state: &Shared, host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1") || state.hosts.contains(&host)
+    matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1") || state.hosts.load().contains(&host)
 }
 
 /// No such route.

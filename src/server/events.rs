@@ -5,10 +5,10 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     body::{Body, Bytes},
     extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderName, header},
     response::{IntoResponse, Response},
 };
-use futures::stream;
+use futures::{Stream, stream};
 
 use super::{
     access::Viewer,
@@ -54,11 +54,18 @@ pub(super) async fn stream(State(state): State<Shared>, _: Viewer, headers: Head
             }
         }
     });
-    let mut response = Body::from_stream(events).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Reverse proxies would collect events otherwise.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    sent_as_events(events)
+}
+
+/// A body of server-sent events that nobody on the way keeps.
+pub(super) fn sent_as_events(
+    events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // Reverse proxies would collect events otherwise.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, Body::from_stream(events)).into_response()
 }

@@ -266,14 +266,17 @@ impl Page {
                 self.line("knightwatch_alarms", &[("priority", &priority), ("acknowledged", &seen)], count);
             }
         }
+        self.head("knightwatch_alarms_shelved", "gauge", "Alarms that are out of sight for a time");
+        let shelved = room.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count();
+        self.line("knightwatch_alarms_shelved", &[], shelved);
         self.head("knightwatch_flag_rollout_ratio", "gauge", "Share of traffic that gets the flag's on");
-        for flag in &room.flags {
+        for flag in room.alive() {
             let labels: [(&str, &dyn Display); 2] =
                 [("flag", &flag.spec.key), ("service", &flag.spec.service)];
             self.line("knightwatch_flag_rollout_ratio", &labels, flag.rollout.share());
         }
         self.head("knightwatch_flag_phase", "gauge", "1 for the phase that the flag is in");
-        for flag in &room.flags {
+        for flag in room.alive() {
             let phase = flag.phase.as_str().replace(' ', "_");
             self.line("knightwatch_flag_phase", &[("flag", &flag.spec.key), ("phase", &phase)], 1);
         }

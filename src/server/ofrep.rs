@@ -26,14 +26,15 @@ pub(super) use self::changes::Changes;
 use super::{
     Problem,
     access::{Eval, Viewer},
+    events::sent_as_events,
     metrics::Tally,
     state::{ServerState, Shared},
 };
 use crate::{
     engine::wall_clock,
     flag::{
-        FlagKey, Rollout, clean_line,
-        definition::{Context, Evaluation, EvaluationError, Reason, Standing, Why},
+        FlagKey, clean_line,
+        definition::{Context, Evaluation, EvaluationError, Reason, Why},
     },
 };
 
@@ -171,17 +172,6 @@ pub(super) struct Endpoint {
     request_uri: String,
 }
 
-/// How evaluation sees the engine's flags, all of one moment.
-fn standing(state: &ServerState) -> impl Fn(&FlagKey) -> Option<Standing> {
-    let standings = state.register.standings();
-    // After the table was taken: a table from before a kill-all is never used with a latch from before it.
-    let latched = state.register.is_latched();
-    move |key| {
-        let standing = standings.get(key)?;
-        Some(if latched { Standing { rollout: Rollout::ZERO, off_for_all: true } } else { standing })
-    }
-}
-
 /// What an evaluation came to, to be counted.
 fn reason<'e>(given: &'e Result<Evaluation<'_>, EvaluationError>) -> Result<Reason, &'e EvaluationError> {
     given.as_ref().map(|given| given.reason)
@@ -261,7 +251,7 @@ fn evaluate(
     };
     let definitions = state.catalogue.current();
     let given = Context::in_request(&body)
-        .and_then(|context| definitions.evaluate(&key, &context, standing(state), now()));
+        .and_then(|context| definitions.evaluate(&key, &context, state.register.view(), now()));
     state.evaluations.count(reason(&given));
     match given {
         Ok(given) => Json(Answer::new(&key, given)).into_response(),
@@ -340,7 +330,7 @@ pub(super) async fn all(
     let Some(bytes) = made else {
         return Problem::unavailable("the answer could not be made").into_response();
     };
-    let etag = format!("\"{}\"", short(&Sha256::digest(&bytes)));
+    let etag = format!("\"{}\"", const_hex::encode(&Sha256::digest(&bytes)[..16]));
     let newest = wanted.flag_config_etag.is_none_or(|etag| etag == state.changes.etag());
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let known = known.flat_map(|list| list.split(',')).any(|known| {
@@ -369,7 +359,7 @@ fn answers(state: &ServerState, context: &Context, uri: &str) -> Option<Vec<u8>>
     bytes.extend_from_slice(b"{\"flags\":[");
     let (mut written, mut tally) = (Ok(()), Tally::default());
     let mut first = true;
-    definitions.evaluate_all(context, standing(state), now(), undefined.into_iter(), |key, given| {
+    definitions.evaluate_all(context, state.register.view(), now(), undefined.into_iter(), |key, given| {
         if !first {
             bytes.push(b',');
         }
@@ -393,16 +383,6 @@ fn answers(state: &ServerState, context: &Context, uri: &str) -> Option<Vec<u8>>
     written.and_then(|()| serde_json::to_writer(&mut bytes, &[stream])).ok()?;
     bytes.push(b'}');
     Some(bytes)
-}
-
-/// The first sixteen bytes of a digest, in hexadecimal.
-fn short(digest: &[u8]) -> String {
-    use std::fmt::Write as _;
-    digest.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// What lets a stream in that cannot send a token.
@@ -446,11 +426,7 @@ pub(super) async fn stream(
         return turned_away(problem);
     }
     let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let mut response = Body::from_stream(state.changes.listen(heard, BEAT)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    sent_as_events(state.changes.listen(heard, BEAT))
 }
 
 /// The definitions in force with the rollouts as they are, as a file for flagd
@@ -463,6 +439,6 @@ pub(super) async fn stream(
 )]
 pub(super) async fn definitions(State(state): State<Shared>, _: Viewer) -> Result<Json<Value>, Problem> {
     let room = state.room()?;
-    let specs = room.flags.iter().map(|flag| flag.spec.as_ref());
-    Ok(Json(state.catalogue.current().export(specs, standing(&state))))
+    let specs = room.alive().map(|flag| flag.spec.as_ref());
+    Ok(Json(state.catalogue.current().export(specs, state.register.view())))
 }

@@ -19,8 +19,8 @@ use super::{
     state::{ServerState, Shared},
 };
 use crate::{
-    backend::Pace,
-    control::{Actor, AlarmId, Command, Order, OrderId, Seq},
+    backend::{self, Pace},
+    control::{Actor, AlarmId, Command, Order, OrderId, Seq, SpecChange},
     flag::{Deployment, FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName, clean_line},
     telemetry::Millis,
 };
@@ -56,6 +56,19 @@ impl FromRequestParts<Shared> for Key {
         let found: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
         let Path(text) = found?;
         text.parse().map(Self).map_err(|error: crate::flag::KeyError| Problem::input(&error.to_string()))
+    }
+}
+
+/// The alarm in a path.
+pub(super) struct Alarm(AlarmId);
+
+impl FromRequestParts<Shared> for Alarm {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
+        let found: Result<Path<u64>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let Path(id) = found?;
+        Ok(Self(AlarmId(id)))
     }
 }
 
@@ -133,6 +146,39 @@ pub(super) struct NewFlag {
     reason: String,
 }
 
+/// What is to be changed of a flag: what is left out stays as it is. Its key, service and kind always do.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "left out and null say different things")]
+pub(super) struct FlagChange {
+    /// What it is for.
+    #[serde(default)]
+    description: Option<String>,
+    /// The rungs in percent, ascending, ending with 99 and 100. The rollout stays where it is; of a ramping or paused flag
+    /// it has to be one of them.
+    #[serde(default)]
+    ladder: Option<Vec<f64>>,
+    /// The deployment that it waits for when it is started; `null` for none.
+    #[serde(default, deserialize_with = "crate::control::said")]
+    #[schema(value_type = Option<Wanted>)]
+    deployment: Option<Option<Wanted>>,
+    /// Goes into the journal.
+    #[serde(default)]
+    reason: String,
+}
+
+/// What shelving an alarm asks for.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shelving {
+    /// For how long, 1 min to 8 h: `"1 h"`, or milliseconds.
+    #[serde(rename = "for")]
+    #[schema(value_type = Object)]
+    lasts: Millis,
+    /// Why; shelving is refused without.
+    reason: String,
+}
+
 /// A deployment that a flag waits for.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -144,6 +190,21 @@ pub(super) struct Wanted {
     artifact: Option<String>,
 }
 
+impl Wanted {
+    fn read(self) -> Result<Deployment, Problem> {
+        let service = ServiceName(name("deployment.service", &self.service)?);
+        let artifact = self.artifact.map(|artifact| name("deployment.artifact", &artifact)).transpose()?;
+        Ok(Deployment { service, artifact })
+    }
+}
+
+/// A ladder of percentages.
+fn ladder(percent: Vec<f64>) -> Result<Ladder, Problem> {
+    let wrong = |error: &dyn std::fmt::Display| Problem::input(&format!("ladder: {error}"));
+    let rungs: Result<Vec<_>, _> = percent.into_iter().map(Rollout::from_percent).collect();
+    Ladder::try_from(rungs.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))
+}
+
 type Answer = Result<Json<Ack>, Problem>;
 
 impl ServerState {
@@ -151,17 +212,23 @@ impl ServerState {
         let order = Order {
             id: order_id(headers)?,
             actor: Actor::Person(actor(who, headers)),
+            authenticated: Some(who.name.clone()),
             reason: clean_line(reason),
             expected: expected(headers)?,
             command,
         };
+        Ok(Json(self.take(order).await?.into()))
+    }
+
+    /// Sends it, and waits until what is read from here on shows it.
+    pub(super) async fn take(&self, order: Order) -> Result<backend::Ack, Problem> {
         let is_kill = order.command == Command::KillAll;
         let ack = self.backend.send(order).await?;
         // Kill-all waits for nothing.
         if !is_kill {
             self.hub.caught_up(ack.seq).await;
         }
-        Ok(Json(ack.into()))
+        Ok(ack)
     }
 }
 
@@ -206,30 +273,44 @@ fn expected(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
     })
 }
 
-macro_rules! on_a_flag {
-    ($($(#[$doc:meta])* $name:ident $path:literal => $command:ident;)*) => { $(
+/// An order that takes nothing but a reason, and perhaps what it is for.
+macro_rules! order {
+    ($(#[$doc:meta])* $name:ident $tag:literal $scope:ident $path:literal [$($param:tt)*] ($($place:pat, $target:ty)?) $command:expr) => {
         $(#[$doc])*
         #[utoipa::path(
-            post, path = $path, tag = "flags",
+            post, path = $path, tag = $tag,
             params(
-                ("key" = String, Path, description = "The flag"),
+                $($param)*
                 ("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts"),
-                ("If-Match" = Option<String>, Header, description = "The flag's ETag; another one refuses (not for rollback and pause)"),
             ),
             request_body(content = Why, content_type = "application/json"),
             responses(
-                (status = 200, description = "In force and in the journal", body = Ack),
+                (status = 200, description = "In force, and in the journal unless it says otherwise", body = Ack),
                 (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
             )
         )]
         pub(super) async fn $name(
             State(state): State<Shared>,
-            Operator(who): Operator,
-            Key(flag): Key,
+            $scope(who): $scope,
+            $($place: $target,)?
             headers: HeaderMap,
             Input(why): Input<Why>,
         ) -> Answer {
-            state.order(&who, &headers, &why.reason, Command::$command { flag }).await
+            state.order(&who, &headers, &why.reason, $command).await
+        }
+    };
+}
+
+macro_rules! on_a_flag {
+    ($($(#[$doc:meta])* $name:ident $path:literal => $command:ident;)*) => { $(
+        order! {
+            $(#[$doc])*
+            $name "flags" Operator $path
+            [
+                ("key" = String, Path, description = "The flag"),
+                ("If-Match" = Option<String>, Header, description = "The flag's ETag; another one refuses (not for rollback and pause)"),
+            ]
+            (Key(flag), Key) Command::$command { flag }
         }
     )* };
 }
@@ -247,6 +328,25 @@ on_a_flag! {
     promote "/api/v1/flags/{key}/promote" => Promote;
     /// Hands a flag back to the agent
     release "/api/v1/flags/{key}/release" => Release;
+}
+
+order! {
+    /// Kills everything: every flag off at once, the agent locked out, until a person re-arms
+    ///
+    /// In force for evaluation before anything is written. The answer says whether it is on the disk.
+    kill_all "emergency" Operator "/api/v1/kill-all" [] () Command::KillAll
+}
+
+order! {
+    /// Acknowledges an alarm
+    acknowledge "watch" Operator "/api/v1/alarms/{id}/acknowledge"
+    [("id" = u64, Path, description = "The alarm"),]
+    (Alarm(alarm), Alarm) Command::Acknowledge { alarm }
+}
+
+order! {
+    /// Acknowledges the briefing
+    acknowledge_briefing "watch" Operator "/api/v1/briefing/acknowledge" [] () Command::AcknowledgeBriefing
 }
 
 /// Overrides a flag's rollout for a time
@@ -292,60 +392,94 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Json<NewFlag>, axum::extract::rejection::JsonRejection>,
 ) -> Answer {
-    let Json(NewFlag { key, service, kind, description, ladder, deployment, reason }) = body?;
+    let Json(NewFlag { key, service, kind, description, ladder: percent, deployment, reason }) = body?;
     let wrong = |what: &str, error: &dyn std::fmt::Display| Problem::input(&format!("{what}: {error}"));
     let key: FlagKey = key.parse().map_err(|error: crate::flag::KeyError| wrong("key", &error))?;
     let service = clean_line(&service);
     if service.is_empty() || service.len() > 100 {
         return Err(Problem::input("service: expected a name of 1 to 100 bytes"));
     }
-    let ladder = match ladder {
-        None => Ladder::default(),
-        Some(percent) => {
-            let rungs: Result<Vec<_>, _> = percent.into_iter().map(Rollout::from_percent).collect();
-            Ladder::try_from(rungs.map_err(|error| wrong("ladder", &error))?)
-                .map_err(|error| wrong("ladder", &error))?
-        }
-    };
-    let deployment = deployment.map(|wanted| -> Result<Deployment, Problem> {
-        let service = ServiceName(name("deployment.service", &wanted.service)?);
-        let artifact = wanted.artifact.map(|artifact| name("deployment.artifact", &artifact)).transpose()?;
-        Ok(Deployment { service, artifact })
-    });
-    let deployment = deployment.transpose()?;
     let spec = FlagSpec {
-        deployment,
+        deployment: deployment.map(Wanted::read).transpose()?,
         key,
         service: ServiceName(service.into()),
         kind,
         description: clean_line(&description),
-        ladder,
+        ladder: percent.map(ladder).transpose()?.unwrap_or_default(),
     };
     state.order(&who, &headers, &reason, Command::Create { spec }).await
 }
 
-/// Kills everything: every flag off at once, the agent locked out, until a person re-arms
-///
-/// In force for evaluation before anything is written. The answer says whether it is on the disk.
+/// Changes what is declared of a flag; its rollout stays where it is
 #[utoipa::path(
-    post, path = "/api/v1/kill-all", tag = "emergency",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
-    request_body(content = Why, content_type = "application/json"),
+    patch, path = "/api/v1/flags/{key}", tag = "flags",
+    params(
+        ("key" = String, Path, description = "The flag"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts"),
+        ("If-Match" = Option<String>, Header, description = "The flag's ETag; another one refuses"),
+    ),
+    request_body = FlagChange,
     responses(
-        (status = 200, description = "In force", body = Ack),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "In force and in the journal", body = Ack),
+        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn kill_all(
+pub(super) async fn change(
+    State(state): State<Shared>,
+    Admin(who): Admin,
+    Key(flag): Key,
+    headers: HeaderMap,
+    body: Result<Json<FlagChange>, axum::extract::rejection::JsonRejection>,
+) -> Answer {
+    let Json(FlagChange { description, ladder: percent, deployment, reason }) = body?;
+    let change = SpecChange {
+        description: description.map(|text| clean_line(&text)),
+        ladder: percent.map(ladder).transpose()?,
+        deployment: deployment.map(|wanted| wanted.map(Wanted::read).transpose()).transpose()?,
+    };
+    state.order(&who, &headers, &reason, Command::Change { flag, change }).await
+}
+
+order! {
+    /// Archives a flag that is at rest: it is gone from lists, steering and evaluation, and its key is never used again
+    ///
+    /// From then on it is not found by applications, which take the default in their own code; where a file still defines it
+    /// as steered, it is off for everybody. Its journal stays.
+    archive "flags" Admin "/api/v1/flags/{key}/archive"
+    [
+        ("key" = String, Path, description = "The flag"),
+        ("If-Match" = Option<String>, Header, description = "The flag's ETag; another one refuses"),
+    ]
+    (Key(flag), Key) Command::Archive { flag }
+}
+
+/// Takes an alarm out of sight for a time; it stays counted, and comes back by itself
+#[utoipa::path(
+    post, path = "/api/v1/alarms/{id}/shelve", tag = "watch",
+    params(
+        ("id" = u64, Path, description = "The alarm"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts"),
+    ),
+    request_body = Shelving,
+    responses(
+        (status = 200, description = "In force and in the journal", body = Ack),
+        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn shelve(
     State(state): State<Shared>,
     Operator(who): Operator,
+    Alarm(alarm): Alarm,
     headers: HeaderMap,
-    Input(why): Input<Why>,
+    body: Result<Json<Shelving>, axum::extract::rejection::JsonRejection>,
 ) -> Answer {
-    state.order(&who, &headers, &why.reason, Command::KillAll).await
+    let Json(Shelving { lasts, reason }) = body?;
+    state.order(&who, &headers, &reason, Command::Shelve { alarm, lasts }).await
 }
 
 /// Opens the latch after a kill-all; starts nothing
+///
+/// Where re-arming takes two people, the first one's order is journalled as asking, and the latch stays.
 #[utoipa::path(
     post, path = "/api/v1/rearm", tag = "emergency",
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
@@ -363,49 +497,6 @@ pub(super) async fn rearm(
 ) -> Answer {
     let Json(Rearm { environment, reason }) = body?;
     state.order(&who, &headers, &reason, Command::Rearm { environment }).await
-}
-
-/// Acknowledges an alarm
-#[utoipa::path(
-    post, path = "/api/v1/alarms/{id}/acknowledge", tag = "watch",
-    params(
-        ("id" = u64, Path, description = "The alarm"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts"),
-    ),
-    request_body(content = Why, content_type = "application/json"),
-    responses(
-        (status = 200, description = "In the journal", body = Ack),
-        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn acknowledge(
-    State(state): State<Shared>,
-    Operator(who): Operator,
-    id: Result<Path<u64>, PathRejection>,
-    headers: HeaderMap,
-    Input(why): Input<Why>,
-) -> Answer {
-    let Path(id) = id?;
-    state.order(&who, &headers, &why.reason, Command::Acknowledge { alarm: AlarmId(id) }).await
-}
-
-/// Acknowledges the briefing
-#[utoipa::path(
-    post, path = "/api/v1/briefing/acknowledge", tag = "watch",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
-    request_body(content = Why, content_type = "application/json"),
-    responses(
-        (status = 200, description = "In the journal", body = Ack),
-        (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn acknowledge_briefing(
-    State(state): State<Shared>,
-    Operator(who): Operator,
-    headers: HeaderMap,
-    Input(why): Input<Why>,
-) -> Answer {
-    state.order(&who, &headers, &why.reason, Command::AcknowledgeBriefing).await
 }
 
 /// Changes the pace of simulated time

@@ -28,7 +28,7 @@ impl Hash {
     /// text. In a shell: `printf '%s%s' "$prev" "$json" | sha256sum`.
     #[must_use]
     pub fn link(prev: Self, json: &[u8]) -> Self {
-        Self(Sha256::new().chain_update(prev.hex()).chain_update(json).finalize().into())
+        Self(Sha256::new().chain_update(prev.hex().as_bytes()).chain_update(json).finalize().into())
     }
 
     /// From 32 bytes.
@@ -43,20 +43,14 @@ impl Hash {
         &self.0
     }
 
-    fn hex(self) -> [u8; 64] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut out = [0; 64];
-        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
-        out
+    const fn hex(&self) -> const_hex::Buffer<32> {
+        const_hex::const_encode(&self.0)
     }
 }
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(self.hex().as_str())
     }
 }
 
@@ -81,17 +75,10 @@ impl FromStr for Hash {
     type Err = HeadError;
 
     fn from_str(text: &str) -> Result<Self, HeadError> {
-        let wrong = || HeadError::Hash(text.chars().take(80).collect());
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(wrong());
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digit =
-                |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or_else(wrong);
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        }
-        Ok(Self(bytes))
+        // Exactly its digits: no prefix, which the decoder would take.
+        let digits = Some(text).filter(|text| text.len() == 64);
+        let bytes = digits.and_then(|text| const_hex::decode_to_array(text).ok());
+        bytes.map(Self).ok_or_else(|| HeadError::Hash(text.chars().take(80).collect()))
     }
 }
 

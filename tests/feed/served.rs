@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     process::{Child, Stdio},
     sync::Once,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use knightwatch::server::{Scope, TokenFile};
@@ -105,16 +105,18 @@ impl Served {
         self.post("/api/v1/flags", &body).await;
     }
 
-    /// Asks until `enough` says so.
+    /// Asks again whenever something has changed, until `enough` says so.
     pub(crate) async fn until(&self, path: &str, enough: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
+        // Something is on it at least each 800 ms.
+        let mut events = self.request(Method::GET, "/api/v1/events").send().await.unwrap();
         loop {
             let found = self.get(path).await;
             if enough(&found) {
                 return found;
             }
             assert!(begun.elapsed() < PATIENCE, "{path} is still {found:#}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            events.chunk().await.unwrap().expect("the stream has no end");
         }
     }
 

@@ -85,7 +85,11 @@ fn confirmed(command: &Command, keys: &[KeyCode], before: &str) -> bool {
         Command::Acknowledge { .. } | Command::AcknowledgeBriefing => {
             matches!(last, Some(KeyCode::Char('a') | KeyCode::Enter))
         }
-        Command::Create { .. } | Command::Deployed { .. } => false,
+        Command::Shelve { .. } => last == Some(KeyCode::Enter) && before.contains("shelve alarm"),
+        Command::Create { .. }
+        | Command::Change { .. }
+        | Command::Archive { .. }
+        | Command::Deployed { .. } => false,
     }
 }
 

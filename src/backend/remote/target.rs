@@ -5,6 +5,8 @@ use std::{fmt, fs, io, path::PathBuf, time::Duration};
 use reqwest::{Certificate, Client, Url};
 use thiserror::Error;
 
+use crate::integrations::use_ring;
+
 /// How long it may take to reach an address.
 const CONNECT: Duration = Duration::from_secs(3);
 
@@ -129,9 +131,12 @@ impl Target {
         RemoteError::Unreachable { target: self.to_string(), problem: "it has ended".to_owned() }
     }
 
+    /// Where a path is, with its query where it has one.
     pub(super) fn url(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = self.base.clone();
         url.set_path(path);
+        url.set_query(query);
         url
     }
 
@@ -140,8 +145,7 @@ impl Target {
     }
 
     pub(super) fn client(&self) -> Result<Client, RemoteError> {
-        // Somebody else in this process may have been first; it is the same one.
-        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+        use_ring();
         let mut builder = Client::builder()
             .connect_timeout(CONNECT)
             .no_proxy()
@@ -162,7 +166,11 @@ impl Target {
 
     /// What a failed request comes to.
     pub(super) fn unreachable(&self, error: &reqwest::Error) -> RemoteError {
-        RemoteError::Unreachable { target: self.to_string(), problem: root_of(error) }
+        let mut problem = root_of(error);
+        if problem.contains("UnknownIssuer") {
+            problem.push_str("; --ca FILE trusts an authority that this machine does not know");
+        }
+        RemoteError::Unreachable { target: self.to_string(), problem }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Cumulative series: what the last point of each said, so that the next one says what was added.
 
-use std::{collections::HashMap, fmt::Write as _, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use prost::Message;
@@ -94,11 +94,5 @@ pub(super) fn identity(
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     }
-    let mut text = String::with_capacity(37);
-    text.push_str("otlp ");
-    for byte in &hash.finalize()[..16] {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.into()
+    format!("otlp {}", const_hex::encode(&hash.finalize()[..16])).into()
 }

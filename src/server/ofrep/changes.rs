@@ -15,7 +15,6 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::short;
 use crate::{
     engine::{Register, wall_clock},
     server::catalogue::Catalogue,
@@ -45,7 +44,7 @@ impl Frame {
         digest.update(register.revision().to_be_bytes());
         // Revisions are counted anew with every start.
         digest.update(begun.0.to_be_bytes());
-        let etag = short(&digest.finalize());
+        let etag = const_hex::encode(&digest.finalize()[..16]);
         let at = wall_clock().0 / 1_000;
         let bytes = format!(
             "id: {etag}\nevent: message\ndata: {{\"type\":\"refetchEvaluation\",\"etag\":\"{etag}\",\"lastModified\":{at}}}\n\n"

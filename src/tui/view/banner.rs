@@ -34,7 +34,7 @@ fn alarms(model: &Model) -> Vec<&crate::control::Alarm> {
 fn latch_text(model: &Model, width: u16) -> Option<String> {
     let world = model.world.as_ref()?;
     let latch = world.latch.as_ref()?;
-    let all = world.flags.len();
+    let all = world.alive().count();
     let off = all - world.exposed();
     let known = model.read_back.filter(|(seq, _, _)| *seq >= latch.seq);
     let targets = match known {
@@ -46,16 +46,22 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
     let clock = figures::clock(latch.at);
     let clock = clock.get(..5).unwrap_or(&clock);
     let ago = figures::ago(world.now, latch.at);
+    let rearms = latch.asked_at(world.now).map_or_else(
+        || "F12 re-arms".to_owned(),
+        |asked| {
+            format!("{} asked to re-arm until {}, another person's F12 does", asked.who, asked.until.stamp())
+        },
+    );
     // What can be seen elsewhere goes first where there is little room.
     let forms = [
-        format!("{set} ({ago} ago); {targets}; the agent is locked out; F12 re-arms"),
-        format!("{set}; {targets}; the agent is locked out; F12 re-arms"),
-        format!("KILL-ALL by {by} {clock}; {targets}; agent locked out; F12 re-arms"),
-        format!("KILL-ALL by {by}; {targets}; agent locked out; F12 re-arms"),
-        format!("KILL-ALL by {by} {clock}; {targets}; F12 re-arms"),
-        format!("KILL-ALL by {by}; {targets}; F12 re-arms"),
+        format!("{set} ({ago} ago); {targets}; the agent is locked out; {rearms}"),
+        format!("{set}; {targets}; the agent is locked out; {rearms}"),
+        format!("KILL-ALL by {by} {clock}; {targets}; agent locked out; {rearms}"),
+        format!("KILL-ALL by {by}; {targets}; agent locked out; {rearms}"),
+        format!("KILL-ALL by {by} {clock}; {targets}; {rearms}"),
+        format!("KILL-ALL by {by}; {targets}; {rearms}"),
         // The one instruction stands before whatever is cut.
-        format!("KILL-ALL; F12 re-arms; {targets}; by {by}"),
+        format!("KILL-ALL; {rearms}; {targets}; by {by}"),
     ];
     let fits = |form: &&String| form.chars().count() <= usize::from(width);
     forms.iter().find(fits).or(forms.last()).cloned()

@@ -70,7 +70,7 @@ fn effect(model: &Model) -> String {
     format!(
         "{}Sets all {} flags to 0 % ({} have treatment traffic now) and locks the agent out until a person re-arms.",
         already.unwrap_or_default(),
-        world.flags.len(),
+        world.alive().count(),
         world.exposed()
     )
 }

@@ -41,12 +41,12 @@ fn summary(model: &Model, pen: &Pen<'_>) -> (String, ratatui::style::Style) {
     if let Some(alarm) = alarms.first() {
         return (format!("{} alarms: {}", alarms.len(), alarm.text), theme.priority(alarm.priority()));
     }
-    let regressed = world.flags.iter().filter(|flag| flag.verdict == Verdict::Regressed).count();
+    let regressed = world.alive().filter(|flag| flag.verdict == Verdict::Regressed).count();
     let text = format!(
         "{} ramping, {} paused, {regressed} regressed of {} flags",
         world.count(Phase::Ramping),
         world.count(Phase::Paused),
-        world.flags.len()
+        world.alive().count()
     );
     (text, theme.plain())
 }
