@@ -240,7 +240,16 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Outcome {
-    let config = Config::load(cli.config.as_deref()).map_err(Failure::input)?;
+    let config = match Config::load(cli.config.as_deref()) {
+        Ok(config) => config,
+        // A mistake in a file must not stand between a person and the switch.
+        Err(error) if matches!(&cli.verb, Some(Verb::Order(verb)) if verb.stops()) => {
+            let error = crate::flag::clean_line(&error.to_string());
+            let _ = writeln!(io::stderr(), "knightwatch: {error}; going on without a configuration");
+            Config::without_file()
+        }
+        Err(error) => return Err(Failure::input(error)),
+    };
     match cli.verb {
         None => match cli.connect.named(&config)? {
             Some(target) => control_room::remote(&target, &cli.scene, &cli.screen, &config),

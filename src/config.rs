@@ -288,6 +288,15 @@ impl Config {
         Ok(config)
     }
 
+    /// As it is without any file, with what the environment says as far as that makes sense.
+    #[must_use]
+    pub fn without_file() -> Self {
+        let mut config = Self::default();
+        // Where something is wrong with them too, what came before it holds.
+        let _ = config.environment_variables();
+        config
+    }
+
     /// Parses a configuration file's text.
     ///
     /// # Errors
@@ -334,14 +343,14 @@ impl Config {
     }
 
     fn environment_variables(&mut self) -> Result<(), ConfigError> {
+        if let Some(folder) = env::var_os("KNIGHTWATCH_STATE") {
+            self.state = folder.into();
+        }
         if let Some(value) = variable("KNIGHTWATCH_ENVIRONMENT", "expected a name")? {
             self.environment = crate::flag::clean_line(&value);
             if self.environment.trim().is_empty() {
                 return Err(wrong_variable("KNIGHTWATCH_ENVIRONMENT", value, "expected a name"));
             }
-        }
-        if let Some(folder) = env::var_os("KNIGHTWATCH_STATE") {
-            self.state = folder.into();
         }
         let expected = "expected 1 to 30 frames a second";
         if let Some(value) = variable("KNIGHTWATCH_FPS", expected)? {

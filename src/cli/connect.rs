@@ -107,6 +107,9 @@ pub(super) fn not_done(error: &OrderError) -> Failure {
         OrderError::NotSent(_) | OrderError::Unknown(_) => {
             Failure { status: UNREACHABLE, text: error.to_string() }
         }
-        OrderError::Refused(_) | OrderError::NotDurable(_) | OrderError::ReadOnly => Failure::refused(error),
+        OrderError::Refused(_)
+        | OrderError::TurnedAway(_)
+        | OrderError::NotDurable(_)
+        | OrderError::ReadOnly => Failure::refused(error),
     }
 }

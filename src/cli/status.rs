@@ -95,12 +95,11 @@ fn report(args: &Args, connect: &ConnectArgs, config: &Config) -> Result<Report,
         return ask(&target).map_err(|error| connect::remote(&error));
     }
     if config.socket().map_err(Failure::input)?.exists() {
-        let target = connect.found(config)?;
-        match ask(&target) {
-            Ok(report) => return Ok(report),
-            // A socket that nobody answers on is left of a backend that was killed.
-            Err(error) => tracing::debug!("{error}"),
-        }
+        // A socket that nobody answers on is left of a backend that was killed: another world's session is no answer.
+        return ask(&connect.found(config)?).map_err(|error| {
+            let Failure { status, text } = connect::remote(&error);
+            Failure { status, text: format!("{text}\n`status --session FILE` reads a session instead") }
+        });
     }
     read(newest(config)?)
 }

@@ -162,6 +162,13 @@ fn span(text: &str) -> Result<Millis, String> {
     serde_json::from_value(serde_json::Value::from(text)).map_err(|error| error.to_string())
 }
 
+impl Verb {
+    /// Whether it makes things safer.
+    pub(super) const fn stops(&self) -> bool {
+        matches!(self, Self::KillAll { .. } | Self::Rollback(_) | Self::Pause(_))
+    }
+}
+
 pub(super) fn run(verb: Verb, connect: &ConnectArgs, config: &Config) -> Outcome {
     let on = |flag: OnFlag, command: fn(FlagKey) -> Command| (command(flag.flag), flag.if_last, flag.common);
     let (command, expected, common) = match verb {

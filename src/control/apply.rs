@@ -44,7 +44,7 @@ impl State {
                         known.or_else(|| created.get(id.index().checked_sub(self.flags.len())?)).cloned()
                     }),
                 };
-                let mut sentence = super::sentence::sentence(&event, flag.as_ref(), self);
+                let mut sentence = super::sentence::sentence(&event, flag.as_ref(), self, at);
                 if !note.is_empty() {
                     sentence.push_str(" Reason given: ");
                     sentence.push_str(&note);

@@ -1,9 +1,10 @@
 //! Every event as one plain sentence: what the log shows, the journal keeps and a screen reader reads.
 
 use super::{Action, Decision, Event, Outcome, Reason, State, policy_in_words};
-use crate::flag::FlagKey;
+use crate::{flag::FlagKey, telemetry::Millis};
 
-pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State) -> String {
+/// What happened at `at`, which the state before it does not know.
+pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State, at: Millis) -> String {
     let key = flag.map_or("the fleet", FlagKey::as_str);
     match event {
         Event::SessionStarted { environment, source, policy, settings, .. } => {
@@ -40,7 +41,7 @@ pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State) -> 
         Event::RolledBack { from, .. } => format!("{key} rolled back from {from} to 0 %."),
         Event::Set { from, to, until, guard_off, overrode, .. } => format!(
             "{key} set from {from} to {to} for {}{}.{}",
-            until.since(state.at),
+            until.since(at),
             if *guard_off { ", hard limits off" } else { "" },
             went_over(overrode)
         ),
@@ -61,7 +62,7 @@ pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State) -> 
         Event::AlarmCleared { id } => format!("Alarm over: {}", alarm_text(state, *id)),
         Event::AlarmAcknowledged { id } => format!("Alarm acknowledged: {}", alarm_text(state, *id)),
         Event::AlarmShelved { id, until, .. } => {
-            let lasts = until.since(state.at);
+            let lasts = until.since(at);
             format!("Alarm shelved for {lasts}, until {}: {}", until.stamp(), alarm_text(state, *id))
         }
         Event::AlarmUnshelved { id } => {

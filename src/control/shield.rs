@@ -32,6 +32,8 @@ pub struct Shield<'a> {
     config: &'a ShieldConfig,
     interval: Millis,
     now: Millis,
+    /// Since when this controller has looked.
+    begun: Millis,
     exposure: Exposure,
     /// Services whose raises are frozen by a dependency's trouble.
     frozen: Option<&'a BTreeMap<ServiceName, u32>>,
@@ -90,7 +92,14 @@ impl<'a> Shield<'a> {
     /// The rules as they are at `now`.
     #[must_use]
     pub fn new(config: &'a ShieldConfig, interval: Millis, state: &'a State, now: Millis) -> Self {
-        Self { config, interval, now, exposure: Exposure::at(state, &config.exposure, now), frozen: None }
+        let exposure = Exposure::at(state, &config.exposure, now);
+        Self { config, interval, now, begun: Millis::ZERO, exposure, frozen: None }
+    }
+
+    /// The same, of a controller that has looked since `begun`.
+    #[must_use]
+    pub(super) fn since(self, begun: Millis) -> Self {
+        Self { begun, ..self }
     }
 
     /// The same, with the raises of these services frozen.
@@ -117,8 +126,7 @@ impl<'a> Shield<'a> {
         }
         let ruling = |action, to, reason| Some(Ruling { outcome: Outcome::Obliged, action, to, reason });
         let roll_back = |reason| ruling(Action::RollBack, Rollout::ZERO, reason);
-        if let Some(since) = flag.probed(self.now)
-            && since >= Millis(PROBE_INTERVALS * self.interval.0)
+        if let Some(since) = self.unanswered(flag)
             && report.treatment_n.min(report.control_n) < self.config.hard.min_samples
         {
             return roll_back(Reason::NoAnswer { waited: since });
@@ -154,6 +162,14 @@ impl<'a> Shield<'a> {
             n: report.treatment.requests.max(report.treatment_n),
             unit,
         })
+    }
+
+    /// For how long a probe has waited, where that is too long. One that was under way when this controller began is waited for
+    /// anew; one from long before had its answer then.
+    fn unanswered(&self, flag: &FlagState) -> Option<Millis> {
+        let patience = Millis(PROBE_INTERVALS * self.interval.0);
+        let probed = flag.probed_at.filter(|at| *at == flag.changed_at && self.begun <= *at + patience)?;
+        Some(self.now.since(probed.max(self.begun))).filter(|since| *since >= patience)
     }
 
     /// What a policy may do with this flag right now.

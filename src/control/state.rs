@@ -116,12 +116,6 @@ pub struct FlagState {
 }
 
 impl FlagState {
-    /// For how long it has been at the probe; `None` where its rollout was changed since, or it never was.
-    #[must_use]
-    pub fn probed(&self, now: Millis) -> Option<Millis> {
-        self.probed_at.filter(|at| *at == self.changed_at).map(|at| now.since(at))
-    }
-
     /// The number of its last change; 0 where it has only been created.
     #[must_use]
     pub fn version(&self) -> Seq {

@@ -50,8 +50,9 @@ pub fn tick(
         happened.push((Actor::System, Event::AlarmUnshelved { id: alarm.id }));
     }
     let troubled = observatory.troubled(state, config);
-    let mut shield = Shield::new(&config.shield, config.interval, state, moment.now).freezing(&troubled);
     let begun = observatory.begun;
+    let mut shield =
+        Shield::new(&config.shield, config.interval, state, moment.now).since(begun).freezing(&troubled);
     let mut alarms = Alarms::new(state);
     let mut asked = Vec::new();
     for flag in state.alive() {

@@ -40,6 +40,9 @@ pub enum OrderError {
     /// It never left: nothing has changed.
     #[error("NOT SENT: {0}")]
     NotSent(String),
+    /// Whoever answered does not take it: not from whoever asks, not in this form, or not at this place; nothing has changed.
+    #[error("{0}")]
+    TurnedAway(String),
     /// It left, and no answer came: it may or may not have acted.
     #[error("no answer: {0}")]
     Unknown(String),

@@ -213,11 +213,17 @@ fn hash_of(secret: &str) -> String {
 pub struct Principal {
     /// Who they authenticated as.
     pub name: String,
+    /// Which person that is, where several ways in are one person's: whoever owns the backend has its socket and its token.
+    pub identity: String,
     /// What they may.
     pub scopes: Vec<Scope>,
 }
 
 impl Principal {
+    fn new(name: &str, scopes: Vec<Scope>) -> Self {
+        Self { name: name.to_owned(), identity: name.to_owned(), scopes }
+    }
+
     fn may(&self, wanted: Scope) -> bool {
         self.scopes.iter().any(|scope| scope.allows(wanted))
     }
@@ -262,13 +268,13 @@ impl Access {
         let mut found = None;
         for token in self.tokens.load().iter() {
             if same(&token.hash) && token.expires_at.is_none_or(|end| now < end) {
-                found = Some(Principal { name: token.name.clone(), scopes: token.scopes.clone() });
+                found = Some(Principal::new(&token.name, token.scopes.clone()));
             }
         }
         if let Some((local, name)) = &self.local
             && same(local)
         {
-            found = Some(Principal { name: name.clone(), scopes: vec![Scope::Admin] });
+            found = Some(Principal::new(name, vec![Scope::Admin]));
         }
         found
     }
@@ -296,10 +302,12 @@ impl Access {
             Some(Peer::Unix { user, owner }) => {
                 // The socket's mode lets in its owner and its group: the owner is the backend's own account.
                 let scopes = vec![if *owner { Scope::Admin } else { Scope::Operator }];
-                Ok(Principal { name: user.clone(), scopes })
+                let principal = Principal::new(user, scopes);
+                let own = self.local.as_ref().filter(|_| *owner).map(|(_, name)| name.clone());
+                Ok(Principal { identity: own.unwrap_or_else(|| user.clone()), ..principal })
             }
             Some(Peer::Tcp(address)) if self.is_open() && address.ip().to_canonical().is_loopback() => {
-                Ok(Principal { name: "anonymous".to_owned(), scopes: vec![Scope::Viewer, Scope::Eval] })
+                Ok(Principal::new("anonymous", vec![Scope::Viewer, Scope::Eval]))
             }
             _ => Err(Problem::unauthorized()),
         }

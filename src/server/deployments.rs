@@ -197,7 +197,7 @@ pub(super) async fn take(
     };
     let order = Order {
         id: incoming.order(),
-        authenticated: Some(who.name.clone()),
+        authenticated: Some(who.identity.clone()),
         actor: Actor::Person(who.name),
         reason: String::new(),
         expected: None,

@@ -4,7 +4,11 @@ mod declared;
 
 use axum::{
     Json,
-    extract::{FromRequest, FromRequestParts, Path, Request, State, rejection::PathRejection},
+    body::Bytes,
+    extract::{
+        FromRequest, FromRequestParts, Path, Request, State,
+        rejection::{BytesRejection, PathRejection},
+    },
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -141,7 +145,7 @@ impl ServerState {
         let order = Order {
             id: order_id(headers)?,
             actor: Actor::Person(actor(who, headers)),
-            authenticated: Some(who.name.clone()),
+            authenticated: Some(who.identity.clone()),
             reason: clean_line(reason),
             expected: expected(headers)?,
             command,
@@ -163,11 +167,7 @@ impl ServerState {
 
 /// The order's id: the request's idempotency key, or one that was never used.
 fn order_id(headers: &HeaderMap) -> Result<OrderId, Problem> {
-    let Some(value) = headers.get("idempotency-key") else {
-        let mut bytes = [0_u8; 16];
-        getrandom::fill(&mut bytes).map_err(|error| Problem::unavailable(&error.to_string()))?;
-        return Ok(OrderId(format!("http-{:032x}", u128::from_ne_bytes(bytes))));
-    };
+    let Some(value) = headers.get("idempotency-key") else { return fresh_id() };
     let text = value.to_str().unwrap_or_default().trim().trim_matches('"');
     if text.is_empty() || text.len() > MAX_ID || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Problem::input(&format!(
@@ -175,6 +175,13 @@ fn order_id(headers: &HeaderMap) -> Result<OrderId, Problem> {
         )));
     }
     Ok(OrderId(text.to_owned()))
+}
+
+/// One that was never used.
+fn fresh_id() -> Result<OrderId, Problem> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Problem::unavailable(&error.to_string()))?;
+    Ok(OrderId(format!("http-{:032x}", u128::from_ne_bytes(bytes))))
 }
 
 /// Who authenticated, and beside that whom they say they are.
@@ -259,11 +266,35 @@ on_a_flag! {
     release "/api/v1/flags/{key}/release" => Release;
 }
 
-order! {
-    /// Kills everything: every flag off at once, the agent locked out, until a person re-arms
-    ///
-    /// In force for evaluation before anything is written. The answer says whether it is on the disk.
-    kill_all "emergency" Operator "/api/v1/kill-all" [] () Command::KillAll
+/// Kills everything: every flag off at once, the agent locked out, until a person re-arms
+///
+/// In force for evaluation before anything is written. The answer says whether it is on the disk. Nothing in how it is asked is a reason
+/// not to: a body or an `Idempotency-Key` that makes no sense is left aside.
+#[utoipa::path(
+    post, path = "/api/v1/kill-all", tag = "emergency",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
+    request_body(content = Why, content_type = "application/json"),
+    responses(
+        (status = 200, description = "In force, and in the journal unless it says otherwise", body = Ack),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn kill_all(
+    State(state): State<Shared>,
+    Operator(who): Operator,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let why: Why = body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
+    let order = Order {
+        id: order_id(&headers).or_else(|_| fresh_id())?,
+        actor: Actor::Person(actor(&who, &headers)),
+        authenticated: Some(who.identity),
+        reason: clean_line(&why.reason),
+        expected: None,
+        command: Command::KillAll,
+    };
+    Ok(Json(state.take(order).await?.into()))
 }
 
 order! {

@@ -314,3 +314,18 @@ fn the_description_names_every_route_and_is_served_to_read() {
     assert_eq!(request(&served, "GET", "/healthz", "", "").status, 200);
     assert_eq!(request(&served, "GET", "/readyz", "", "").json()["status"], "ok");
 }
+
+#[test]
+fn nothing_in_how_kill_all_is_asked_is_a_reason_not_to() {
+    for (headers, body) in [
+        ("Content-Type: application/x-www-form-urlencoded\r\n", ""),
+        ("", "{\"why\": \"typo\"}"),
+        ("Idempotency-Key: a b\r\nIf-Match: nonsense\r\n", "[["),
+    ] {
+        let served = still();
+        let headers = format!("Authorization: Bearer {}\r\n{headers}", served.token());
+        let killed = request(&served, "POST", "/api/v1/kill-all", &headers, body);
+        assert_eq!(killed.status, 200, "{killed:?}");
+        assert!(!owner(&served, "GET", "/api/v1/status", "").json()["latch"].is_null());
+    }
+}

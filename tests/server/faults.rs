@@ -170,6 +170,10 @@ fn a_journal_that_is_cut_short_or_none_is_refused_and_left_as_it_is() {
         (b"a letter home, of some length\n".repeat(500), 2, "is not a knightwatch session"),
     ] {
         fs::write(&path, &bytes).unwrap();
+        // Of the one before.
+        for rest in ["-wal", "-shm"] {
+            let _ = fs::remove_file(path.with_extension(format!("knightwatch{rest}")));
+        }
         for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["serve", "--check"]] {
             let refused = served.command(arguments).output().unwrap();
             let said = String::from_utf8_lossy(&refused.stderr).into_owned();

@@ -90,8 +90,10 @@ impl Told {
         match (self.refusal, self.kind.as_str()) {
             (Some(refusal), _) => OrderError::Refused(refusal),
             (None, "/problems/not-durable") => OrderError::NotDurable(detail),
-            (None, "/problems/unknown") => OrderError::Unknown(detail),
-            (None, _) => OrderError::NotSent(detail),
+            (None, "/problems/unavailable") => OrderError::NotSent(detail),
+            // What stands between, such as a proxy, does not know what became of it either.
+            (None, _) if status.is_server_error() => OrderError::Unknown(detail),
+            (None, _) => OrderError::TurnedAway(detail),
         }
     }
 }

@@ -97,6 +97,7 @@ fn failed(error: &OrderError, elsewhere: &str, said: &mut Vec<String>) {
         OrderError::Unknown(why) => {
             said.push(format!("SENT, NO ANSWER: {why}. It may or may not have acted."));
         }
+        OrderError::TurnedAway(why) => said.push(format!("TURNED AWAY: {why}. Nothing has changed.")),
         OrderError::Refused(refusal) => said.push(format!("REFUSED: {refusal}. Nothing has changed.")),
         OrderError::NotDurable(_) | OrderError::ReadOnly => said.push(format!("NOT DONE: {error}.")),
     }
