@@ -22,7 +22,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A session [default: this machine's backend where one runs, else the newest session in the state folder]
+    /// A session [default: this machine's backend where its socket is, else the newest session in the state folder]
     #[arg(long, value_name = "FILE")]
     session: Option<PathBuf>,
     /// One JSON object

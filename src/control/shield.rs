@@ -127,6 +127,7 @@ impl<'a> Shield<'a> {
         let ruling = |action, to, reason| Some(Ruling { outcome: Outcome::Obliged, action, to, reason });
         let roll_back = |reason| ruling(Action::RollBack, Rollout::ZERO, reason);
         if let Some(since) = self.unanswered(flag)
+            && !report.warming_up
             && report.treatment_n.min(report.control_n) < self.config.hard.min_samples
         {
             return roll_back(Reason::NoAnswer { waited: since });

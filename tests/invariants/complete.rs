@@ -1,7 +1,7 @@
 //! Flags at 100 %: there is no control left but the recorded one, which cannot tell a dependency from the flag.
 
 use knightwatch::{
-    control::{AlarmKind, Command, Event, Outcome, Phase, Reason},
+    control::{AlarmKind, Command, Event, Observatory, Outcome, Phase, Reason},
     flag::{Rollout, ServiceName},
 };
 
@@ -81,6 +81,19 @@ fn a_probe_without_an_answer_ends_at_zero() {
     };
     assert!(last.to.is_zero() && last.outcome == Outcome::Obliged, "{last:?}");
     assert!(matches!(last.reason, Reason::NoAnswer { .. }), "{last:?}");
+}
+
+#[test]
+fn a_restart_ends_no_probe_that_had_its_answer() {
+    let mut fleet = complete(7, Behaviour::default());
+    fleet.behaviours[0] = both(0.3);
+    fleet.run(&mut Greedy, 10);
+    assert_eq!(fleet.rollout(0), Rollout::PROBE);
+    // What a controller remembers of telemetry is gone with it, and so little comes that it is never enough.
+    fleet.observatory = Observatory::beginning(fleet.now);
+    fleet.behaviours[0] = Behaviour { requests: 20, ..Behaviour::default() };
+    fleet.run(&mut Greedy, 10);
+    assert_eq!(fleet.rollout(0), Rollout::PROBE);
 }
 
 #[test]

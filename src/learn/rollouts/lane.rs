@@ -316,8 +316,8 @@ impl Lane {
                 Phase::Complete if track.stage == Stage::Steered => {
                     track.stage = Stage::Watched;
                 }
-                // The shield's probe: the agent is asked again.
-                Phase::Ramping if track.stage == Stage::Watched => {
+                // The shield's probe: the agent is asked again, also after it was watched for long enough.
+                Phase::Ramping if matches!(track.stage, Stage::Watched | Stage::Through) => {
                     track.stage = Stage::Steered;
                     (track.watched, track.watched_cost) = (0, 0.0);
                 }
