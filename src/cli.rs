@@ -131,7 +131,7 @@ enum Verb {
     Status(status::Args),
     /// A recorded session, recorded telemetry or a training log through the control room
     Replay(replay::Args),
-    /// Shows, exports and verifies a session's journal
+    /// Shows, exports and verifies a session's journal, or a backend's
     Audit(audit::Args),
     /// Explains one decision of the agent: its probabilities, and everything it saw by how much that moved it
     Explain(explain::Args),
@@ -244,7 +244,16 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Outcome {
-    let config = Config::load(cli.config.as_deref()).map_err(Failure::input)?;
+    let config = match Config::load(cli.config.as_deref()) {
+        Ok(config) => config,
+        // A mistake in a file must not stand between a person and the switch.
+        Err(error) if matches!(&cli.verb, Some(Verb::Order(verb)) if verb.stops()) => {
+            let error = crate::flag::clean_line(&error.to_string());
+            let _ = writeln!(io::stderr(), "knightwatch: {error}; going on without a configuration");
+            Config::without_file()
+        }
+        Err(error) => return Err(Failure::input(error)),
+    };
     match cli.verb {
         None => match cli.connect.named(&config)? {
             Some(target) => control_room::remote(&target, &cli.scene, &cli.screen, &config),
@@ -264,7 +273,7 @@ fn dispatch(cli: Cli) -> Outcome {
             clap_mangen::generate_to(Cli::command(), &folder).map_err(failed)?;
             print::DONE
         }
-        Some(Verb::Serve(args)) => serve::run(&args, &config),
+        Some(Verb::Serve(args)) => serve::run(&args, cli.config, &config),
         Some(Verb::Import(args)) => definitions::import(&args),
         Some(Verb::Export(args)) => definitions::export(&args, &config),
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
@@ -283,7 +292,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Watch(args)) => watch::run(&args, &cli.connect, &config),
         Some(Verb::Status(args)) => status::run(&args, &cli.connect, &config),
         Some(Verb::Replay(args)) => replay::run(&args, &config),
-        Some(Verb::Audit(args)) => audit::run(&args, &config),
+        Some(Verb::Audit(args)) => audit::run(&args, &cli.connect, &config),
         Some(Verb::Explain(args)) => explain::run(&args, &config),
         Some(Verb::Scenarios { name }) => scene::list(name.as_deref()),
         Some(Verb::Config { check }) => scene::configuration(&config, check),

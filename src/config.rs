@@ -64,6 +64,8 @@ pub struct Server {
     pub socket: PathBuf,
     /// Names under which the backend may be called, beside those of loopback; without a port.
     pub hosts: Vec<String>,
+    /// Origins whose pages may evaluate flags in a browser, as it writes them: `https://shop.example`.
+    pub origins: Vec<String>,
     /// Certificate chain and private key in PEM; both or neither.
     pub tls_cert: PathBuf,
     /// See `tls_cert`.
@@ -80,6 +82,7 @@ impl Default for Server {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8000))],
             socket: PathBuf::new(),
             hosts: Vec::new(),
+            origins: Vec::new(),
             tls_cert: PathBuf::new(),
             tls_key: PathBuf::new(),
             open_loopback: true,
@@ -100,6 +103,14 @@ impl Server {
                 "expected at least one address, such as \"127.0.0.1:8000\"".to_owned(),
             ));
         }
+        if let Some(wrong) = self.origins.iter().find(|origin| !is_origin(origin)) {
+            return Err((
+                "server.origins",
+                format!(
+                    "expected scheme, host and port as a browser writes them, such as \"https://shop.example\" or \"http://localhost:3000\", found {wrong:?}"
+                ),
+            ));
+        }
         if self.tls_cert.as_os_str().is_empty() != self.tls_key.as_os_str().is_empty() {
             return Err((
                 "server.tls_cert",
@@ -116,6 +127,18 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Whether this is what a browser could send as its `Origin`: lower case, nothing after the port, and no port that goes without
+/// saying.
+fn is_origin(text: &str) -> bool {
+    let (rest, usual) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(rest), _) => (rest, ":443"),
+        (None, Some(rest)) => (rest, ":80"),
+        (None, None) => return false,
+    };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_:[]".contains(&byte);
+    !rest.is_empty() && rest.bytes().all(plain) && !rest.ends_with(usual)
 }
 
 /// The learned policy.
@@ -265,6 +288,15 @@ impl Config {
         Ok(config)
     }
 
+    /// As it is without any file, with what the environment says as far as that makes sense.
+    #[must_use]
+    pub fn without_file() -> Self {
+        let mut config = Self::default();
+        // Where something is wrong with them too, what came before it holds.
+        let _ = config.environment_variables();
+        config
+    }
+
     /// Parses a configuration file's text.
     ///
     /// # Errors
@@ -311,14 +343,14 @@ impl Config {
     }
 
     fn environment_variables(&mut self) -> Result<(), ConfigError> {
+        if let Some(folder) = env::var_os("KNIGHTWATCH_STATE") {
+            self.state = folder.into();
+        }
         if let Some(value) = variable("KNIGHTWATCH_ENVIRONMENT", "expected a name")? {
             self.environment = crate::flag::clean_line(&value);
             if self.environment.trim().is_empty() {
                 return Err(wrong_variable("KNIGHTWATCH_ENVIRONMENT", value, "expected a name"));
             }
-        }
-        if let Some(folder) = env::var_os("KNIGHTWATCH_STATE") {
-            self.state = folder.into();
         }
         let expected = "expected 1 to 30 frames a second";
         if let Some(value) = variable("KNIGHTWATCH_FPS", expected)? {
@@ -326,6 +358,17 @@ impl Config {
             self.screen.fps = fps.ok_or_else(|| wrong_variable("KNIGHTWATCH_FPS", value, expected))?;
         }
         Ok(())
+    }
+
+    /// The backend's unix socket.
+    ///
+    /// # Errors
+    /// When neither the configuration nor the system names a folder for it.
+    pub fn socket(&self) -> Result<PathBuf, ConfigError> {
+        if !self.server.socket.as_os_str().is_empty() {
+            return Ok(self.server.socket.clone());
+        }
+        Ok(self.state_folder()?.join("knightwatch.sock"))
     }
 
     /// The folder for sessions and logs.

@@ -4,12 +4,14 @@
 //! by interval; files of flag definitions are read and watched. Knows nothing of the engine, the screens or the server that
 //! stand above it.
 
+mod cryptography;
 mod flag_files;
 mod otlp;
 mod push;
 mod recording;
 mod webhook;
 
+pub use cryptography::use_ring;
 pub use flag_files::{FlagFiles, FlagFilesError, FlagWatch, Stamp};
 pub use otlp::{Export, MetricNames, Otlp};
 pub use push::{BatchId, Clock, Inlet, Push, PushConfig, Totals};

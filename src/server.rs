@@ -8,10 +8,12 @@ mod access;
 mod answer;
 mod catalogue;
 mod deployments;
+mod description;
 mod docs;
 mod door;
 mod events;
 mod hub;
+mod journal;
 mod listen;
 mod metrics;
 mod ofrep;
@@ -39,7 +41,7 @@ pub use self::{
     access::{Access, Principal, Scope, TokenFile, TokenRecord, local_token},
     catalogue::Catalogue,
     hub::Hub,
-    listen::{Listeners, Peer, serve},
+    listen::{Listeners, Peer, Tls, serve},
     problem::Problem,
     state::{Parts, ServerState},
     telemetry::Intake,
@@ -75,10 +77,21 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(telemetry::take))
         .routes(routes!(otlp::take))
         .layer(DefaultBodyLimit::max(MAX_TELEMETRY));
-    let (api, description) = OpenApiRouter::with_openapi(Description::openapi())
+    let (mut evaluation, evaluated) = OpenApiRouter::new()
+        .routes(routes!(ofrep::one))
+        .routes(routes!(ofrep::all))
+        .routes(routes!(ofrep::stream))
+        .route("/ofrep/v1/evaluate/flags/{folder}/{*rest}", post(ofrep::one_in_folder))
+        .split_for_parts();
+    // What a page of a foreign origin may ask for. Whoever has named none pays nothing for it at each evaluation.
+    if !state.origins.is_empty() {
+        // Under the layer too: browsers ask by a method that nothing else here knows.
+        evaluation = evaluation.method_not_allowed_fallback(door::wrong_method).layer(door::cors(&state));
+    }
+    let (api, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(read::status))
         .routes(routes!(read::flags, orders::create))
-        .routes(routes!(read::flag))
+        .routes(routes!(read::flag, orders::change))
         .routes(routes!(orders::start))
         .routes(routes!(orders::pause))
         .routes(routes!(orders::resume))
@@ -86,27 +99,29 @@ pub fn router(state: Shared) -> Router {
         .routes(routes!(orders::set))
         .routes(routes!(orders::promote))
         .routes(routes!(orders::release))
+        .routes(routes!(orders::archive))
         .routes(routes!(orders::kill_all))
         .routes(routes!(orders::rearm))
         .routes(routes!(read::alarms))
         .routes(routes!(orders::acknowledge))
+        .routes(routes!(orders::shelve))
         .routes(routes!(orders::acknowledge_briefing))
-        .routes(routes!(read::journal))
+        .routes(routes!(journal::journal))
+        .routes(routes!(journal::export))
+        .routes(routes!(journal::verify))
         .routes(routes!(deployments::list, deployments::take))
         .routes(routes!(read::pace, orders::set_pace))
         .routes(routes!(events::stream))
-        .routes(routes!(ofrep::one))
-        .routes(routes!(ofrep::all))
-        .routes(routes!(ofrep::stream))
         .routes(routes!(ofrep::definitions))
         .routes(routes!(metrics::metrics))
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
         .merge(telemetry)
         .split_for_parts();
+    description.merge(evaluated);
+    let description = Arc::new(description::description(&description));
     let page: Arc<str> = docs::page(&description).into();
-    let description = Arc::new(description);
-    api.route("/ofrep/v1/evaluate/flags/{folder}/{*rest}", post(ofrep::one_in_folder))
+    api.merge(evaluation)
         .route("/docs", get(move || ready(Html(page.to_string()))))
         .route("/openapi.json", get(move || ready(Json(Arc::clone(&description)))))
         .fallback(door::not_found)

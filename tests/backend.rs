@@ -63,6 +63,9 @@ contract! {
     an_order_is_acknowledged_with_its_entry
     a_refused_order_carries_its_reason_and_changes_nothing
     the_same_order_acts_once
+    an_order_id_is_of_one_command_and_kill_all_acts_all_the_same
+    a_shelved_alarm_is_seen_by_all_and_comes_back
+    a_changed_flag_is_told_whole_and_an_archived_one_keeps_its_place
     kill_all_comes_through_while_time_races
     two_readers_see_the_same_latch
     the_pace_has_its_range

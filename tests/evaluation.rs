@@ -153,8 +153,28 @@ async fn a_question_is_answered_as_ofrep_says() {
         asking.request(Method::POST, "/ofrep/v1/evaluate/flags/number").body(large).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     // Nothing at all is an empty context.
+    let counted =
+        async || asking.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    let of = |page: &str, result: &str| {
+        let name = format!("knightwatch_evaluations_total{{result=\"{result}\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse::<u64>().unwrap()
+    };
+    let before = counted().await;
     let response = asking.request(Method::POST, "/ofrep/v1/evaluate/flags/number").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
+    asking.one("nobody", json!({})).await;
+    asking.one("no%20key", json!({})).await;
+    let all: Value = asking.all("", &json!({})).send().await.unwrap().json().await.unwrap();
+    let after = counted().await;
+    let flags = all["flags"].as_array().unwrap();
+    let each = |field: &str, word: &str| flags.iter().filter(|flag| flag[field] == word).count() as u64;
+    for (result, alone) in
+        [("STATIC", 1), ("DISABLED", 0), ("TARGETING_KEY_MISSING", 0), ("FLAG_NOT_FOUND", 2)]
+    {
+        let many = each("reason", result) + each("errorCode", result);
+        assert_eq!(of(&after, result) - of(&before, result), alone + many, "{result}");
+    }
+    assert!(of(&after, "PARSE_ERROR") > 0 && of(&after, "INVALID_CONTEXT") > 0);
 }
 
 #[tokio::test]

@@ -8,7 +8,10 @@ mod served;
 #[path = "feed/told.rs"]
 mod told;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    io::Write,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use knightwatch::{integrations::signature, server::Scope};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
@@ -253,6 +256,57 @@ async fn opentelemetry_metrics_are_taken_as_protobuf_and_as_json() {
     assert_eq!(text.send().await.unwrap().status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opentelemetry_metrics_are_taken_with_gzip_and_what_inflates_too_far_is_not() {
+    let home = home();
+    let served = Served::start(&home, "--real");
+    served.create("f", Value::Null).await;
+    served.post("/api/v1/flags/f/start", &json!({})).await;
+    let send = async |kind: &str, coding: &str, body: Vec<u8>| {
+        let request = served.request(Method::POST, "/v1/metrics").body(body);
+        let response =
+            request.header("content-type", kind).header("content-encoding", coding).send().await.unwrap();
+        (response.status(), response.bytes().await.unwrap())
+    };
+    let (json_kind, protobuf_kind) = ("application/json", "application/x-protobuf");
+    let request: ExportMetricsServiceRequest = serde_json::from_value(otlp("f", "on", 40)).unwrap();
+    let (status, answer) = send(protobuf_kind, "gzip", gzip(&request.encode_to_vec())).await;
+    assert_eq!((status, answer.len()), (StatusCode::OK, 0), "all taken");
+    let (status, _) = send(json_kind, "GZIP", gzip(otlp("f", "off", 60).to_string().as_bytes())).await;
+    assert_eq!(status, StatusCode::OK);
+    served
+        .until("/api/v1/flags/f", |flag| {
+            flag["treatment"]["requests"] == 40 && flag["control"]["requests"] == 60
+        })
+        .await;
+    let largest = 4 << 20;
+    let padded = |length: usize| {
+        let export = otlp("f", "on", 1).to_string();
+        gzip(format!("{export}{}", " ".repeat(length - export.len())).as_bytes())
+    };
+    assert_eq!(send(json_kind, "gzip", padded(largest)).await.0, StatusCode::OK);
+    let bomb = padded(largest + 1);
+    assert!(bomb.len() < 100_000);
+    let half = gzip(b"{}")[..12].to_vec();
+    for (coding, body, status, said) in [
+        ("gzip", bomb, StatusCode::PAYLOAD_TOO_LARGE, "at most 4194304 bytes once inflated"),
+        ("gzip", b"{}".to_vec(), StatusCode::BAD_REQUEST, "expected a body in gzip"),
+        ("gzip", half, StatusCode::BAD_REQUEST, "expected a body in gzip"),
+        ("br", b"{}".to_vec(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "gzip, or with none"),
+    ] {
+        let (found, answer) = send(json_kind, coding, body).await;
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!(found, status, "{answer}");
+        assert!(answer["message"].as_str().unwrap().contains(said), "{answer}");
+    }
+}
+
 fn deployed(id: &str, service: &str, environment: &str) -> Value {
     let kind = "dev.cdevents.service.deployed.0.2.0";
     let document = json!({
@@ -390,7 +444,6 @@ async fn prometheus_finds_ourselves_in_numbers() {
         "knightwatch_up 1",
         "knightwatch_kill_latch 1",
         "knightwatch_journal_lag_entries 0",
-        "knightwatch_stream_clients 0",
         "knightwatch_flag_rollout_ratio{flag=\"f\",service=\"shop\"} 0",
         "knightwatch_flag_phase{flag=\"f\",phase=\"killed\"} 1",
         "knightwatch_telemetry_rejected_total{reason=\"unknown flag\"} 1",
@@ -398,6 +451,8 @@ async fn prometheus_finds_ourselves_in_numbers() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
+    // Those who wait for something here listen for as long as that takes.
+    assert!(text.lines().any(|found| found.starts_with("knightwatch_stream_clients ")), "{text}");
     let asked = now();
     served.until("/api/v1/status", |status| status["now"].as_u64() > Some(asked)).await;
     let text = served.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();

@@ -10,6 +10,8 @@
     reason = "a test"
 )]
 
+#[path = "invariants/complete.rs"]
+mod complete;
 #[path = "support/fleet.rs"]
 mod fleet;
 
@@ -494,27 +496,6 @@ proptest! {
         prop_assert!(rejected > 0);
         let _ = INTERVAL;
     }
-}
-
-#[test]
-fn complete_flags_of_one_service_that_go_bad_together_are_not_blamed() {
-    let mut fleet = Fleet::new(6, 17);
-    fleet.run(&mut Greedy, 20);
-    fleet.config.shield.exposure.per_service = 1e9;
-    fleet.start_all();
-    for index in 0..6 {
-        fleet.order(Command::Promote { flag: key(index) }).unwrap();
-    }
-    fleet.run(&mut Greedy, 10);
-    // Service 0 has flags 0 and 3: both go bad in the same interval. Service 1 has 1 and 4: only one of them does.
-    for index in [0, 3, 1] {
-        fleet.behaviours[index].errors_treatment = 0.4;
-    }
-    fleet.run(&mut Greedy, 4);
-    assert!(fleet.rollout(0).is_full() && fleet.rollout(3).is_full(), "a dependency, not the flags");
-    assert!(fleet.state.alarm(&AlarmKind::Dependency(ServiceName("service-0".into()))).is_some());
-    assert!(fleet.rollout(1).is_zero(), "one flag alone, far beyond its record: the hard limit rolls back");
-    assert!(fleet.rollout(4).is_full());
 }
 
 /// Invariant 5, for a source that hangs and repeats its last answer with new times.

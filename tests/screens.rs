@@ -42,6 +42,7 @@ fn latched(mut snapshot: Snapshot) -> Snapshot {
         at: Millis(NOW.0 - 95_000),
         seq: Seq(112),
         exposed: 9,
+        asked: None,
     });
     for flag in &mut snapshot.flags {
         flag.phase = Phase::Killed;
@@ -95,9 +96,13 @@ fn screens(glyphs: Glyphs) -> Vec<(&'static str, Room)> {
     rearm.press("F12 'dmo Enter");
     let mut stale = room();
     stale.tell(Message::Update(Update::Link(Link::Stale(Millis::from_secs(12)))));
+    let mut lost = Room::new(settings(glyphs), &latched(scene(12)));
+    let why = Some("expected a valid bearer token, or the unix socket".to_owned());
+    lost.tell(Message::Update(Update::Link(Link::Lost { age: Millis::from_secs(12), why })));
     vec![
         ("fleet", room()),
         ("fleet_stale", stale),
+        ("fleet_no_contact", lost),
         ("flag_regressed", pressed("Enter")),
         ("flag_explained", pressed("j j j j j j j Enter")),
         ("flag_job", {

@@ -11,6 +11,9 @@ use super::{Link, Snapshot, Update};
 /// Messages that a listener may be behind.
 const QUEUE: usize = 64;
 
+/// Flags in the messages that a listener may be behind, all together: a change of ten thousand flags is some ten megabytes.
+const QUEUED_FLAGS: usize = 50_000;
+
 /// All listeners of one backend.
 #[derive(Clone, Default)]
 pub(super) struct Crowd(Arc<Mutex<Everybody>>);
@@ -27,6 +30,13 @@ struct Listener {
     behind: bool,
     /// Whether it has to be told how the backend is reached.
     link: bool,
+}
+
+impl Listener {
+    /// Messages that it has not taken yet.
+    fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
 }
 
 impl Crowd {
@@ -48,7 +58,16 @@ impl Crowd {
             return;
         }
         let update = update();
+        let flags = match &update {
+            Update::Change(change) => change.flags.len(),
+            Update::Snapshot(_) | Update::Link(_) => 0,
+        };
         for listener in listeners {
+            // Those before it are taken to be as large.
+            if listener.waiting() * flags > QUEUED_FLAGS {
+                listener.behind = true;
+                continue;
+            }
             let sent = listener.queue.try_send(update.clone());
             listener.behind = matches!(sent, Err(TrySendError::Full(_)));
         }
@@ -70,7 +89,10 @@ impl Crowd {
         let mut make = Some(snapshot);
         let mut snapshot = None;
         for listener in listeners.iter_mut() {
+            // Not before it has taken everything: otherwise its queue would fill with snapshots of everything, one for each
+            // message that it takes.
             if listener.behind
+                && listener.waiting() == 0
                 && let Ok(place) = listener.queue.try_reserve()
             {
                 if let Some(make) = make.take() {
@@ -98,5 +120,73 @@ impl Crowd {
     fn everybody(&self) -> MutexGuard<'_, Everybody> {
         // A list of queues is whole also after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        backend::{Change, Pace, PolicyView},
+        control::Seq,
+        telemetry::Millis,
+    };
+
+    fn change() -> Update {
+        Update::Change(Arc::new(Change {
+            now: Millis(0),
+            seq: Seq(0),
+            tick: true,
+            policy: None,
+            pace: Pace::Stopped,
+            latch: None,
+            alarms: Vec::new(),
+            flags: Vec::new(),
+            entries: Vec::new(),
+            briefed: true,
+            done: false,
+        }))
+    }
+
+    fn empty() -> Snapshot {
+        Snapshot {
+            environment: String::new(),
+            source: String::new(),
+            simulated: true,
+            policy: PolicyView { name: String::new(), about: String::new(), fault: None },
+            now: Millis(0),
+            interval: Millis(1),
+            pace: Pace::Stopped,
+            seq: Seq(0),
+            latch: None,
+            alarms: Vec::new(),
+            flags: Vec::new(),
+            history: Vec::new(),
+            entries: Vec::new(),
+            briefed: true,
+            done: false,
+        }
+    }
+
+    #[test]
+    fn a_slow_listener_has_one_snapshot_in_its_queue_and_not_one_for_each_message_it_takes() {
+        let crowd = Crowd::default();
+        let mut updates = crowd.join();
+        let made = std::cell::Cell::new(0);
+        let snapshot = || {
+            made.set(made.get() + 1);
+            Arc::new(empty())
+        };
+        crowd.catch_up(None, snapshot);
+        // It takes one message while the engine makes two, for a long time.
+        let mut taken = 0;
+        for _ in 0..10 * QUEUE {
+            crowd.tell(change);
+            crowd.tell(change);
+            crowd.catch_up(None, snapshot);
+            taken += usize::from(updates.try_recv().is_ok());
+        }
+        assert!(taken >= 9 * QUEUE, "{taken}");
+        assert!(made.get() <= 1 + taken / QUEUE + 1, "{} snapshots for {taken} messages", made.get());
     }
 }

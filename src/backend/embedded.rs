@@ -15,7 +15,7 @@ use super::{
     view::{HISTORY, NEWEST},
 };
 use crate::{
-    control::{AlarmKind, Command, Entry, FlagState, Order, Outlook, Seq},
+    control::{AlarmKind, Command, Entry, Event, FlagState, Order, Outlook, Seq},
     engine::{self, Engine, Handle, Observer, Switch},
     flag::FlagSpec,
     telemetry::{ArmStats, Millis, Window},
@@ -155,6 +155,11 @@ impl Views {
             self.specs.push(Arc::new(flag.spec.clone()));
             self.history.push(VecDeque::with_capacity(HISTORY));
         }
+        for entry in news {
+            if let Event::Changed { flag, .. } = &entry.event {
+                self.specs[flag.index()] = Arc::new(flags[flag.index()].spec.clone());
+            }
+        }
         if ticked {
             for (flag, history) in flags.iter().zip(&mut self.history) {
                 if history.len() == HISTORY {
@@ -205,6 +210,7 @@ impl Views {
             guard_off_until: flag.guard_off_until,
             last: flag.last.clone(),
             waiting: flag.waiting.clone(),
+            archived: flag.archived.clone(),
             verdict: outlook.report.verdict,
             report: outlook.report.clone(),
             point: self.history[flag.id.index()].back().copied().unwrap_or_default(),
@@ -256,8 +262,11 @@ impl Views {
 
     fn change(&self, engine: &Engine, pace: Pace, news: &[Entry], ticked: bool) -> Change {
         let state = engine.state();
-        let everything = ticked || news.iter().any(|entry| entry.event.flag().is_none());
+        let everything = ticked || news.iter().any(|entry| of_all_flags(&entry.event));
         let touched: Vec<_> = news.iter().filter_map(|entry| entry.event.flag()).collect();
+        let created = news.iter().filter(|entry| matches!(entry.event, Event::Created { .. })).count();
+        // A flag that is made is told alone: ten thousand that are made one after the other would be told ten thousand times.
+        let first_new = state.flags.len().saturating_sub(created);
         Change {
             now: engine.now(),
             seq: state.seq,
@@ -266,11 +275,44 @@ impl Views {
             pace,
             latch: state.latch.clone(),
             alarms: state.alarms.clone(),
-            flags: self.flags(engine, |flag| everything || touched.contains(&flag.id)),
+            flags: self.flags(engine, |flag| {
+                everything || flag.id.index() >= first_new || touched.contains(&flag.id)
+            }),
             entries: news.to_vec(),
             briefed: state.briefed,
             done: engine.done(),
         }
+    }
+}
+
+/// Whether any flag may look different after it, and not only the one that it names.
+const fn of_all_flags(event: &Event) -> bool {
+    match event {
+        Event::SessionStarted { .. }
+        | Event::SessionResumed { .. }
+        | Event::Deployed { .. }
+        | Event::KilledAll { .. }
+        | Event::Rearmed => true,
+        Event::Created { .. }
+        | Event::Started { .. }
+        | Event::Waiting { .. }
+        | Event::Decided(_)
+        | Event::Paused { .. }
+        | Event::Resumed { .. }
+        | Event::RolledBack { .. }
+        | Event::Set { .. }
+        | Event::Promoted { .. }
+        | Event::Released { .. }
+        | Event::HoldExpired { .. }
+        | Event::Changed { .. }
+        | Event::Archived { .. }
+        | Event::RearmAsked { .. }
+        | Event::AlarmRaised { .. }
+        | Event::AlarmCleared { .. }
+        | Event::AlarmAcknowledged { .. }
+        | Event::AlarmShelved { .. }
+        | Event::AlarmUnshelved { .. }
+        | Event::BriefingAcknowledged => false,
     }
 }
 

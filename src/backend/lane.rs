@@ -1,6 +1,10 @@
 //! Kill-all's own lane, on threads of its own: it acts whoever waits for its answer, and whatever the engine is doing.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
 
 use tokio::sync::oneshot;
 
@@ -21,8 +25,12 @@ pub(super) fn kill(switch: &Arc<Switch>, handle: &Handle, order: Order) -> Pendi
     switch.kill();
     let by = order.actor.to_string();
     let engine = handle.order(order);
+    // What the latch file has come to, also where the engine goes on to wait for its own disk.
+    let kept = Arc::new(OnceLock::new());
+    let keep = Arc::clone(&kept);
     let answered = on_its_own("kill-all", Arc::clone(switch), move |switch| {
         let written = switch.write(&by, wall_clock());
+        let _ = keep.set(written.is_ok());
         let answer = engine.blocking_recv();
         if let Ok(Ok(_)) = &answer {
             switch.settled();
@@ -38,7 +46,9 @@ pub(super) fn kill(switch: &Arc<Switch>, handle: &Handle, order: Order) -> Pendi
     Box::pin(async move {
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(answer)) => answer,
-            // Neither the latch file nor the journal has answered.
+            Ok(Err(_)) | Err(_) if kept.get() == Some(&true) => {
+                Ok(in_force("it is on the disk as the latch file; the engine has not answered yet", true))
+            }
             Ok(Err(_)) | Err(_) => Ok(in_force("the disk has not answered yet", false)),
         }
     })

@@ -127,6 +127,26 @@ impl Client {
         self.runtime.block_on(self.caller.get("/api/v1/status"))
     }
 
+    /// The newest entries of the journal that fit `wanted` (`flag`, `kind`, `actor`), at most `limit`, oldest first.
+    ///
+    /// # Errors
+    /// When it is not reached or does not let us in.
+    pub fn entries(&self, limit: usize, wanted: &[(&str, String)]) -> Result<Vec<Entry>, OrderError> {
+        self.runtime.block_on(self.caller.entries(None, limit, wanted))
+    }
+
+    /// What is at `path`, piece by piece, as it comes.
+    ///
+    /// # Errors
+    /// When it is not reached, does not let us in, ends early, or `piece` fails.
+    pub fn download(
+        &self,
+        path: &str,
+        piece: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), RemoteError> {
+        self.runtime.block_on(self.caller.download(path, piece))
+    }
+
     /// What `GET` of any path says.
     ///
     /// # Errors
@@ -150,7 +170,7 @@ impl Backend for Remote {
 
     fn entries(&self, before: Option<Seq>, limit: usize) -> Pending<Result<Vec<Entry>, OrderError>> {
         let caller = self.caller.clone();
-        self.run(async move { caller.entries(before, limit).await })
+        self.run(async move { caller.entries(before, limit, &[]).await })
     }
 
     fn set_pace(&self, pace: Pace) -> Result<(), String> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::engine::{Ack, OrderError, Pace};
 use crate::{
-    control::{Action, Alarm, Entry, Hold, LastAction, Latch, Outcome, Phase, Seq, Waiting},
+    control::{Action, Alarm, Archived, Entry, Hold, LastAction, Latch, Outcome, Phase, Seq, Waiting},
     flag::{FlagId, FlagSpec, Rollout},
     telemetry::{ArmStats, Millis, Verdict, WindowReport},
 };
@@ -21,8 +21,13 @@ pub enum Link {
     Connected,
     /// Nothing heard for so long.
     Stale(Millis),
-    /// No contact for so long.
-    Lost(Millis),
+    /// No contact.
+    Lost {
+        /// For so long.
+        age: Millis,
+        /// What the last attempt came to, where one failed: the line, the token, the certificate, another environment.
+        why: Option<String>,
+    },
 }
 
 /// The policy in charge.
@@ -106,6 +111,9 @@ pub struct FlagView {
     /// The start that waits for the flag's deployment.
     #[serde(default)]
     pub waiting: Option<Waiting>,
+    /// That it was archived; its place in the fleet stays its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<Archived>,
     /// The verdict.
     pub verdict: Verdict,
     /// The evidence in numbers, with both arms over the last intervals.
@@ -176,6 +184,11 @@ pub(crate) const HISTORY: usize = 240;
 pub(crate) const NEWEST: usize = 200;
 
 impl Snapshot {
+    /// The flags that were not archived.
+    pub fn alive(&self) -> impl Iterator<Item = &FlagView> {
+        self.flags.iter().filter(|flag| flag.archived.is_none())
+    }
+
     /// Folds a change in: what comes out is the snapshot that would be sent now.
     pub fn fold(&mut self, change: &Change) {
         let Change { now, seq, tick, policy, pace, latch, alarms, flags, entries, briefed, done } = change;

@@ -120,7 +120,7 @@ fn line(record: &TokenRecord) -> String {
 
 /// `knightwatch backup`.
 pub(super) fn backup(to: &Path, real: bool, config: &Config) -> Outcome {
-    let home = Home::of(config, None, real || config.telemetry.source == SourceKind::Push)?;
+    let home = Home::of(config, real || config.telemetry.source == SourceKind::Push)?;
     let report = store::backup(&home.journal, to).map_err(Failure::store)?;
     print::line(&format!("{}\n{report}", to.display()))?;
     print::DONE
@@ -128,7 +128,7 @@ pub(super) fn backup(to: &Path, real: bool, config: &Config) -> Outcome {
 
 /// `knightwatch restore`.
 pub(super) fn restore(from: &Path, real: bool, config: &Config) -> Outcome {
-    let home = Home::of(config, None, real || config.telemetry.source == SourceKind::Push)?;
+    let home = Home::of(config, real || config.telemetry.source == SourceKind::Push)?;
     let aside = store::restore(from, &home.journal, wall_clock()).map_err(Failure::store)?;
     print::line(&format!("{} is restored from {}", home.journal.display(), from.display()))?;
     if let Some(aside) = aside {

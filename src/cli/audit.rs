@@ -1,20 +1,29 @@
-//! `knightwatch audit`: shows, exports and verifies the journal of a session.
+//! `knightwatch audit`: shows, exports and verifies the journal of a session, or of a backend.
 
-use std::{fs::File, io::BufReader, path::PathBuf};
+use std::{
+    fs::File,
+    io::{self, BufReader, Write},
+    path::PathBuf,
+};
 
 use clap::{Subcommand, ValueEnum, builder::PossibleValuesParser};
 
-use super::{Failure, Outcome, REFUSED, print, status};
+use super::{
+    Failure, Outcome, REFUSED,
+    connect::{ConnectArgs, not_done, remote},
+    print, status,
+};
 use crate::{
+    backend::Client,
     config::Config,
     control::{Actor, Event},
-    flag::FlagKey,
+    flag::{FlagKey, clean_line},
     store::{self, ExportFormat, Filter, Head, Journal},
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The session [default: the newest in the state folder]
+    /// The session [default: the journal of the backend that --connect names, else the newest in the state folder]
     #[arg(long, value_name = "FILE", global = true)]
     session: Option<PathBuf>,
     #[command(subcommand)]
@@ -66,13 +75,18 @@ enum Format {
     Csv,
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Outcome {
+pub(super) fn run(args: &Args, connect: &ConnectArgs, config: &Config) -> Outcome {
+    if args.session.is_none()
+        && let Some(target) = connect.named(config)?
+    {
+        return afar(&args.what, &Client::new(&target).map_err(|error| remote(&error))?);
+    }
     let path = args.session.clone().map_or_else(|| status::newest(config), Ok)?;
     match &args.what {
         What::Show { flag, actor, kind, last, json } => {
             let journal = Journal::open_read_only(&path).map_err(Failure::store)?;
             let filter =
-                Filter { flag: flag.clone(), actor: actor.as_deref().map(actor_named), kind: kind.clone() };
+                Filter { flag: flag.clone(), actor: actor.as_deref().map(Actor::named), kind: kind.clone() };
             for entry in journal.search(&filter, .., *last).map_err(Failure::store)? {
                 if *json { print::json(&entry)? } else { print::line(&print::entry(&entry))? }
             }
@@ -106,11 +120,49 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     print::DONE
 }
 
-fn actor_named(name: &str) -> Actor {
-    match name {
-        "agent" => Actor::Agent,
-        "shield" => Actor::Shield,
-        "system" => Actor::System,
-        person => Actor::Person(person.to_owned()),
+/// The same of a backend's journal, which the backend reads.
+fn afar(what: &What, client: &Client) -> Outcome {
+    match what {
+        What::Show { flag, actor, kind, last, json } => {
+            let wanted: Vec<(&str, String)> = [
+                ("flag", flag.as_ref().map(ToString::to_string)),
+                ("actor", actor.clone()),
+                ("kind", kind.clone()),
+            ]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+            for entry in client.entries(*last, &wanted).map_err(|error| not_done(&error))? {
+                if *json { print::json(&entry)? } else { print::line(&print::entry(&entry))? }
+            }
+        }
+        What::Export { format: Format::Csv } => {
+            let text = "a backend exports its journal as jsonl; CSV needs the file (--session)";
+            return Err(Failure::input(text));
+        }
+        What::Export { format: Format::Jsonl } => {
+            let mut out = io::stdout().lock();
+            let exported = client.download("/api/v1/journal/export", |piece| out.write_all(piece));
+            exported.map_err(|error| remote(&error))?;
+            out.flush().map_err(Failure::refused)?;
+        }
+        What::Verify { export: Some(_), .. } => {
+            let text = "an export is compared with the file (--session); a backend takes a head (--head)";
+            return Err(Failure::input(text));
+        }
+        What::Verify { head, export: None } => {
+            let path = match head {
+                Some(head) => format!("/api/v1/journal/verify?head={head}"),
+                None => "/api/v1/journal/verify".to_owned(),
+            };
+            let report = client.get(&path).map_err(|error| not_done(&error))?;
+            for line in report["details"].as_array().into_iter().flatten() {
+                print::line(&clean_line(line.as_str().unwrap_or_default()))?;
+            }
+            if report["sound"] != true {
+                return Ok(REFUSED);
+            }
+        }
     }
+    print::DONE
 }

@@ -45,20 +45,12 @@ impl ConnectArgs {
         if let Some(target) = self.named(config)? {
             return Ok(target);
         }
-        let socket = Self::socket(config)?;
+        let socket = config.socket().map_err(Failure::input)?;
         if socket.exists() {
             return self.target(&format!("unix:{}", socket.display()), config);
         }
         let address = config.server.listen.first().map_or("127.0.0.1:8000".to_owned(), ToString::to_string);
         self.target(&format!("http://{address}"), config)
-    }
-
-    /// The socket of this machine's backend.
-    pub(super) fn socket(config: &Config) -> Result<PathBuf, Failure> {
-        if !config.server.socket.as_os_str().is_empty() {
-            return Ok(config.server.socket.clone());
-        }
-        Ok(config.state_folder().map_err(Failure::input)?.join("knightwatch.sock"))
     }
 
     fn target(&self, url: &str, config: &Config) -> Result<Target, Failure> {
@@ -115,6 +107,9 @@ pub(super) fn not_done(error: &OrderError) -> Failure {
         OrderError::NotSent(_) | OrderError::Unknown(_) => {
             Failure { status: UNREACHABLE, text: error.to_string() }
         }
-        OrderError::Refused(_) | OrderError::NotDurable(_) | OrderError::ReadOnly => Failure::refused(error),
+        OrderError::Refused(_)
+        | OrderError::TurnedAway(_)
+        | OrderError::NotDurable(_)
+        | OrderError::ReadOnly => Failure::refused(error),
     }
 }

@@ -68,7 +68,10 @@ pub(super) fn run(scene: &scene::SceneArgs, screen: &ScreenArgs, config: &Config
     let pace = Pace::times(screen.speed).map_err(Failure::input)?;
     let scene = scene::Scene::of(scene)?;
     let about = scene.policy.about().to_owned();
-    let engine = scene.engine(config)?;
+    // One person sits here: there is nobody else to agree.
+    let mut alone = config.clone();
+    alone.control.rearm.two_people = false;
+    let engine = scene.engine(&alone)?;
     let options = EmbeddedOptions { pace, about, simulated: true, ahead: Millis::ZERO };
     show(engine, options, screen, config, true)
 }

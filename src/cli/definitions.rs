@@ -122,7 +122,7 @@ pub(super) fn export(args: &ExportArgs, config: &Config) -> Outcome {
         rollout: if latched { Rollout::ZERO } else { flag.rollout },
         off_for_all: latched || matches!(flag.phase, Phase::RolledBack | Phase::Killed),
     };
-    let exported = definitions.export(state.flags.iter().map(|flag| &flag.spec), |key| {
+    let exported = definitions.export(state.alive().map(|flag| &flag.spec), |key| {
         state.by_key.get(key).and_then(|id| state.flags.get(id.index())).map(standing)
     });
     let text = serde_json::to_string_pretty(&exported).map_err(Failure::refused)?;

@@ -22,7 +22,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A session [default: this machine's backend where one runs, else the newest session in the state folder]
+    /// A session [default: this machine's backend where its socket is, else the newest session in the state folder]
     #[arg(long, value_name = "FILE")]
     session: Option<PathBuf>,
     /// One JSON object
@@ -94,13 +94,12 @@ fn report(args: &Args, connect: &ConnectArgs, config: &Config) -> Result<Report,
     if let Some(target) = connect.named(config)? {
         return ask(&target).map_err(|error| connect::remote(&error));
     }
-    if ConnectArgs::socket(config)?.exists() {
-        let target = connect.found(config)?;
-        match ask(&target) {
-            Ok(report) => return Ok(report),
-            // A socket that nobody answers on is left of a backend that was killed.
-            Err(error) => tracing::debug!("{error}"),
-        }
+    if config.socket().map_err(Failure::input)?.exists() {
+        // A socket that nobody answers on is left of a backend that was killed: another world's session is no answer.
+        return ask(&connect.found(config)?).map_err(|error| {
+            let Failure { status, text } = connect::remote(&error);
+            Failure { status, text: format!("{text}\n`status --session FILE` reads a session instead") }
+        });
     }
     read(newest(config)?)
 }
@@ -137,8 +136,7 @@ fn told(snapshot: &Snapshot, target: &Target) -> Report {
         latch: snapshot.latch.clone(),
         alarms: snapshot.alarms.clone(),
         flags: snapshot
-            .flags
-            .iter()
+            .alive()
             .map(|flag| Flag {
                 key: flag.spec.key.clone(),
                 service: flag.spec.service.to_string(),
@@ -174,8 +172,7 @@ fn read(path: PathBuf) -> Result<Report, Failure> {
         latch: state.latch.clone(),
         alarms: state.alarms.clone(),
         flags: state
-            .flags
-            .iter()
+            .alive()
             .map(|flag| Flag {
                 key: flag.spec.key.clone(),
                 service: flag.spec.service.to_string(),
@@ -202,8 +199,19 @@ fn show(report: &Report) -> Result<(), Failure> {
     if let Some(latch) = &report.latch {
         print::line(&format!("KILL-ALL IN FORCE, set by {} at {}", latch.by, print::moment(latch.at)))?;
     }
+    if let Some(asked) = report.latch.as_ref().and_then(|latch| latch.asked_at(report.at)) {
+        let until = print::moment(asked.until);
+        print::line(&format!(
+            "re-arming asked for by {}: another person has until {until} to agree",
+            asked.who
+        ))?;
+    }
     for alarm in &report.alarms {
-        let over = if alarm.cleared_at.is_some() { ", over, not seen" } else { "" };
+        let over = match (&alarm.shelf, alarm.cleared_at) {
+            (Some(shelf), _) => format!(", shelved by {} until {}", shelf.by, print::moment(shelf.until)),
+            (None, Some(_)) => ", over, not seen".to_owned(),
+            (None, None) => String::new(),
+        };
         let at = print::moment(alarm.raised_at);
         print::line(&format!("alarm, {}{over}, {at}: {}", alarm.priority(), alarm.text))?;
     }

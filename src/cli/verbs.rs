@@ -17,9 +17,9 @@ use super::{
 use crate::{
     backend::{Ack, Client, OrderError},
     config::Config,
-    control::{Actor, AlarmId, Command, Order, OrderId, Seq},
+    control::{Actor, AlarmId, Command, Order, OrderId, Seq, SpecChange},
     engine::wall_clock,
-    flag::{FlagKey, Rollout},
+    flag::{Deployment, FlagKey, Ladder, Rollout, ServiceName, clean_line},
     telemetry::Millis,
 };
 
@@ -100,6 +100,44 @@ pub(super) enum Verb {
         #[command(flatten)]
         common: Common,
     },
+    /// Changes what is declared of a flag; its rollout stays where it is
+    Change {
+        #[command(flatten)]
+        flag: OnFlag,
+        /// What it is for
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+        /// The rungs in percent, ascending, ending with 99 and 100, such as 1,5,25,99,100
+        #[arg(long, value_name = "PERCENTS", value_parser = ladder)]
+        ladder: Option<Ladder>,
+        /// The service whose deployment it waits for when it is started
+        #[arg(long, value_name = "SERVICE")]
+        deployment: Option<String>,
+        /// The artifact of that service; whichever where it is left out
+        #[arg(long, value_name = "ARTIFACT", requires = "deployment")]
+        artifact: Option<String>,
+        /// It waits for no deployment
+        #[arg(long, conflicts_with = "deployment")]
+        no_deployment: bool,
+    },
+    /// Puts a flag that is at rest away for good: its key is never used again
+    Archive {
+        #[command(flatten)]
+        flag: OnFlag,
+        /// Yes, for good
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Takes an alarm out of sight for a time; it stays counted, and comes back by itself
+    Shelve {
+        /// Its number
+        alarm: u64,
+        /// For how long, from "1 min" to "8 h"
+        #[arg(long = "for", value_name = "TIME", value_parser = span)]
+        lasts: Millis,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Acknowledges an alarm
     Acknowledge {
         /// Its number
@@ -115,8 +153,20 @@ fn percent(text: &str) -> Result<Rollout, String> {
     Rollout::from_percent(number).map_err(|error| error.to_string())
 }
 
+fn ladder(text: &str) -> Result<Ladder, String> {
+    let rungs: Vec<Rollout> = text.split(',').map(percent).collect::<Result<_, _>>()?;
+    Ladder::try_from(rungs).map_err(|error| error.to_string())
+}
+
 fn span(text: &str) -> Result<Millis, String> {
     serde_json::from_value(serde_json::Value::from(text)).map_err(|error| error.to_string())
+}
+
+impl Verb {
+    /// Whether it makes things safer.
+    pub(super) const fn stops(&self) -> bool {
+        matches!(self, Self::KillAll { .. } | Self::Rollback(_) | Self::Pause(_))
+    }
 }
 
 pub(super) fn run(verb: Verb, connect: &ConnectArgs, config: &Config) -> Outcome {
@@ -140,6 +190,34 @@ pub(super) fn run(verb: Verb, connect: &ConnectArgs, config: &Config) -> Outcome
             return give(&client, &order(Command::KillAll, None, &common), &common);
         }
         Verb::Rearm { env: environment, common } => (Command::Rearm { environment }, None, common),
+        Verb::Change {
+            flag: OnFlag { flag, if_last, common },
+            description,
+            ladder,
+            deployment,
+            artifact,
+            no_deployment,
+        } => {
+            let wanted = deployment.map(|service| Deployment {
+                service: ServiceName(clean_line(&service).into()),
+                artifact: artifact.map(|artifact| clean_line(&artifact).into()),
+            });
+            let deployment = if no_deployment { Some(None) } else { wanted.map(Some) };
+            let description = description.map(|text| clean_line(&text));
+            (
+                Command::Change { flag, change: SpecChange { description, ladder, deployment } },
+                if_last,
+                common,
+            )
+        }
+        Verb::Archive { flag, yes: true } => on(flag, |flag| Command::Archive { flag }),
+        Verb::Archive { flag, yes: false } => {
+            let text = format!("archiving {} is for good: it needs --yes; nothing was done", flag.flag);
+            return Err(Failure { status: USAGE, text });
+        }
+        Verb::Shelve { alarm, lasts, common } => {
+            (Command::Shelve { alarm: AlarmId(alarm), lasts }, None, common)
+        }
         Verb::Acknowledge { alarm, common } => (Command::Acknowledge { alarm: AlarmId(alarm) }, None, common),
     };
     let target = connect.found(config)?;
@@ -152,6 +230,7 @@ fn order(command: Command, expected: Option<u64>, common: &Common) -> Order {
     Order {
         id: OrderId(id),
         actor: Actor::Person(operator()),
+        authenticated: None,
         reason: common.reason.clone(),
         expected: expected.map(Seq),
         command,

@@ -80,6 +80,8 @@ fn follow(args: &Args, target: &Target) -> Outcome {
     let remote = Remote::connect(target).map_err(|error| connect::remote(&error))?;
     let mut updates = remote.subscribe();
     let mut room: Option<Snapshot> = None;
+    // While contact is lost: why.
+    let mut lost: Option<Option<String>> = None;
     while let Some(update) = updates.blocking_recv() {
         match update {
             Update::Snapshot(snapshot) => {
@@ -97,8 +99,15 @@ fn follow(args: &Args, target: &Target) -> Outcome {
                     room.fold(&change);
                 }
             }
-            Update::Link(Link::Lost(age)) if age.0 == 0 => note("contact lost; it is tried again"),
-            Update::Link(_) => {}
+            Update::Link(Link::Lost { why, .. }) => {
+                // Told again only where the reason is another one: a revoked token is no broken line.
+                if lost.as_ref() != Some(&why) {
+                    let why = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+                    note(&format!("contact lost{why}; it is tried again"));
+                }
+                lost = Some(why);
+            }
+            Update::Link(_) => lost = None,
         }
         let Some(room) = &room else { continue };
         let watched =

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::{
-    Action, Actor, Alarm, AlarmKind, Decision, Deployed, Entry, Event, FlagState, Hold, LastAction, Latch,
-    Phase, Seq, State, Waiting, state::Raise,
+    Action, Actor, Archived, Decision, Deployed, Entry, Event, FlagState, Hold, LastAction, Latch, Outcome,
+    Phase, RearmAsked, Seq, State, Waiting, state::Raise,
 };
 use crate::{
     flag::{FlagId, FlagSpec, Rollout, clean_line},
@@ -31,7 +31,10 @@ impl State {
                         Some(spec.key.clone())
                     }
                     Event::AlarmRaised { kind, .. } => kind.flag().cloned(),
-                    Event::AlarmCleared { id } | Event::AlarmAcknowledged { id } => self
+                    Event::AlarmCleared { id }
+                    | Event::AlarmAcknowledged { id }
+                    | Event::AlarmShelved { id, .. }
+                    | Event::AlarmUnshelved { id } => self
                         .alarms
                         .iter()
                         .find(|alarm| alarm.id == *id)
@@ -41,7 +44,7 @@ impl State {
                         known.or_else(|| created.get(id.index().checked_sub(self.flags.len())?)).cloned()
                     }),
                 };
-                let mut sentence = super::sentence::sentence(&event, flag.as_ref(), self);
+                let mut sentence = super::sentence::sentence(&event, flag.as_ref(), self, at);
                 if !note.is_empty() {
                     sentence.push_str(" Reason given: ");
                     sentence.push_str(&note);
@@ -59,6 +62,11 @@ impl State {
         match &entry.event {
             Event::SessionStarted { environment, .. } => self.environment.clone_from(environment),
             Event::Created { spec } => self.create(spec, at),
+            Event::Changed { flag, change } => self.change(entry, *flag, |flag, _| {
+                change.apply(&mut flag.spec);
+                format!("changed: {change}")
+            }),
+            Event::Archived { flag, .. } => self.archive(entry, *flag),
             Event::Started { flag, to } => self.change(entry, *flag, |flag, raises| {
                 flag.begin_ramp(at);
                 flag.move_to(*to, at, raises);
@@ -112,37 +120,18 @@ impl State {
                 }
             }
             Event::KilledAll { exposed } => self.kill(entry, *exposed),
+            Event::RearmAsked { who, until } => {
+                let (by, who, until) = (entry.actor.clone(), who.clone(), *until);
+                if let Some(latch) = &mut self.latch {
+                    latch.asked = Some(RearmAsked { by, who, at, until });
+                }
+            }
             Event::Rearmed => self.latch = None,
-            Event::AlarmRaised { id, kind, text } => {
-                self.alarm_count = self.alarm_count.max(id.0);
-                // A rollback is over as soon as it has happened; the alarm stays until somebody has seen it.
-                let cleared_at = matches!(kind, AlarmKind::RolledBack(_)).then_some(at);
-                self.alarms.retain(|alarm| alarm.id != *id);
-                self.alarms.push(Alarm {
-                    id: *id,
-                    kind: kind.clone(),
-                    text: text.clone(),
-                    raised_at: at,
-                    cleared_at,
-                    acknowledged_by: None,
-                });
-            }
-            Event::AlarmCleared { id } => {
-                self.alarms.retain_mut(|alarm| {
-                    if alarm.id == *id {
-                        alarm.cleared_at = Some(at);
-                    }
-                    alarm.id != *id || alarm.acknowledged_by.is_none()
-                });
-            }
-            Event::AlarmAcknowledged { id } => {
-                self.alarms.retain_mut(|alarm| {
-                    if alarm.id == *id {
-                        alarm.acknowledged_by = Some(entry.actor.to_string());
-                    }
-                    alarm.id != *id || alarm.cleared_at.is_none()
-                });
-            }
+            Event::AlarmRaised { .. }
+            | Event::AlarmCleared { .. }
+            | Event::AlarmAcknowledged { .. }
+            | Event::AlarmShelved { .. }
+            | Event::AlarmUnshelved { .. } => self.fold_alarm(entry),
             Event::BriefingAcknowledged => self.briefed = true,
             // Who steers is not the state's to know.
             Event::SessionResumed { .. } => {}
@@ -166,7 +155,21 @@ impl State {
             reversals: VecDeque::new(),
             last: None,
             waiting: None,
+            probed_at: None,
+            archived: None,
         });
+    }
+
+    /// Out of everything but the journal and the list of keys that were used. Its place stays its own.
+    fn archive(&mut self, entry: &Entry, id: FlagId) {
+        let at = self.at;
+        self.change(entry, id, |flag, raises| {
+            flag.move_to(Rollout::ZERO, at, raises);
+            flag.let_go();
+            flag.archived = Some(Archived { at, by: entry.actor.clone() });
+            "archived".to_owned()
+        });
+        self.alarms.retain(|alarm| alarm.kind.flag().is_none() || alarm.kind.flag() != entry.flag.as_ref());
     }
 
     fn set(&mut self, entry: &Entry, id: FlagId, to: Rollout, until: Millis, guard_off: bool) {
@@ -203,6 +206,10 @@ impl State {
                 format!("rolled back from {}", decision.from)
             }),
             Action::StepDown => self.change(entry, decision.flag, |flag, raises| {
+                if flag.phase == Phase::Complete {
+                    flag.enter(Phase::Ramping, at);
+                }
+                flag.probed_at = (decision.outcome == Outcome::Obliged).then_some(at);
                 flag.move_to(to, at, raises);
                 flag.lowered_at = Some(at);
                 flag.reversals.push_back(at);
@@ -224,8 +231,8 @@ impl State {
 
     fn kill(&mut self, entry: &Entry, exposed: u32) {
         let at = self.at;
-        self.latch = Some(Latch { by: entry.actor.clone(), at, seq: entry.seq, exposed });
-        for flag in &mut self.flags {
+        self.latch = Some(Latch { by: entry.actor.clone(), at, seq: entry.seq, exposed, asked: None });
+        for flag in self.flags.iter_mut().filter(|flag| flag.archived.is_none()) {
             flag.rollout = Rollout::ZERO;
             flag.changed_at = at;
             flag.waiting = None;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Actor, AlarmId, DeployKind, Phase, Seq};
+use super::{Actor, AlarmId, DeployKind, Phase, Seq, SpecChange};
 use crate::{
     flag::{Deployment, FlagKey, FlagSpec, Rollout},
     telemetry::Millis,
@@ -28,6 +28,9 @@ pub struct Order {
     pub id: OrderId,
     /// Who gives it.
     pub actor: Actor,
+    /// Who authenticated, where somebody did: the actor's name may hold beside that what was only claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticated: Option<String>,
     /// Why, in the person's words; empty where none was given.
     #[serde(default)]
     pub reason: String,
@@ -47,6 +50,18 @@ pub enum Command {
     Create {
         /// The declaration.
         spec: FlagSpec,
+    },
+    /// Change what is declared of a flag; its rollout stays where it is.
+    Change {
+        /// Which flag.
+        flag: FlagKey,
+        /// What becomes different.
+        change: SpecChange,
+    },
+    /// Put a flag that is at rest away for good; its key is never used again.
+    Archive {
+        /// Which flag.
+        flag: FlagKey,
     },
     /// From idle, rolled back or killed: to the first rung, and the agent takes over.
     Start {
@@ -109,6 +124,13 @@ pub enum Command {
         /// Which.
         alarm: AlarmId,
     },
+    /// Take an alarm out of sight for a time.
+    Shelve {
+        /// Which.
+        alarm: AlarmId,
+        /// For how long.
+        lasts: Millis,
+    },
     /// The briefing was read and acknowledged.
     AcknowledgeBriefing,
 }
@@ -119,7 +141,9 @@ impl Command {
     pub const fn flag(&self) -> Option<&FlagKey> {
         match self {
             Self::Create { spec } => Some(&spec.key),
-            Self::Start { flag }
+            Self::Change { flag, .. }
+            | Self::Archive { flag }
+            | Self::Start { flag }
             | Self::Pause { flag }
             | Self::Resume { flag }
             | Self::Rollback { flag }
@@ -130,6 +154,7 @@ impl Command {
             | Self::Rearm { .. }
             | Self::Deployed { .. }
             | Self::Acknowledge { .. }
+            | Self::Shelve { .. }
             | Self::AcknowledgeBriefing => None,
         }
     }
@@ -160,6 +185,32 @@ pub enum Refusal {
         phase: Phase,
         /// What would have to be.
         expected: String,
+    },
+    /// The flag was put away.
+    #[error("{flag} was archived at {} by {by}: nothing is done to it any more, and its key is never used again", at.stamp())]
+    Archived {
+        /// Which.
+        flag: FlagKey,
+        /// When.
+        at: Millis,
+        /// By whom.
+        by: String,
+    },
+    /// The id was used for another command.
+    #[error("the order id {id:?} was used for another command; nothing was done, use a new one")]
+    IdUsed {
+        /// Which.
+        id: String,
+    },
+    /// Re-arming takes two people here.
+    #[error("needs another person: {by} asked at {}, and it holds until {}", at.stamp(), until.stamp())]
+    NeedsAnother {
+        /// Who asked.
+        by: String,
+        /// When.
+        at: Millis,
+        /// Until when another person may agree.
+        until: Millis,
     },
     /// The kill latch is set.
     #[error("kill-all is in force since {by} set it (number {seq}); re-arm first")]
@@ -192,6 +243,9 @@ pub enum Refusal {
     /// No such alarm, or nothing to acknowledge.
     #[error("there is no alarm {} to acknowledge", .0.0)]
     UnknownAlarm(AlarmId),
+    /// No such alarm stands.
+    #[error("there is no alarm {}", .0.0)]
+    NoAlarm(AlarmId),
     /// It would change nothing.
     #[error("{0}")]
     Nothing(String),

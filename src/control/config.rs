@@ -14,6 +14,24 @@ pub struct ControlConfig {
     pub evidence: EvidenceConfig,
     /// What the shield allows.
     pub shield: ShieldConfig,
+    /// What re-arming takes.
+    pub rearm: RearmConfig,
+}
+
+/// What re-arming takes. One person stops; two may be asked to start again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RearmConfig {
+    /// Whether another person has to agree. Off.
+    pub two_people: bool,
+    /// For how long the first one's asking holds. 10 min.
+    pub asking_lasts: Millis,
+}
+
+impl Default for RearmConfig {
+    fn default() -> Self {
+        Self { two_people: false, asking_lasts: Millis::from_secs(600) }
+    }
 }
 
 impl Default for ControlConfig {
@@ -22,6 +40,7 @@ impl Default for ControlConfig {
             interval: Millis::from_secs(10),
             evidence: EvidenceConfig::default(),
             shield: ShieldConfig::default(),
+            rearm: RearmConfig::default(),
         }
     }
 }
@@ -39,7 +58,7 @@ impl ControlConfig {
                 Err((key, format!("expected {low} to {high}, found {value}")))
             }
         };
-        let Self { interval, evidence, shield } = self;
+        let Self { interval, evidence, shield, rearm } = self;
         between("control.interval", interval.as_secs_f64(), 1.0, 3_600.0)?;
         between("control.evidence.alpha", evidence.alpha, 1e-9, 0.5)?;
         between("control.evidence.health_alpha", evidence.health_alpha, 1e-9, 0.5)?;
@@ -62,6 +81,7 @@ impl ControlConfig {
         between("control.shield.human_hold", shield.human_hold.as_secs_f64(), 1.0, 30.0 * day)?;
         between("control.shield.stale_after", shield.stale_after.as_secs_f64(), 1.0, day)?;
         between("control.shield.lost_deadline", shield.lost_deadline.as_secs_f64(), 1.0, day)?;
+        between("control.rearm.asking_lasts", rearm.asking_lasts.as_secs_f64(), 60.0, day)?;
         if shield.max_rungs == 0 {
             return Err(("control.shield.max_rungs", "expected at least 1, found 0".to_owned()));
         }

@@ -1,8 +1,8 @@
 //! People's commands: what they come to, what they go over, and what refuses them.
 
 use super::{
-    Actor, Command, ControlConfig, Event, FlagState, Observatory, Order, Phase, Reason, Refusal, Shield,
-    State,
+    Actor, AlarmId, Command, ControlConfig, Event, FlagState, Observatory, Order, Phase, Reason, Refusal,
+    Shield, SpecChange, State,
 };
 use crate::{
     flag::{FlagKey, Rollout},
@@ -39,6 +39,8 @@ pub fn decide(
             Err(Refusal::KeyUsed { flag: spec.key.clone() })
         }
         Command::Create { spec } => Ok(desk.granted(Event::Created { spec: spec.clone() })),
+        Command::Change { flag, change } => desk.change(known(state, flag)?, change),
+        Command::Archive { flag } => desk.archive(known(state, flag)?),
         Command::Start { flag } => desk.start(unlatched(state, flag)?),
         Command::Pause { flag } => match unlatched(state, flag)? {
             flag if flag.phase == Phase::Ramping => {
@@ -75,6 +77,7 @@ pub fn decide(
             let found = state.alarms.iter().find(open).ok_or(Refusal::UnknownAlarm(*alarm))?;
             Ok(desk.granted(Event::AlarmAcknowledged { id: found.id }))
         }
+        Command::Shelve { alarm, lasts } => desk.shelve(*alarm, *lasts),
         Command::AcknowledgeBriefing => Ok(desk.granted(Event::BriefingAcknowledged)),
     }
 }
@@ -102,6 +105,66 @@ impl Desk<'_> {
 
     fn overrides(&self, flag: &FlagState, to: Rollout) -> Vec<Reason> {
         self.shield.overrides(flag, self.observatory.report(flag.id), to)
+    }
+
+    /// A new ladder moves nothing: of a flag that the agent moves it must have the rung that the flag is on, or the next
+    /// step would be of a size that neither ladder has.
+    fn change(&self, flag: &FlagState, change: &SpecChange) -> Result<Granted, Refusal> {
+        let change = change.against(&flag.spec);
+        if change.is_empty() {
+            return Err(Refusal::Nothing(format!("{} is declared like that already", flag.spec.key)));
+        }
+        let moving = matches!(flag.phase, Phase::Ramping | Phase::Paused);
+        if let Some(ladder) = change.ladder.as_ref().filter(|_| moving)
+            && !ladder.rungs().contains(&flag.rollout)
+        {
+            let expected = format!("at {}, which is no rung of the new ladder", flag.rollout);
+            return Err(wrong_phase(flag, &expected));
+        }
+        // Otherwise the change itself could start it.
+        if flag.waiting.is_some() && change.deployment.is_some() {
+            let expected =
+                "its start waits for its deployment; roll it back first, that takes the start back";
+            return Err(wrong_phase(flag, expected));
+        }
+        Ok(self.granted(Event::Changed { flag: flag.id, change }))
+    }
+
+    fn archive(&self, flag: &FlagState) -> Result<Granted, Refusal> {
+        if !flag.phase.is_settled() {
+            return Err(wrong_phase(flag, "only an idle, rolled back, killed or complete flag is archived"));
+        }
+        if flag.waiting.is_some() {
+            return Err(wrong_phase(flag, "its start waits for its deployment; roll it back first"));
+        }
+        let mut granted = self.granted(Event::Archived { flag: flag.id, from: flag.rollout });
+        if flag.rollout.is_full() {
+            let key = &flag.spec.key;
+            let warning = format!(
+                "applications that still ask for {key} get the default in their own code from now on, no longer on"
+            );
+            granted.warnings.push(warning);
+        }
+        Ok(granted)
+    }
+
+    fn shelve(&self, id: AlarmId, lasts: Millis) -> Result<Granted, Refusal> {
+        let alarm = self.state.alarms.iter().find(|alarm| alarm.id == id).ok_or(Refusal::NoAlarm(id))?;
+        if let Some(why) = alarm.unshelvable(lasts) {
+            return Err(Refusal::Limit(why));
+        }
+        let why = self.reason("shelving an alarm")?;
+        Ok(self.granted(Event::AlarmShelved { id, until: self.now + lasts, why }))
+    }
+
+    /// The person's reason, for `what` is refused without.
+    fn reason(&self, what: &str) -> Result<String, Refusal> {
+        let reason = crate::flag::clean_line(&self.order.reason);
+        if reason.trim().is_empty() {
+            Err(Refusal::NeedsReason { what: what.to_owned() })
+        } else {
+            Ok(reason)
+        }
     }
 
     fn start(&self, flag: &FlagState) -> Result<Granted, Refusal> {
@@ -164,17 +227,29 @@ impl Desk<'_> {
     }
 
     fn rearm(&self, environment: &str) -> Result<Granted, Refusal> {
-        if self.state.latch.is_none() {
-            return Err(Refusal::NotLatched);
-        }
+        let latch = self.state.latch.as_ref().ok_or(Refusal::NotLatched)?;
         if environment.trim() != self.state.environment {
             let (found, expected) = (crate::flag::clean_line(environment), self.state.environment.clone());
             return Err(Refusal::WrongEnvironment { found, expected });
         }
-        if self.order.reason.trim().is_empty() {
-            return Err(Refusal::NeedsReason { what: "re-arming".to_owned() });
+        self.reason("re-arming")?;
+        if !self.config.rearm.two_people {
+            return Ok(self.granted(Event::Rearmed));
         }
-        Ok(self.granted(Event::Rearmed))
+        // What was claimed makes nobody another person.
+        let who = self.order.authenticated.clone().unwrap_or_else(|| self.order.actor.to_string());
+        match latch.asked_at(self.now) {
+            Some(asked) if asked.who == who => {
+                Err(Refusal::NeedsAnother { by: asked.who.clone(), at: asked.at, until: asked.until })
+            }
+            Some(_) => Ok(self.granted(Event::Rearmed)),
+            None => {
+                let until = self.now + self.config.rearm.asking_lasts;
+                let mut granted = self.granted(Event::RearmAsked { who, until });
+                granted.warnings.push("kill-all stays in force: another person has to re-arm too".to_owned());
+                Ok(granted)
+            }
+        }
     }
 }
 
@@ -198,7 +273,14 @@ fn unchanged(state: &State, order: &Order) -> Result<(), Refusal> {
 }
 
 fn known<'a>(state: &'a State, key: &FlagKey) -> Result<&'a FlagState, Refusal> {
-    state.flag(key).ok_or_else(|| Refusal::UnknownFlag { flag: key.clone() })
+    let flag = state.flag(key).ok_or_else(|| Refusal::UnknownFlag { flag: key.clone() })?;
+    match &flag.archived {
+        Some(archived) => {
+            let (flag, at, by) = (key.clone(), archived.at, archived.by.to_string());
+            Err(Refusal::Archived { flag, at, by })
+        }
+        None => Ok(flag),
+    }
 }
 
 /// The flag, unless kill-all is in force: then nothing is moved but the latch.

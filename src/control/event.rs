@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, AlarmId, AlarmKind, DeployKind, Explanation, Outcome, PolicySettings, Reason};
+use super::{
+    Action, AlarmId, AlarmKind, DeployKind, Explanation, Outcome, PolicySettings, Reason, SpecChange,
+};
 use crate::{
     flag::{Deployment, FlagId, FlagKey, FlagSpec, Rollout},
     telemetry::Millis,
@@ -32,6 +34,19 @@ pub enum Actor {
     Person(String),
     /// knightwatch itself.
     System,
+}
+
+impl Actor {
+    /// The actor that people call so.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "agent" => Self::Agent,
+            "shield" => Self::Shield,
+            "system" => Self::System,
+            person => Self::Person(person.to_owned()),
+        }
+    }
 }
 
 impl fmt::Display for Actor {
@@ -101,6 +116,20 @@ pub enum Event {
     Created {
         /// The declaration.
         spec: FlagSpec,
+    },
+    /// What is declared of a flag was changed.
+    Changed {
+        /// Which flag.
+        flag: FlagId,
+        /// What became different.
+        change: SpecChange,
+    },
+    /// A flag was put away for good.
+    Archived {
+        /// Which flag.
+        flag: FlagId,
+        /// The rollout before: nobody gets `on` from here on.
+        from: Rollout,
     },
     /// A flag was put on its first rung.
     Started {
@@ -181,6 +210,13 @@ pub enum Event {
         /// How many flags had treatment traffic.
         exposed: u32,
     },
+    /// A person asked for re-arming; another one has to agree.
+    RearmAsked {
+        /// Who they authenticated as: the one who agrees must be another.
+        who: String,
+        /// Until when.
+        until: Millis,
+    },
     /// The latch is open; every flag stays `killed`.
     Rearmed,
     /// An alarm began.
@@ -202,16 +238,32 @@ pub enum Event {
         /// Its number.
         id: AlarmId,
     },
+    /// Somebody took an alarm out of sight for a time.
+    AlarmShelved {
+        /// Its number.
+        id: AlarmId,
+        /// Until when.
+        until: Millis,
+        /// Why, in the person's words.
+        why: String,
+    },
+    /// The time on the shelf is over: the alarm is in sight again.
+    AlarmUnshelved {
+        /// Its number.
+        id: AlarmId,
+    },
     /// Somebody has read the briefing.
     BriefingAcknowledged,
 }
 
 impl Event {
     /// Every kind that [`Self::kind`] gives.
-    pub const KINDS: [&'static str; 23] = [
+    pub const KINDS: [&'static str; 28] = [
         "session",
         "session-resumed",
         "create",
+        "change",
+        "archive",
         "start",
         "wait",
         "deployment",
@@ -227,10 +279,13 @@ impl Event {
         "release",
         "hold-expired",
         "kill-all",
+        "re-arm-asked",
         "re-arm",
         "alarm",
         "alarm-cleared",
         "alarm-acknowledged",
+        "alarm-shelved",
+        "alarm-unshelved",
         "briefing",
     ];
 
@@ -238,7 +293,9 @@ impl Event {
     #[must_use]
     pub const fn flag(&self) -> Option<FlagId> {
         match self {
-            Self::Started { flag, .. }
+            Self::Changed { flag, .. }
+            | Self::Archived { flag, .. }
+            | Self::Started { flag, .. }
             | Self::Waiting { flag }
             | Self::Decided(Decision { flag, .. })
             | Self::Paused { flag, .. }
@@ -253,10 +310,13 @@ impl Event {
             | Self::Created { .. }
             | Self::Deployed { .. }
             | Self::KilledAll { .. }
+            | Self::RearmAsked { .. }
             | Self::Rearmed
             | Self::AlarmRaised { .. }
             | Self::AlarmCleared { .. }
             | Self::AlarmAcknowledged { .. }
+            | Self::AlarmShelved { .. }
+            | Self::AlarmUnshelved { .. }
             | Self::BriefingAcknowledged => None,
         }
     }
@@ -268,6 +328,8 @@ impl Event {
             Self::SessionStarted { .. } => "session",
             Self::SessionResumed { .. } => "session-resumed",
             Self::Created { .. } => "create",
+            Self::Changed { .. } => "change",
+            Self::Archived { .. } => "archive",
             Self::Started { .. } => "start",
             Self::Waiting { .. } => "wait",
             Self::Deployed { .. } => "deployment",
@@ -286,10 +348,13 @@ impl Event {
             Self::Released { .. } => "release",
             Self::HoldExpired { .. } => "hold-expired",
             Self::KilledAll { .. } => "kill-all",
+            Self::RearmAsked { .. } => "re-arm-asked",
             Self::Rearmed => "re-arm",
             Self::AlarmRaised { .. } => "alarm",
             Self::AlarmCleared { .. } => "alarm-cleared",
             Self::AlarmAcknowledged { .. } => "alarm-acknowledged",
+            Self::AlarmShelved { .. } => "alarm-shelved",
+            Self::AlarmUnshelved { .. } => "alarm-unshelved",
             Self::BriefingAcknowledged => "briefing",
         }
     }

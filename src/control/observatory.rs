@@ -156,7 +156,7 @@ impl Observatory {
     pub(super) fn troubled(&self, state: &State, config: &ControlConfig) -> BTreeMap<ServiceName, u32> {
         let mut bad_control: BTreeMap<ServiceName, u32> = BTreeMap::new();
         let mut breaking: BTreeMap<ServiceName, u32> = BTreeMap::new();
-        for flag in &state.flags {
+        for flag in state.alive() {
             let (window, outlook) = (&self.windows[flag.id.index()], &self.outlooks[flag.id.index()]);
             if outlook.report.dependency {
                 *bad_control.entry(flag.spec.service.clone()).or_default() += 1;

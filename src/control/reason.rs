@@ -150,6 +150,11 @@ pub enum Reason {
         /// What it said.
         found: String,
     },
+    /// A probe of a flag that was worse than its recorded control had no answer.
+    NoAnswer {
+        /// So long it was waited for.
+        waited: Millis,
+    },
     /// Telemetry was lost beyond its deadline.
     TelemetryLost {
         /// So long it has been.
@@ -225,6 +230,10 @@ impl fmt::Display for Reason {
             Self::Paused => f.write_str("the flag is paused"),
             Self::NothingToDo => f.write_str("nothing to do in this phase"),
             Self::Nonsense { found } => write!(f, "the policy's answer makes no sense: {found}"),
+            Self::NoAnswer { waited } => write!(
+                f,
+                "worse at 100 % than its recorded control, and after {waited} too little telemetry of both arms to say otherwise"
+            ),
             Self::TelemetryLost { age, deadline } => {
                 write!(f, "telemetry lost for {age}, deadline {deadline}")
             }

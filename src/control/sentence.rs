@@ -1,9 +1,10 @@
 //! Every event as one plain sentence: what the log shows, the journal keeps and a screen reader reads.
 
 use super::{Action, Decision, Event, Outcome, Reason, State, policy_in_words};
-use crate::flag::FlagKey;
+use crate::{flag::FlagKey, telemetry::Millis};
 
-pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State) -> String {
+/// What happened at `at`, which the state before it does not know.
+pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State, at: Millis) -> String {
     let key = flag.map_or("the fleet", FlagKey::as_str);
     match event {
         Event::SessionStarted { environment, source, policy, settings, .. } => {
@@ -14,6 +15,11 @@ pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State) -> 
             format!("Session resumed, steered by {}.", policy_in_words(policy, settings.as_ref()))
         }
         Event::Created { spec } => format!("{key} created in {}.", spec.service),
+        Event::Changed { change, .. } => format!("{key} changed: {change}."),
+        Event::Archived { from, .. } if from.is_full() => format!(
+            "{key} archived at 100 %: applications that still ask for it get the default in their own code."
+        ),
+        Event::Archived { .. } => format!("{key} archived; its key is never used again."),
         Event::Waiting { flag } => {
             let wanted = state.flags.get(flag.index()).and_then(|flag| flag.spec.deployment.as_ref());
             let wanted = wanted.map(|wanted| format!(" of {wanted}")).unwrap_or_default();
@@ -35,7 +41,7 @@ pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State) -> 
         Event::RolledBack { from, .. } => format!("{key} rolled back from {from} to 0 %."),
         Event::Set { from, to, until, guard_off, overrode, .. } => format!(
             "{key} set from {from} to {to} for {}{}.{}",
-            until.since(state.at),
+            until.since(at),
             if *guard_off { ", hard limits off" } else { "" },
             went_over(overrode)
         ),
@@ -46,12 +52,22 @@ pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State) -> 
         Event::HoldExpired { .. } => format!("The hold on {key} has run out; the agent may act again."),
         Event::KilledAll { exposed } => format!(
             "KILL-ALL: every flag off ({exposed} had traffic, {} in all); the agent is locked out until re-armed.",
-            state.flags.len()
+            state.alive().count()
         ),
+        Event::RearmAsked { who, until } => {
+            format!("Re-arming asked for by {who}: another person has until {} to agree.", until.stamp())
+        }
         Event::Rearmed => "Re-armed: the latch is open, every flag stays off until started.".to_owned(),
         Event::AlarmRaised { text, .. } => format!("Alarm: {text}"),
         Event::AlarmCleared { id } => format!("Alarm over: {}", alarm_text(state, *id)),
         Event::AlarmAcknowledged { id } => format!("Alarm acknowledged: {}", alarm_text(state, *id)),
+        Event::AlarmShelved { id, until, .. } => {
+            let lasts = until.since(at);
+            format!("Alarm shelved for {lasts}, until {}: {}", until.stamp(), alarm_text(state, *id))
+        }
+        Event::AlarmUnshelved { id } => {
+            format!("Alarm back, its time on the shelf is over: {}", alarm_text(state, *id))
+        }
         Event::BriefingAcknowledged => "Briefing read and acknowledged.".to_owned(),
     }
 }

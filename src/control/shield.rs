@@ -11,6 +11,9 @@ use crate::{
     telemetry::{Millis, Verdict, Window, WindowReport},
 };
 
+/// Intervals within which a probe has to have an answer: both arms with enough requests.
+const PROBE_INTERVALS: u64 = 3;
+
 /// What the shield made of a proposal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ruling {
@@ -29,6 +32,8 @@ pub struct Shield<'a> {
     config: &'a ShieldConfig,
     interval: Millis,
     now: Millis,
+    /// Since when this controller has looked.
+    begun: Millis,
     exposure: Exposure,
     /// Services whose raises are frozen by a dependency's trouble.
     frozen: Option<&'a BTreeMap<ServiceName, u32>>,
@@ -87,7 +92,14 @@ impl<'a> Shield<'a> {
     /// The rules as they are at `now`.
     #[must_use]
     pub fn new(config: &'a ShieldConfig, interval: Millis, state: &'a State, now: Millis) -> Self {
-        Self { config, interval, now, exposure: Exposure::at(state, &config.exposure, now), frozen: None }
+        let exposure = Exposure::at(state, &config.exposure, now);
+        Self { config, interval, now, begun: Millis::ZERO, exposure, frozen: None }
+    }
+
+    /// The same, of a controller that has looked since `begun`.
+    #[must_use]
+    pub(super) fn since(self, begun: Millis) -> Self {
+        Self { begun, ..self }
     }
 
     /// The same, with the raises of these services frozen.
@@ -104,35 +116,61 @@ impl<'a> Shield<'a> {
             && flag.guard_off_until.is_none_or(|until| until <= self.now)
     }
 
-    /// What the shield does by itself, whatever is proposed: roll back on a broken hard limit or a `regressed` verdict.
+    /// What the shield does by itself, whatever is proposed: roll back on a broken hard limit, on a `regressed` verdict, and
+    /// where a probe had no answer. At 100 % a limit is broken against the record only, and a dependency breaks it as
+    /// well: the flag goes down to the probe at once, where a live control says in the next intervals which of the two it was.
     #[must_use]
-    pub fn obliged(&self, flag: &FlagState, window: &Window, report: &WindowReport) -> Option<Reason> {
-        if !self.guards(flag) || report.verdict == Verdict::Lost {
+    pub fn obliged(&self, flag: &FlagState, window: &Window, report: &WindowReport) -> Option<Ruling> {
+        if !self.guards(flag) {
+            return None;
+        }
+        let ruling = |action, to, reason| Some(Ruling { outcome: Outcome::Obliged, action, to, reason });
+        let roll_back = |reason| ruling(Action::RollBack, Rollout::ZERO, reason);
+        if let Some(since) = self.unanswered(flag)
+            && !report.warming_up
+            && report.treatment_n.min(report.control_n) < self.config.hard.min_samples
+        {
+            return roll_back(Reason::NoAnswer { waited: since });
+        }
+        if report.verdict == Verdict::Lost {
             return None;
         }
         let unit = flag.spec.kind;
         if let Some(breach) = window.breach(&self.config.hard, !flag.rollout.is_full(), 1.0) {
-            return Some(Reason::HardLimit {
+            let reason = Reason::HardLimit {
                 metric: breach.metric.as_str().to_owned(),
                 excess: breach.excess * 100.0,
                 limit: breach.limit * 100.0,
                 n: breach.n,
                 unit,
                 intervals: Some(breach.intervals),
-            });
+            };
+            return if flag.rollout.is_full() {
+                ruling(Action::StepDown, Rollout::PROBE, reason)
+            } else {
+                roll_back(reason)
+            };
         }
         if report.verdict != Verdict::Regressed {
             return None;
         }
         let (metric, evidence) =
             if report.errors.regressed() { ("errors", &report.errors) } else { ("P99", &report.p99) };
-        Some(Reason::Regressed {
+        roll_back(Reason::Regressed {
             metric: metric.to_owned(),
             evidence: evidence.harm,
             needed: evidence.harm_needed,
             n: report.treatment.requests.max(report.treatment_n),
             unit,
         })
+    }
+
+    /// For how long a probe has waited, where that is too long. One that was under way when this controller began is waited for
+    /// anew; one from long before had its answer then.
+    fn unanswered(&self, flag: &FlagState) -> Option<Millis> {
+        let patience = Millis(PROBE_INTERVALS * self.interval.0);
+        let probed = flag.probed_at.filter(|at| *at == flag.changed_at && self.begun <= *at + patience)?;
+        Some(self.now.since(probed.max(self.begun))).filter(|since| *since >= patience)
     }
 
     /// What a policy may do with this flag right now.

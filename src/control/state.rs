@@ -43,6 +43,39 @@ pub struct Latch {
     pub seq: Seq,
     /// How many flags had treatment traffic when it was set.
     pub exposed: u32,
+    /// Where re-arming takes two people: the first one's asking. Another kill-all makes a new latch, without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<RearmAsked>,
+}
+
+/// One person's asking for re-arming, which another has to agree to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RearmAsked {
+    /// Who, as the journal names them.
+    pub by: Actor,
+    /// Who they authenticated as.
+    pub who: String,
+    /// When.
+    pub at: Millis,
+    /// Until when another person may agree.
+    pub until: Millis,
+}
+
+impl Latch {
+    /// The asking that another person may agree to at `now`.
+    #[must_use]
+    pub fn asked_at(&self, now: Millis) -> Option<&RearmAsked> {
+        self.asked.as_ref().filter(|asked| now < asked.until)
+    }
+}
+
+/// That a flag was put away, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archived {
+    /// When.
+    pub at: Millis,
+    /// By whom.
+    pub by: Actor,
 }
 
 /// Everything that is true of one flag.
@@ -74,6 +107,12 @@ pub struct FlagState {
     pub last: Option<LastAction>,
     /// The start that waits for the flag's deployment.
     pub waiting: Option<Waiting>,
+    /// When the shield last took it from 100 % to the probe.
+    #[serde(default)]
+    pub probed_at: Option<Millis>,
+    /// That it was put away: from then on nothing happens to it. Its place in the fleet stays its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<Archived>,
 }
 
 impl FlagState {
@@ -128,6 +167,11 @@ impl State {
     #[must_use]
     pub fn flag(&self, key: &FlagKey) -> Option<&FlagState> {
         self.by_key.get(key).and_then(|id| self.flags.get(id.index()))
+    }
+
+    /// The flags that were not put away.
+    pub fn alive(&self) -> impl Iterator<Item = &FlagState> {
+        self.flags.iter().filter(|flag| flag.archived.is_none())
     }
 
     /// The standing alarm of this kind.

@@ -10,10 +10,10 @@ use std::{
 
 use super::{
     Action, Actor, AlarmKind, ControlConfig, Decision, Event, FlagState, Observation, Observatory, Outcome,
-    Outlook, Phase, Policy, PolicyFault, Proposal, Reason, Ruling, Shield, State, watch::Alarms,
+    Outlook, Phase, Policy, PolicyFault, Proposal, Reason, Ruling, Shelf, Shield, State, watch::Alarms,
 };
 use crate::{
-    flag::{FlagId, Rollout, ServiceName},
+    flag::{FlagId, ServiceName},
     telemetry::{Feed, Millis, WindowReport},
 };
 
@@ -45,12 +45,17 @@ pub fn tick(
             happened.push((Actor::System, Event::HoldExpired { flag: flag.id }));
         }
     }
+    let is_over = |shelf: &Shelf| shelf.until <= moment.now;
+    for alarm in state.alarms.iter().filter(|alarm| alarm.shelf.as_ref().is_some_and(is_over)) {
+        happened.push((Actor::System, Event::AlarmUnshelved { id: alarm.id }));
+    }
     let troubled = observatory.troubled(state, config);
-    let mut shield = Shield::new(&config.shield, config.interval, state, moment.now).freezing(&troubled);
     let begun = observatory.begun;
+    let mut shield =
+        Shield::new(&config.shield, config.interval, state, moment.now).since(begun).freezing(&troubled);
     let mut alarms = Alarms::new(state);
     let mut asked = Vec::new();
-    for flag in &state.flags {
+    for flag in state.alive() {
         // The order was a person's; what it waited for has come.
         if let Some(waiting) = &flag.waiting
             && state.latch.is_none()
@@ -65,9 +70,7 @@ pub fn tick(
         let excused = flag.rollout.is_full() && troubled.contains_key(&flag.spec.service);
         let obliged = shield.obliged(flag, window, &outlook.report).filter(|_| !excused);
         match obliged {
-            Some(reason) => {
-                let ruling =
-                    Ruling { outcome: Outcome::Obliged, action: Action::RollBack, to: Rollout::ZERO, reason };
+            Some(ruling) => {
                 outlook.proposal = None;
                 settle(flag, outlook, Action::Hold, ruling, &mut alarms, &mut happened);
             }

@@ -60,7 +60,7 @@ impl<'a> Alarms<'a> {
         troubled: &BTreeMap<ServiceName, u32>,
     ) {
         let state = self.state;
-        for flag in &state.flags {
+        for flag in state.alive() {
             let Observatory { windows, outlooks, .. } = &mut *observatory;
             let (window, outlook) = (&windows[flag.id.index()], &mut outlooks[flag.id.index()]);
             let key = &flag.spec.key;

@@ -2,7 +2,7 @@
 //!
 //! While the journal cannot be written nothing raises anybody's exposure; rollbacks and kill-all act and are owed.
 
-use super::{Ack, core::Engine};
+use super::{core::Engine, order::Kept};
 use crate::{
     control::{Actor, AlarmId, AlarmKind, Entry, Event, Moment, OrderId, Seq, State},
     store::StoreError,
@@ -12,7 +12,7 @@ use crate::{
 /// In force, but not on disk: written, in one transaction, as soon as that works again.
 pub(super) struct Owed {
     /// The order that it came of, with the answer it gets once it is durable.
-    pub(super) order: Option<(OrderId, Ack)>,
+    pub(super) order: Option<(OrderId, Kept)>,
     pub(super) entries: Vec<Entry>,
 }
 
@@ -81,11 +81,11 @@ impl Engine {
     /// Writes entries, with the answer to the order that made them.
     pub(super) fn write(
         &mut self,
-        order: Option<(&OrderId, &Ack)>,
+        order: Option<(&OrderId, &Kept)>,
         entries: &[Entry],
     ) -> Result<(), StoreError> {
         let Some(log) = &mut self.log else { return Ok(()) };
-        let answer = order.map(|(id, ack)| (id, in_json(ack)));
+        let answer = order.map(|(id, kept)| (id, in_json(kept)));
         let order = answer.as_ref().map(|(id, answer)| (*id, answer.as_str()));
         log.append(order, entries).inspect_err(|_| self.broken = true)
     }
@@ -117,11 +117,11 @@ impl Engine {
         while let Some(owed) = self.owed.first() {
             let order = owed.order.clone();
             let entries = owed.entries.clone();
-            self.write(order.as_ref().map(|(id, ack)| (id, ack)), &entries)?;
+            self.write(order.as_ref().map(|(id, kept)| (id, kept)), &entries)?;
             self.owed.remove(0);
             self.durable = entries.last().map_or(self.durable, |last| last.seq);
-            if let Some((id, ack)) = order {
-                self.answers.keep(id, ack);
+            if let Some((id, kept)) = order {
+                self.answers.keep(id, kept);
             }
         }
         self.broken = false;
@@ -148,9 +148,9 @@ impl Engine {
                 place.map(|place| unseen.remove(place)).is_none()
             });
             if owed.entries.is_empty()
-                && let Some((id, ack)) = owed.order.take()
+                && let Some((id, kept)) = owed.order.take()
             {
-                self.answers.keep(id, ack);
+                self.answers.keep(id, kept);
             }
             !owed.entries.is_empty()
         });
@@ -159,8 +159,8 @@ impl Engine {
                 entry.seq = Seq(state.seq.0 + 1);
                 state.apply(entry);
             }
-            if let (Some((_, ack)), Some(last)) = (&mut owed.order, owed.entries.last()) {
-                ack.seq = last.seq;
+            if let (Some((_, kept)), Some(last)) = (&mut owed.order, owed.entries.last()) {
+                kept.ack.seq = last.seq;
             }
         }
         self.owed = owed;
@@ -184,6 +184,6 @@ impl Engine {
 }
 
 /// An answer as the journal keeps it. It holds text and whole numbers only, which always can be written.
-fn in_json(ack: &Ack) -> String {
-    serde_json::to_string(ack).unwrap_or_default()
+fn in_json(kept: &Kept) -> String {
+    serde_json::to_string(kept).unwrap_or_default()
 }

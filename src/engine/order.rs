@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{
@@ -39,6 +40,9 @@ pub enum OrderError {
     /// It never left: nothing has changed.
     #[error("NOT SENT: {0}")]
     NotSent(String),
+    /// Whoever answered does not take it: not from whoever asks, not in this form, or not at this place; nothing has changed.
+    #[error("{0}")]
+    TurnedAway(String),
     /// It left, and no answer came: it may or may not have acted.
     #[error("no answer: {0}")]
     Unknown(String),
@@ -50,25 +54,55 @@ pub enum OrderError {
     ReadOnly,
 }
 
+/// An answer as it is kept: with what it was an answer to, so that an id that is used again for something else is told apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    #[serde(flatten)]
+    pub(super) ack: Ack,
+    /// Hash of the command. Absent in older journals: there the id alone counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of: Option<String>,
+}
+
+impl Kept {
+    fn is_of(&self, command: &Command) -> bool {
+        self.of.as_ref().is_none_or(|of| *of == fingerprint(command))
+    }
+}
+
+/// What tells commands apart. A command holds text and whole numbers only, which always can be written.
+fn fingerprint(command: &Command) -> String {
+    let text = serde_json::to_vec(command).unwrap_or_default();
+    const_hex::encode(Sha256::digest(text))
+}
+
 /// Answers kept in memory beside those in the journal.
 const ANSWERS_KEPT: usize = 1_024;
+
+/// What an order's id says of it.
+enum Identity {
+    /// It is carried out, under this id.
+    Fresh(OrderId),
+    /// It was, and this is what it was told.
+    Answered(Ack),
+}
 
 /// The newest answers, for orders that come twice while the journal cannot be asked.
 #[derive(Default)]
 pub(super) struct Answers {
-    by_order: BTreeMap<OrderId, Ack>,
+    by_order: BTreeMap<OrderId, Kept>,
     /// Oldest first.
     age: VecDeque<OrderId>,
 }
 
 impl Answers {
-    fn get(&self, order: &OrderId) -> Option<Ack> {
+    fn get(&self, order: &OrderId) -> Option<Kept> {
         self.by_order.get(order).cloned()
     }
 
     /// Keeps an answer, in place of an earlier one to the same order.
-    pub(super) fn keep(&mut self, order: OrderId, ack: Ack) {
-        if self.by_order.insert(order.clone(), ack).is_none() {
+    pub(super) fn keep(&mut self, order: OrderId, kept: Kept) {
+        if self.by_order.insert(order.clone(), kept).is_none() {
             self.age.push_back(order);
         }
         if self.age.len() > ANSWERS_KEPT
@@ -90,9 +124,10 @@ impl Engine {
         }
         // First of all: what is found on the disk then may number and decide differently.
         let trouble = self.recover().err();
-        if let Some(ack) = self.answered(&order.id) {
-            return Ok((ack, std::mem::take(&mut self.surfaced)));
-        }
+        let id = match self.identity(order)? {
+            Identity::Fresh(id) => id,
+            Identity::Answered(ack) => return Ok((ack, std::mem::take(&mut self.surfaced))),
+        };
         let now = self.now();
         let granted = decide(&self.state, &self.observatory, &self.config, now, order)?;
         let entries = self.state.entries(now, granted.happened, &order.reason);
@@ -105,11 +140,12 @@ impl Engine {
         };
         let kill = order.command == Command::KillAll;
         if kill {
-            let all = u32::try_from(self.state.flags.len()).unwrap_or(u32::MAX);
+            let all = u32::try_from(self.state.alive().count()).unwrap_or(u32::MAX);
             ack.read_back = (all, all);
         }
+        let mut kept = Kept { ack: ack.clone(), of: Some(fingerprint(&order.command)) };
         let written = match trouble {
-            None => self.write(Some((&order.id, &ack)), &entries),
+            None => self.write(Some((&id, &kept)), &entries),
             Some(error) => Err(error),
         };
         match written {
@@ -119,12 +155,13 @@ impl Engine {
             }
             Err(StoreError::Repeated { order, outcome }) => {
                 let unreadable = |error| OrderError::Unknown(format!("{order} has acted already: {error}"));
-                return Ok((serde_json::from_str(&outcome).map_err(unreadable)?, Vec::new()));
+                let kept: Kept = serde_json::from_str(&outcome).map_err(unreadable)?;
+                return Ok((kept.ack, Vec::new()));
             }
             // Kill-all needs no disk: it is in force, says so, and is written when the disk is back.
             Err(error) if kill => {
                 self.fold(&entries);
-                let order = Some((order.id.clone(), ack.clone()));
+                let order = Some((id.clone(), kept.clone()));
                 self.owed.push(Owed { order, entries: entries.clone() });
                 ack.durable = false;
                 ack.warnings.push(format!("in force, NOT durable: {error}"));
@@ -134,7 +171,8 @@ impl Engine {
         if kill {
             ack.read_back.0 = self.read_back_off();
         }
-        self.answers.keep(order.id.clone(), ack.clone());
+        kept.ack = ack.clone();
+        self.answers.keep(id, kept);
         let mut news = std::mem::take(&mut self.surfaced);
         news.extend(entries);
         Ok((ack, news))
@@ -145,13 +183,27 @@ impl Engine {
         let latched = self.state.latch.is_some();
         let off = self
             .state
-            .flags
-            .iter()
+            .alive()
             .filter(|flag| evaluate(&flag.spec.key, flag.rollout, latched, "read-back") == Variant::Off);
         u32::try_from(off.count()).unwrap_or(u32::MAX)
     }
 
-    fn answered(&self, id: &OrderId) -> Option<Ack> {
+    /// Whether the order is new, was answered, or has the id of another one: that is refused. Kill-all is never refused:
+    /// it acts under an id made of that one.
+    fn identity(&self, order: &Order) -> Result<Identity, Refusal> {
+        let kill = order.command == Command::KillAll;
+        let mut id = order.id.clone();
+        loop {
+            match self.answered(&id) {
+                None => return Ok(Identity::Fresh(id)),
+                Some(kept) if kept.is_of(&order.command) => return Ok(Identity::Answered(kept.ack)),
+                Some(_) if kill => id.0.push_str("+kill-all"),
+                Some(_) => return Err(Refusal::IdUsed { id: id.0 }),
+            }
+        }
+    }
+
+    fn answered(&self, id: &OrderId) -> Option<Kept> {
         self.answers.get(id).or_else(|| {
             let answer = self.log.as_ref()?.outcome(id).ok()??;
             serde_json::from_str(&answer).ok()
@@ -169,6 +221,7 @@ impl Engine {
             let order = Order {
                 id: OrderId(format!("cue-{}-{}", cue.at.0, cue.flag.0)),
                 actor: Actor::Person(cue.operator.clone()),
+                authenticated: None,
                 reason: String::new(),
                 expected: None,
                 command: Command::Start { flag },

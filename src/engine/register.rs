@@ -23,7 +23,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Standings {
     flags: Vec<Standing>,
-    /// Exchanged only when a flag is new.
+    /// Exchanged only when a flag is new or was archived; one that was is not in it.
     index: Arc<HashMap<FlagKey, FlagId>>,
 }
 
@@ -48,13 +48,13 @@ impl Standings {
     /// How many flags there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.flags.len()
+        self.index.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.flags.is_empty()
+        self.index.is_empty()
     }
 }
 
@@ -136,7 +136,10 @@ impl Register {
             off_for_all: matches!(flag.phase, Phase::RolledBack | Phase::Killed),
         };
         let latched = state.latch.is_some();
-        let same = former.flags.len() == state.flags.len()
+        let alive = state.alive().count();
+        // Archiving cannot be undone: as many flags of as many are the same ones.
+        let same_keys = former.flags.len() == state.flags.len() && former.index.len() == alive;
+        let same = same_keys
             && former.flags.iter().zip(&state.flags).all(|(former, flag)| *former == standing(flag));
         if same && latched == self.in_state.load(Ordering::SeqCst) {
             return;
@@ -146,10 +149,10 @@ impl Register {
             self.in_state.store(true, Ordering::SeqCst);
         }
         if !same {
-            let index = if former.flags.len() == state.flags.len() {
+            let index = if same_keys {
                 Arc::clone(&former.index)
             } else {
-                Arc::new(state.flags.iter().map(|flag| (flag.spec.key.clone(), flag.id)).collect())
+                Arc::new(state.alive().map(|flag| (flag.spec.key.clone(), flag.id)).collect())
             };
             let flags = state.flags.iter().map(standing).collect();
             self.standings.store(Arc::new(Standings { flags, index }));

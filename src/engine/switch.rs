@@ -85,6 +85,7 @@ impl Switch {
                 let order = Order {
                     id: OrderId(format!("latch-file-{}", engine.state().seq.0)),
                     actor: Actor::Person(record.by),
+                    authenticated: None,
                     reason: "found in the latch file at the start".to_owned(),
                     expected: None,
                     command: Command::KillAll,

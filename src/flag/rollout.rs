@@ -23,6 +23,9 @@ impl Rollout {
     pub const ZERO: Self = Self(0);
     /// The last rung before everybody: 99 %, where a live control is still left to compare with.
     pub const LAST_RUNG: Self = Self(9_900);
+    /// Where a flag at 100 % goes that has become worse than its record: half the harm at once, and a live control as large
+    /// as treatment, which says soonest whether it is the flag.
+    pub const PROBE: Self = Self(5_000);
     /// Everybody.
     pub const FULL: Self = Self(10_000);
 

@@ -160,6 +160,7 @@ impl Episode {
                 let order = Order {
                     id: OrderId(String::new()),
                     actor: Actor::Person(cue.operator.clone()),
+                    authenticated: None,
                     reason: String::new(),
                     expected: None,
                     command: Command::Start { flag },

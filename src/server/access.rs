@@ -9,7 +9,10 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -210,11 +213,17 @@ fn hash_of(secret: &str) -> String {
 pub struct Principal {
     /// Who they authenticated as.
     pub name: String,
+    /// Which person that is, where several ways in are one person's: whoever owns the backend has its socket and its token.
+    pub identity: String,
     /// What they may.
     pub scopes: Vec<Scope>,
 }
 
 impl Principal {
+    fn new(name: &str, scopes: Vec<Scope>) -> Self {
+        Self { name: name.to_owned(), identity: name.to_owned(), scopes }
+    }
+
     fn may(&self, wanted: Scope) -> bool {
         self.scopes.iter().any(|scope| scope.allows(wanted))
     }
@@ -226,7 +235,7 @@ pub struct Access {
     /// The hash of the token in the state folder, and whose it is.
     local: Option<(String, String)>,
     /// Whether whoever reaches loopback may read and evaluate.
-    open: bool,
+    open: AtomicBool,
 }
 
 impl Access {
@@ -234,12 +243,21 @@ impl Access {
     #[must_use]
     pub fn new(tokens: Vec<TokenRecord>, local: Option<(&str, &str)>, open: bool) -> Self {
         let local = local.map(|(secret, name)| (hash_of(secret), clean_line(name)));
-        Self { tokens: ArcSwap::from_pointee(tokens), local, open }
+        Self { tokens: ArcSwap::from_pointee(tokens), local, open: AtomicBool::new(open) }
     }
 
     /// Takes a new list of tokens.
     pub fn set_tokens(&self, tokens: Vec<TokenRecord>) {
         self.tokens.store(Arc::new(tokens));
+    }
+
+    /// Opens or closes loopback to whoever has no token.
+    pub fn set_open(&self, open: bool) {
+        self.open.store(open, Ordering::Relaxed);
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Whom a secret belongs to. Every token is compared, in constant time each.
@@ -250,13 +268,13 @@ impl Access {
         let mut found = None;
         for token in self.tokens.load().iter() {
             if same(&token.hash) && token.expires_at.is_none_or(|end| now < end) {
-                found = Some(Principal { name: token.name.clone(), scopes: token.scopes.clone() });
+                found = Some(Principal::new(&token.name, token.scopes.clone()));
             }
         }
         if let Some((local, name)) = &self.local
             && same(local)
         {
-            found = Some(Principal { name: name.clone(), scopes: vec![Scope::Admin] });
+            found = Some(Principal::new(name, vec![Scope::Admin]));
         }
         found
     }
@@ -284,10 +302,12 @@ impl Access {
             Some(Peer::Unix { user, owner }) => {
                 // The socket's mode lets in its owner and its group: the owner is the backend's own account.
                 let scopes = vec![if *owner { Scope::Admin } else { Scope::Operator }];
-                Ok(Principal { name: user.clone(), scopes })
+                let principal = Principal::new(user, scopes);
+                let own = self.local.as_ref().filter(|_| *owner).map(|(_, name)| name.clone());
+                Ok(Principal { identity: own.unwrap_or_else(|| user.clone()), ..principal })
             }
-            Some(Peer::Tcp(address)) if self.open && address.ip().to_canonical().is_loopback() => {
-                Ok(Principal { name: "anonymous".to_owned(), scopes: vec![Scope::Viewer, Scope::Eval] })
+            Some(Peer::Tcp(address)) if self.is_open() && address.ip().to_canonical().is_loopback() => {
+                Ok(Principal::new("anonymous", vec![Scope::Viewer, Scope::Eval]))
             }
             _ => Err(Problem::unauthorized()),
         }

@@ -39,10 +39,12 @@ pub(crate) struct Status {
     pub(crate) latch: Option<Latch>,
     /// Flags in each phase.
     pub(crate) phases: Phases,
-    /// Alarms that stand, and those of them nobody has acknowledged.
+    /// Alarms that stand; those of them that nobody has acknowledged and are not shelved; those that are shelved.
     pub(crate) alarms: usize,
     /// See `alarms`.
     pub(crate) unacknowledged: usize,
+    /// See `alarms`.
+    pub(crate) shelved: usize,
     /// Whether what is steered has come to its end.
     pub(crate) done: bool,
 }
@@ -69,18 +71,37 @@ pub(crate) struct Latch {
     pub(crate) seq: u64,
     /// Flags that were on for somebody.
     pub(crate) exposed: u32,
+    /// One person's asking for re-arming, while another one may agree to it.
+    pub(crate) asked: Option<Asked>,
 }
 
-impl From<&control::Latch> for Latch {
-    fn from(latch: &control::Latch) -> Self {
-        Self { by: latch.by.to_string(), at: latch.at.0, seq: latch.seq.0, exposed: latch.exposed }
+/// One person has asked for re-arming; another one has to agree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Asked {
+    /// Who they authenticated as.
+    pub(crate) by: String,
+    /// When.
+    pub(crate) at: u64,
+    /// Until when it holds.
+    pub(crate) until: u64,
+}
+
+impl Latch {
+    fn at(latch: &control::Latch, now: Millis) -> Self {
+        let asked = latch.asked_at(now).map(|asked| Asked {
+            by: asked.who.clone(),
+            at: asked.at.0,
+            until: asked.until.0,
+        });
+        let (by, at, seq) = (latch.by.to_string(), latch.at.0, latch.seq.0);
+        Self { by, at, seq, exposed: latch.exposed, asked }
     }
 }
 
 impl From<&Snapshot> for Status {
     fn from(room: &Snapshot) -> Self {
         let mut phases = Phases::default();
-        for flag in &room.flags {
+        for flag in room.alive() {
             *match flag.phase {
                 Phase::Idle => &mut phases.idle,
                 Phase::Ramping => &mut phases.ramping,
@@ -90,7 +111,7 @@ impl From<&Snapshot> for Status {
                 Phase::Killed => &mut phases.killed,
             } += 1;
         }
-        let open = |alarm: &&control::Alarm| alarm.acknowledged_by.is_none();
+        let open = |alarm: &&control::Alarm| alarm.is_open();
         Self {
             environment: room.environment.clone(),
             source: room.source.clone(),
@@ -101,10 +122,11 @@ impl From<&Snapshot> for Status {
             interval: room.interval.0,
             speed: speed(room.pace),
             seq: room.seq.0,
-            latch: room.latch.as_ref().map(Into::into),
+            latch: room.latch.as_ref().map(|latch| Latch::at(latch, room.now)),
             phases,
             alarms: room.alarms.len(),
             unacknowledged: room.alarms.iter().filter(open).count(),
+            shelved: room.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count(),
             done: room.done,
         }
     }
@@ -196,6 +218,8 @@ pub(crate) struct Flag {
     pub(crate) waits_for: Option<String>,
     /// What the shield said at the last tick.
     pub(crate) ruling: Option<String>,
+    /// When it was archived, where it was.
+    pub(crate) archived_at: Option<u64>,
 }
 
 impl From<&FlagView> for Flag {
@@ -227,6 +251,7 @@ impl From<&FlagView> for Flag {
                 .as_ref()
                 .and_then(|_| flag.spec.deployment.as_ref().map(ToString::to_string)),
             ruling: flag.ruling.as_ref().map(|ruling| ruling.reason.to_string()),
+            archived_at: flag.archived.as_ref().map(|archived| archived.at.0),
         }
     }
 }
@@ -297,6 +322,19 @@ pub(crate) struct Alarm {
     pub(crate) cleared_at: Option<u64>,
     /// Who has acknowledged it.
     pub(crate) acknowledged_by: Option<String>,
+    /// Out of sight for a time, while it is.
+    pub(crate) shelf: Option<Shelf>,
+}
+
+/// An alarm's time on the shelf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Shelf {
+    /// Who put it there.
+    pub(crate) by: String,
+    /// Until when; it comes back by itself.
+    pub(crate) until: u64,
+    /// Why.
+    pub(crate) why: String,
 }
 
 impl From<&control::Alarm> for Alarm {
@@ -309,6 +347,11 @@ impl From<&control::Alarm> for Alarm {
             raised_at: alarm.raised_at.0,
             cleared_at: alarm.cleared_at.map(|at| at.0),
             acknowledged_by: alarm.acknowledged_by.clone(),
+            shelf: alarm.shelf.as_ref().map(|shelf| Shelf {
+                by: shelf.by.clone(),
+                until: shelf.until.0,
+                why: shelf.why.clone(),
+            }),
         }
     }
 }

@@ -4,11 +4,9 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use utoipa::openapi::OpenApi;
 
 /// The page.
-pub(super) fn page(description: &OpenApi) -> String {
-    let description = serde_json::to_value(description).unwrap_or_default();
+pub(super) fn page(description: &Value) -> String {
     let mut page = String::from(concat!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>knightwatch: the control API</title><style>",
         "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}",

@@ -1,15 +1,40 @@
 //! What is refused at the door, before anybody is asked who they are: requests that reached this address by a name that
-//! is not its own (DNS rebinding), or that a foreign web page makes.
+//! is not its own (DNS rebinding), or that a foreign web page makes. Pages of configured origins may evaluate flags.
+
+use std::time::Duration;
 
 use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, StatusCode, Uri, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{Peer, Problem, state::Shared};
+
+/// Below this a page of a configured origin is let in.
+const EVALUATION: &str = "/ofrep/";
+
+/// For how long a browser need not ask again whether it may ask.
+const PREFLIGHT: Duration = Duration::from_mins(10);
+
+/// Tells browsers that pages of the configured origins may evaluate flags, with a token but without cookies.
+pub(super) fn cors(state: &Shared) -> CorsLayer {
+    let origins = state.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("last-event-id"),
+        ])
+        .expose_headers([header::ETAG, header::RETRY_AFTER])
+        .max_age(PREFLIGHT)
+}
 
 /// Refuses foreign hosts and origins; marks every answer as not to be kept or guessed at.
 pub(super) async fn door(State(state): State<Shared>, request: Request<Body>, next: Next) -> Response {
@@ -47,11 +72,16 @@ fn refused(state: &Shared, request: &Request<Body>, over_unix: bool) -> Option<P
     if own.is_some_and(|origin| is_ours(state, &origin)) {
         return None;
     }
+    if request.uri().path().starts_with(EVALUATION) && state.origins.contains(origin) {
+        return None;
+    }
     Some(Problem::new(
         StatusCode::FORBIDDEN,
         "origin",
         "Not from this page",
-        &format!("requests of web pages are taken from this backend's own names only, found {origin:?}"),
+        &format!(
+            "requests of web pages are taken from this backend's own names, and under {EVALUATION} from server.origins; found {origin:?}"
+        ),
     ))
 }
 
@@ -64,7 +94,7 @@ fn without_port(host: &str) -> &str {
 
 fn is_ours(state: &Shared, host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1") || state.hosts.contains(&host)
+    matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1") || state.hosts.load().contains(&host)
 }
 
 /// No such route.

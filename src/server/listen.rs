@@ -6,6 +6,7 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use axum::{Router, body::Body, extract::Request};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -19,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_io_timeout::TimeoutStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
@@ -53,10 +54,32 @@ pub enum Peer {
     },
 }
 
+/// Certificate and key, which may be exchanged while connections go on with those that they began with.
+pub struct Tls(ArcSwap<ServerConfig>);
+
+impl Tls {
+    /// With these to begin with.
+    #[must_use]
+    pub fn new(config: Arc<ServerConfig>) -> Self {
+        Self(ArcSwap::new(config))
+    }
+
+    /// Has connections from here on begin with these.
+    pub fn replace(&self, config: Arc<ServerConfig>) {
+        self.0.store(config);
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.load_full())
+    }
+}
+
 /// Where the server listens.
 pub struct Listeners {
-    /// TCP, with TLS where there is an acceptor.
-    pub tcp: Vec<(TcpListener, Option<TlsAcceptor>)>,
+    /// TCP.
+    pub tcp: Vec<TcpListener>,
+    /// What all of TCP is wrapped in, if it is.
+    pub tls: Option<Arc<Tls>>,
     /// The unix socket.
     pub unix: Option<UnixListener>,
 }
@@ -66,9 +89,9 @@ pub async fn serve(listeners: Listeners, router: Router, ending: CancellationTok
     let graceful = Arc::new(GracefulShutdown::new());
     let mut tasks = tokio::task::JoinSet::new();
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    for (listener, tls) in listeners.tcp {
+    for listener in listeners.tcp {
         let (router, connections, ending) = (router.clone(), Arc::clone(&connections), ending.clone());
-        let graceful = Arc::clone(&graceful);
+        let (graceful, tls) = (Arc::clone(&graceful), listeners.tls.clone());
         tasks.spawn(async move {
             while let Some((stream, address)) = accept(&ending, || listener.accept()).await {
                 let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
@@ -77,7 +100,8 @@ pub async fn serve(listeners: Listeners, router: Router, ending: CancellationTok
                 };
                 // An event is worth its own packet.
                 let _ = stream.set_nodelay(true);
-                let (router, watcher, tls) = (router.clone(), graceful.watcher(), tls.clone());
+                let (router, watcher, tls) =
+                    (router.clone(), graceful.watcher(), tls.as_deref().map(Tls::acceptor));
                 tokio::spawn(async move {
                     let peer = Peer::Tcp(address);
                     match tls {

@@ -27,13 +27,14 @@ use super::{
     Problem,
     access::{Eval, Viewer},
     events::sent_as_events,
+    metrics::Tally,
     state::{ServerState, Shared},
 };
 use crate::{
     engine::wall_clock,
     flag::{
         FlagKey, clean_line,
-        definition::{Context, Evaluation, EvaluationError, Why},
+        definition::{Context, Evaluation, EvaluationError, Reason, Why},
     },
 };
 
@@ -60,7 +61,7 @@ pub(super) struct Answer<'a> {
     variant: &'a str,
     /// The variant's value; left out where the application's own default is to be taken.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[schema(value_type = serde_json::Value, required = false)]
     value: Option<&'a Value>,
     /// The set's metadata and the flag's; `knightwatch.why` says what is behind an `off` for everybody.
     #[schema(value_type = Object)]
@@ -171,6 +172,11 @@ pub(super) struct Endpoint {
     request_uri: String,
 }
 
+/// What an evaluation came to, to be counted.
+fn reason<'e>(given: &'e Result<Evaluation<'_>, EvaluationError>) -> Result<Reason, &'e EvaluationError> {
+    given.as_ref().map(|given| given.reason)
+}
+
 fn now() -> u64 {
     wall_clock().0 / 1_000
 }
@@ -183,9 +189,10 @@ fn turned_away(problem: Problem) -> Response {
     response
 }
 
-fn unread(rejection: &BytesRejection) -> Response {
+fn unread(state: &ServerState, rejection: &BytesRejection) -> Response {
     let status = rejection.status();
     let error = EvaluationError::Parse(rejection.body_text());
+    state.evaluations.count(Err(&error));
     (status, Json(Failure::new(None, &error))).into_response()
 }
 
@@ -233,21 +240,23 @@ fn evaluate(
     }
     let body = match body {
         Ok(body) => body,
-        Err(rejection) => return unread(&rejection),
+        Err(rejection) => return unread(state, &rejection),
     };
     let Ok(key) = name.parse::<FlagKey>() else {
         let details = "there is no such flag: this is not a flag key".to_owned();
         let failure =
             Failure { key: Some(clean_line(name)), error_code: "FLAG_NOT_FOUND", error_details: details };
+        state.evaluations.not_a_key();
         return (StatusCode::NOT_FOUND, Json(failure)).into_response();
     };
     let definitions = state.catalogue.current();
-    let given = Context::in_request(&body).and_then(|context| {
-        definitions
-            .evaluate(&key, &context, state.register.view(), now())
-            .map(|given| Json(Answer::new(&key, given)).into_response())
-    });
-    given.unwrap_or_else(|error| Failure::answer(Some(name), &error))
+    let given = Context::in_request(&body)
+        .and_then(|context| definitions.evaluate(&key, &context, state.register.view(), now()));
+    state.evaluations.count(reason(&given));
+    match given {
+        Ok(given) => Json(Answer::new(&key, given)).into_response(),
+        Err(error) => Failure::answer(Some(name), &error),
+    }
 }
 
 /// What a client knows of the configuration that it wants to see.
@@ -299,11 +308,14 @@ pub(super) async fn all(
     };
     let body = match body {
         Ok(body) => body,
-        Err(rejection) => return unread(&rejection),
+        Err(rejection) => return unread(&state, &rejection),
     };
     let context = match Context::in_request(&body) {
         Ok(context) => context,
-        Err(error) => return Failure::answer(None, &error),
+        Err(error) => {
+            state.evaluations.count(Err(&error));
+            return Failure::answer(None, &error);
+        }
     };
     // An event stream cannot send a token: whoever has shown one gets a ticket.
     let ticket = (who.name != "anonymous").then(|| state.access.ticket()).flatten();
@@ -345,13 +357,14 @@ fn answers(state: &ServerState, context: &Context, uri: &str) -> Option<Vec<u8>>
         standings.keys().filter(|key| definitions.get(key).is_none()).collect();
     let mut bytes = Vec::with_capacity(160 * (definitions.len() + undefined.len()) + 200);
     bytes.extend_from_slice(b"{\"flags\":[");
-    let mut written = Ok(());
+    let (mut written, mut tally) = (Ok(()), Tally::default());
     let mut first = true;
     definitions.evaluate_all(context, state.register.view(), now(), undefined.into_iter(), |key, given| {
         if !first {
             bytes.push(b',');
         }
         first = false;
+        tally.add(reason(&given));
         let one = match given {
             Ok(given) => serde_json::to_writer(&mut bytes, &Answer::new(key, given)),
             Err(error) => serde_json::to_writer(&mut bytes, &Failure::new(Some(key.as_str()), &error)),
@@ -360,6 +373,7 @@ fn answers(state: &ServerState, context: &Context, uri: &str) -> Option<Vec<u8>>
             written = one;
         }
     });
+    state.evaluations.add(&tally);
     let stream = EventStream {
         kind: "sse",
         endpoint: Endpoint { request_uri: uri.to_owned() },
@@ -425,6 +439,6 @@ pub(super) async fn stream(
 )]
 pub(super) async fn definitions(State(state): State<Shared>, _: Viewer) -> Result<Json<Value>, Problem> {
     let room = state.room()?;
-    let specs = room.flags.iter().map(|flag| flag.spec.as_ref());
+    let specs = room.alive().map(|flag| flag.spec.as_ref());
     Ok(Json(state.catalogue.current().export(specs, state.register.view())))
 }

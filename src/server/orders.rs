@@ -1,29 +1,39 @@
 //! Orders: each a POST with an `Idempotency-Key` and a small body, answered when it is in force and on the disk.
 
+mod declared;
+
 use axum::{
     Json,
-    extract::{FromRequest, FromRequestParts, Path, Request, State, rejection::PathRejection},
+    body::Bytes,
+    extract::{
+        FromRequest, FromRequestParts, Path, Request, State,
+        rejection::{BytesRejection, PathRejection},
+    },
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type},
+};
 
 use super::{
     Principal, Problem,
     access::{Admin, Operator},
     answer::{Ack, Speed},
-    deployments::name,
     state::{ServerState, Shared},
 };
 use crate::{
     backend::{self, Pace},
     control::{Actor, AlarmId, Command, Order, OrderId, Seq},
-    flag::{Deployment, FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName, clean_line},
+    flag::{FlagKey, Rollout, clean_line},
     telemetry::Millis,
 };
 
+pub(super) use self::declared::{__path_change, __path_create, change, create};
+
 /// Longest idempotency key, in characters.
-const MAX_ID: usize = 200;
+pub(super) const MAX_ID: usize = 200;
 
 /// A body of JSON, with refusals as problems. No body at all is the default.
 pub(super) struct Input<T>(pub(super) T);
@@ -86,7 +96,7 @@ pub(super) struct Override {
     percent: f64,
     /// For how long the agent keeps off: `"15 min"`, or milliseconds. As configured where it is left out.
     #[serde(default)]
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[schema(schema_with = span)]
     expires_in: Option<Millis>,
     /// Whether the hard limits are off until then.
     #[serde(default)]
@@ -94,6 +104,16 @@ pub(super) struct Override {
     /// Goes into the journal.
     #[serde(default)]
     reason: String,
+}
+
+/// A time span as it is read: milliseconds, or a number with its unit.
+fn span() -> Schema {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(i64::MAX));
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,9} *(ms|s|min|h)$"));
+    let left_out = ObjectBuilder::new().schema_type(Type::Null);
+    let about = "For how long the agent keeps off: `\"15 min\"`, or milliseconds. As configured where it is left out.";
+    let spans = OneOfBuilder::new().item(number).item(text).item(left_out);
+    Schema::OneOf(spans.description(Some(about)).build())
 }
 
 /// What re-arming asks for.
@@ -106,41 +126,16 @@ pub(super) struct Rearm {
     reason: String,
 }
 
-/// A flag to be made.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+/// What shelving an alarm asks for.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewFlag {
-    /// ASCII letters, digits, `-`, `_`, `.` and `/`; at most 100. Keys are never used again.
-    key: String,
-    /// The service that it is in.
-    service: String,
-    /// `requests` or `jobs`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    kind: FlagKind,
-    /// What it is for.
-    #[serde(default)]
-    description: String,
-    /// The rungs in percent, ascending, ending with 99 and 100. The usual ladder where it is left out.
-    #[serde(default)]
-    ladder: Option<Vec<f64>>,
-    /// The deployment that it waits for when it is started. It starts at once where it is left out.
-    #[serde(default)]
-    deployment: Option<Wanted>,
-    /// Goes into the journal.
-    #[serde(default)]
+pub(super) struct Shelving {
+    /// For how long, 1 min to 8 h: `"1 h"`, or milliseconds.
+    #[serde(rename = "for")]
+    #[schema(value_type = serde_json::Value)]
+    lasts: Millis,
+    /// Why; shelving is refused without.
     reason: String,
-}
-
-/// A deployment that a flag waits for.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    /// The service, as the pipeline names it.
-    service: String,
-    /// Its artifact, as the pipeline names it; whichever where it is left out.
-    #[serde(default)]
-    artifact: Option<String>,
 }
 
 type Answer = Result<Json<Ack>, Problem>;
@@ -150,6 +145,7 @@ impl ServerState {
         let order = Order {
             id: order_id(headers)?,
             actor: Actor::Person(actor(who, headers)),
+            authenticated: Some(who.identity.clone()),
             reason: clean_line(reason),
             expected: expected(headers)?,
             command,
@@ -171,11 +167,7 @@ impl ServerState {
 
 /// The order's id: the request's idempotency key, or one that was never used.
 fn order_id(headers: &HeaderMap) -> Result<OrderId, Problem> {
-    let Some(value) = headers.get("idempotency-key") else {
-        let mut bytes = [0_u8; 16];
-        getrandom::fill(&mut bytes).map_err(|error| Problem::unavailable(&error.to_string()))?;
-        return Ok(OrderId(format!("http-{:032x}", u128::from_ne_bytes(bytes))));
-    };
+    let Some(value) = headers.get("idempotency-key") else { return fresh_id() };
     let text = value.to_str().unwrap_or_default().trim().trim_matches('"');
     if text.is_empty() || text.len() > MAX_ID || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Problem::input(&format!(
@@ -183,6 +175,13 @@ fn order_id(headers: &HeaderMap) -> Result<OrderId, Problem> {
         )));
     }
     Ok(OrderId(text.to_owned()))
+}
+
+/// One that was never used.
+fn fresh_id() -> Result<OrderId, Problem> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Problem::unavailable(&error.to_string()))?;
+    Ok(OrderId(format!("http-{:032x}", u128::from_ne_bytes(bytes))))
 }
 
 /// Who authenticated, and beside that whom they say they are.
@@ -212,7 +211,7 @@ fn expected(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
 
 /// An order that takes nothing but a reason, and perhaps what it is for.
 macro_rules! order {
-    ($(#[$doc:meta])* $name:ident $tag:literal $path:literal [$($param:tt)*] ($($place:pat, $target:ty)?) $command:expr) => {
+    ($(#[$doc:meta])* $name:ident $tag:literal $scope:ident $path:literal [$($param:tt)*] ($($place:pat, $target:ty)?) $command:expr) => {
         $(#[$doc])*
         #[utoipa::path(
             post, path = $path, tag = $tag,
@@ -228,7 +227,7 @@ macro_rules! order {
         )]
         pub(super) async fn $name(
             State(state): State<Shared>,
-            Operator(who): Operator,
+            $scope(who): $scope,
             $($place: $target,)?
             headers: HeaderMap,
             Input(why): Input<Why>,
@@ -242,7 +241,7 @@ macro_rules! on_a_flag {
     ($($(#[$doc:meta])* $name:ident $path:literal => $command:ident;)*) => { $(
         order! {
             $(#[$doc])*
-            $name "flags" $path
+            $name "flags" Operator $path
             [
                 ("key" = String, Path, description = "The flag"),
                 ("If-Match" = Option<String>, Header, description = "The flag's ETag; another one refuses (not for rollback and pause)"),
@@ -267,23 +266,47 @@ on_a_flag! {
     release "/api/v1/flags/{key}/release" => Release;
 }
 
-order! {
-    /// Kills everything: every flag off at once, the agent locked out, until a person re-arms
-    ///
-    /// In force for evaluation before anything is written. The answer says whether it is on the disk.
-    kill_all "emergency" "/api/v1/kill-all" [] () Command::KillAll
+/// Kills everything: every flag off at once, the agent locked out, until a person re-arms
+///
+/// In force for evaluation before anything is written. The answer says whether it is on the disk. Nothing in how it is asked is a reason
+/// not to: a body or an `Idempotency-Key` that makes no sense is left aside.
+#[utoipa::path(
+    post, path = "/api/v1/kill-all", tag = "emergency",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
+    request_body(content = Why, content_type = "application/json"),
+    responses(
+        (status = 200, description = "In force, and in the journal unless it says otherwise", body = Ack),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn kill_all(
+    State(state): State<Shared>,
+    Operator(who): Operator,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let why: Why = body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
+    let order = Order {
+        id: order_id(&headers).or_else(|_| fresh_id())?,
+        actor: Actor::Person(actor(&who, &headers)),
+        authenticated: Some(who.identity),
+        reason: clean_line(&why.reason),
+        expected: None,
+        command: Command::KillAll,
+    };
+    Ok(Json(state.take(order).await?.into()))
 }
 
 order! {
     /// Acknowledges an alarm
-    acknowledge "watch" "/api/v1/alarms/{id}/acknowledge"
+    acknowledge "watch" Operator "/api/v1/alarms/{id}/acknowledge"
     [("id" = u64, Path, description = "The alarm"),]
     (Alarm(alarm), Alarm) Command::Acknowledge { alarm }
 }
 
 order! {
     /// Acknowledges the briefing
-    acknowledge_briefing "watch" "/api/v1/briefing/acknowledge" [] () Command::AcknowledgeBriefing
+    acknowledge_briefing "watch" Operator "/api/v1/briefing/acknowledge" [] () Command::AcknowledgeBriefing
 }
 
 /// Overrides a flag's rollout for a time
@@ -313,55 +336,46 @@ pub(super) async fn set(
     state.order(&who, &headers, &reason, Command::Set { flag, rollout, expires_in, guard_off }).await
 }
 
-/// Makes a flag, idle at 0 %
+order! {
+    /// Archives a flag that is at rest: it is gone from lists, steering and evaluation, and its key is never used again
+    ///
+    /// From then on it is not found by applications, which take the default in their own code; where a file still defines it
+    /// as steered, it is off for everybody. Its journal stays.
+    archive "flags" Admin "/api/v1/flags/{key}/archive"
+    [
+        ("key" = String, Path, description = "The flag"),
+        ("If-Match" = Option<String>, Header, description = "The flag's ETag; another one refuses"),
+    ]
+    (Key(flag), Key) Command::Archive { flag }
+}
+
+/// Takes an alarm out of sight for a time; it stays counted, and comes back by itself
 #[utoipa::path(
-    post, path = "/api/v1/flags", tag = "flags",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),
-    request_body = NewFlag,
+    post, path = "/api/v1/alarms/{id}/shelve", tag = "watch",
+    params(
+        ("id" = u64, Path, description = "The alarm"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts"),
+    ),
+    request_body = Shelving,
     responses(
         (status = 200, description = "In force and in the journal", body = Ack),
         (status = "default", description = "A problem: nothing has changed", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn create(
+pub(super) async fn shelve(
     State(state): State<Shared>,
-    Admin(who): Admin,
+    Operator(who): Operator,
+    Alarm(alarm): Alarm,
     headers: HeaderMap,
-    body: Result<Json<NewFlag>, axum::extract::rejection::JsonRejection>,
+    body: Result<Json<Shelving>, axum::extract::rejection::JsonRejection>,
 ) -> Answer {
-    let Json(NewFlag { key, service, kind, description, ladder, deployment, reason }) = body?;
-    let wrong = |what: &str, error: &dyn std::fmt::Display| Problem::input(&format!("{what}: {error}"));
-    let key: FlagKey = key.parse().map_err(|error: crate::flag::KeyError| wrong("key", &error))?;
-    let service = clean_line(&service);
-    if service.is_empty() || service.len() > 100 {
-        return Err(Problem::input("service: expected a name of 1 to 100 bytes"));
-    }
-    let ladder = match ladder {
-        None => Ladder::default(),
-        Some(percent) => {
-            let rungs: Result<Vec<_>, _> = percent.into_iter().map(Rollout::from_percent).collect();
-            Ladder::try_from(rungs.map_err(|error| wrong("ladder", &error))?)
-                .map_err(|error| wrong("ladder", &error))?
-        }
-    };
-    let deployment = deployment.map(|wanted| -> Result<Deployment, Problem> {
-        let service = ServiceName(name("deployment.service", &wanted.service)?);
-        let artifact = wanted.artifact.map(|artifact| name("deployment.artifact", &artifact)).transpose()?;
-        Ok(Deployment { service, artifact })
-    });
-    let deployment = deployment.transpose()?;
-    let spec = FlagSpec {
-        deployment,
-        key,
-        service: ServiceName(service.into()),
-        kind,
-        description: clean_line(&description),
-        ladder,
-    };
-    state.order(&who, &headers, &reason, Command::Create { spec }).await
+    let Json(Shelving { lasts, reason }) = body?;
+    state.order(&who, &headers, &reason, Command::Shelve { alarm, lasts }).await
 }
 
 /// Opens the latch after a kill-all; starts nothing
+///
+/// Where re-arming takes two people, the first one's order is journalled as asking, and the latch stays.
 #[utoipa::path(
     post, path = "/api/v1/rearm", tag = "emergency",
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key acts once, also across restarts")),

@@ -1,7 +1,9 @@
-//! OpenTelemetry metrics in, over OTLP/HTTP: protobuf or JSON, answered in the same.
+//! OpenTelemetry metrics in, over OTLP/HTTP: protobuf or JSON, as it is or with gzip, answered in the same encoding.
 //!
 //! Which points are read is said in `integrations::otlp`; what is not ours is passed over in silence, as a collector's
 //! exporter sends everything it has.
+
+use std::io::Read;
 
 use axum::{
     body::Bytes,
@@ -9,13 +11,15 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use flate2::bufread::MultiGzDecoder;
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
 use prost::Message;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{Problem, access::Ingest, state::Shared, telemetry::Intake};
+use super::{MAX_TELEMETRY, Problem, access::Ingest, state::Shared, telemetry::Intake};
 use crate::{
     flag::{FlagKey, clean_line},
     telemetry::Rejection,
@@ -30,7 +34,8 @@ const FAILED_PRECONDITION: i32 = 9;
 const UNIMPLEMENTED: i32 = 12;
 
 /// `google.rpc.Status`, which OTLP has for what went wrong.
-#[derive(Clone, PartialEq, Message, Serialize)]
+#[derive(Clone, PartialEq, Message, Serialize, ToSchema)]
+#[schema(as = GoogleRpcStatus)]
 struct Status {
     #[prost(int32, tag = "1")]
     code: i32,
@@ -75,10 +80,21 @@ impl Encoding {
 /// an `http.response.status_code` from 500 up.
 #[utoipa::path(
     post, path = "/v1/metrics", tag = "telemetry",
-    request_body(content = Vec<u8>, content_type = "application/x-protobuf", description = "An ExportMetricsServiceRequest; also as application/json"),
+    request_body(
+        content((Object = "application/json"), (Vec<u8> = "application/x-protobuf")),
+        description = "An ExportMetricsServiceRequest, with `Content-Encoding: gzip` or without; at most 4 MiB, also once inflated"
+    ),
     responses(
-        (status = 200, description = "An ExportMetricsServiceResponse in the encoding of the request; with partialSuccess where points were refused", content_type = "application/x-protobuf"),
-        (status = 400, description = "A google.rpc.Status: it cannot be read, and must not be sent again", content_type = "application/x-protobuf"),
+        (
+            status = 200,
+            description = "An ExportMetricsServiceResponse in the encoding of the request; with partialSuccess where points were refused",
+            content((Object = "application/json"), (Vec<u8> = "application/x-protobuf"))
+        ),
+        (
+            status = "4XX",
+            description = "A google.rpc.Status in the encoding of the request: it was not taken, and must not be sent again as it is; a problem where the encoding is not known or whoever asks may not",
+            content((Status = "application/json"), (Vec<u8> = "application/x-protobuf"), (Problem = "application/problem+json"))
+        ),
         (status = "default", description = "A problem: nothing was taken", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -104,10 +120,10 @@ pub(super) async fn take(
             return encoding.refuse(rejection.status(), INVALID_ARGUMENT, &rejection.body_text());
         }
     };
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        let detail = "expected a body that is not compressed (compression: none)";
-        return encoding.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNIMPLEMENTED, detail);
-    }
+    let body = match inflated(&headers, body) {
+        Ok(body) => body,
+        Err((status, code, detail)) => return encoding.refuse(status, code, &detail),
+    };
     let Intake { inlet, otlp } = match state.intake() {
         Ok(intake) => intake,
         Err(problem) => return encoding.refuse(StatusCode::CONFLICT, FAILED_PRECONDITION, &problem.detail),
@@ -137,6 +153,27 @@ pub(super) async fn take(
         }
     }
     encoding.answer(StatusCode::OK, &ExportMetricsServiceResponse { partial_success: refused.told() })
+}
+
+/// The body without its `Content-Encoding`, at most as large as one that has none may be: a small body can inflate to anything.
+fn inflated(headers: &HeaderMap, body: Bytes) -> Result<Bytes, (StatusCode, i32, String)> {
+    let coding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes).unwrap_or_default();
+    if coding.is_empty() || coding.eq_ignore_ascii_case(b"identity") {
+        return Ok(body);
+    }
+    if !coding.eq_ignore_ascii_case(b"gzip") {
+        let detail = "expected a body with Content-Encoding gzip, or with none".to_owned();
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, UNIMPLEMENTED, detail));
+    }
+    let mut plain = Vec::new();
+    MultiGzDecoder::new(&*body).take(MAX_TELEMETRY as u64 + 1).read_to_end(&mut plain).map_err(|error| {
+        (StatusCode::BAD_REQUEST, INVALID_ARGUMENT, format!("expected a body in gzip: {error}"))
+    })?;
+    if plain.len() > MAX_TELEMETRY {
+        let detail = format!("expected at most {MAX_TELEMETRY} bytes once inflated; send smaller batches");
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, INVALID_ARGUMENT, detail));
+    }
+    Ok(plain.into())
 }
 
 /// Points that were not taken, with the first reason in words.

@@ -25,7 +25,7 @@ pub struct Problem {
     pub detail: String,
     /// The refusal in its parts, where an order was refused by the rules of control.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub refusal: Option<Box<Refusal>>,
 }
 
@@ -96,11 +96,18 @@ impl From<OrderError> for Problem {
         match error {
             OrderError::Refused(refusal) => {
                 let (status, kind, title) = match &refusal {
-                    Refusal::UnknownFlag { .. } | Refusal::UnknownAlarm(_) => {
+                    Refusal::UnknownFlag { .. } | Refusal::UnknownAlarm(_) | Refusal::NoAlarm(_) => {
                         (StatusCode::NOT_FOUND, "not-found", "There is no such thing")
                     }
                     Refusal::Changed { .. } => {
                         (StatusCode::PRECONDITION_FAILED, "changed", "It has changed meanwhile")
+                    }
+                    Refusal::Archived { .. } => (StatusCode::GONE, "archived", "It was archived"),
+                    Refusal::IdUsed { .. } => {
+                        (StatusCode::CONFLICT, "idempotency-key-used", "The key was used for something else")
+                    }
+                    Refusal::NeedsAnother { .. } => {
+                        (StatusCode::CONFLICT, "needs-another-person", "Another person has to agree")
                     }
                     Refusal::KeyUsed { .. }
                     | Refusal::WrongPhase { .. }
@@ -113,12 +120,12 @@ impl From<OrderError> for Problem {
                 };
                 Self { refusal: Some(Box::new(refusal)), ..Self::new(status, kind, title, &detail) }
             }
-            OrderError::NotSent(_) => Self::unavailable(&detail),
+            OrderError::NotSent(_) | OrderError::TurnedAway(_) => Self::unavailable(&detail),
             OrderError::Unknown(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", "It may or may not have acted", &detail)
             }
             OrderError::NotDurable(why) => {
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, "not-durable", "Not done", &why)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-durable", "Not done", &why)
             }
             OrderError::ReadOnly => Self::forbidden(&detail),
         }

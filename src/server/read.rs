@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use super::{
     Problem,
     access::Viewer,
-    answer::{Alarms, Flag, Flags, Health, Page, Speed, Status, speed},
+    answer::{Alarms, Flag, Flags, Health, Speed, Status, speed},
     orders::Key,
     state::{ServerState, Shared},
 };
@@ -54,10 +54,12 @@ pub(super) struct Which {
     /// Only those whose key or service contains this.
     filter: Option<String>,
     /// Only those in this phase: `idle`, `ramping`, `paused`, `rolled_back`, `complete` or `killed`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(idle|ramping|paused|rolled_back|complete|killed)$")]
     phase: Option<Phase>,
+    /// Those that were archived, in place of those that were not.
+    archived: bool,
     /// `key` (the default), `percent` (highest first) or `changed` (latest first).
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(key|percent|changed)$")]
     sort: Sort,
     /// How many to leave out at the beginning.
     offset: usize,
@@ -97,11 +99,12 @@ pub(super) async fn flags(
     _: Viewer,
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Json<Flags>, Problem> {
-    let Query(Which { filter, phase, sort, offset, limit: most }) = which?;
+    let Query(Which { filter, phase, archived, sort, offset, limit: most }) = which?;
     let most = page(most)?;
     let room = state.room()?;
     let fits = |flag: &&FlagView| {
-        phase.is_none_or(|phase| flag.phase == phase)
+        flag.archived.is_some() == archived
+            && phase.is_none_or(|phase| flag.phase == phase)
             && filter.as_deref().is_none_or(|text| {
                 flag.spec.key.as_str().contains(text) || flag.spec.service.as_str().contains(text)
             })
@@ -162,39 +165,6 @@ pub(super) async fn flag(
 )]
 pub(super) async fn alarms(State(state): State<Shared>, _: Viewer) -> Result<Json<Alarms>, Problem> {
     Ok(Json(Alarms { alarms: state.room()?.alarms.iter().map(Into::into).collect() }))
-}
-
-/// Which entries of the journal.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Entries {
-    /// Only those below this number; the newest where it is left out.
-    before: Option<u64>,
-    /// How many at most, 1 to 1 000; 100 where it is left out.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<usize>,
-}
-
-/// The journal, a page at a time, from the newest backwards
-#[utoipa::path(
-    get, path = "/api/v1/journal", tag = "watch", params(Entries),
-    responses(
-        (status = 200, description = "A page, oldest first", body = Page),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn journal(
-    State(state): State<Shared>,
-    _: Viewer,
-    which: Result<Query<Entries>, QueryRejection>,
-) -> Result<Json<Page>, Problem> {
-    let Query(Entries { before, limit: most }) = which?;
-    let entries = state.backend.entries(before.map(Seq), page(most)?).await?;
-    let before = entries.first().map(|entry| entry.seq.0).filter(|seq| *seq > 1);
-    let in_json = entries.iter().map(serde_json::to_value).collect::<Result<_, _>>();
-    let entries = in_json.map_err(|error| Problem::unavailable(&error.to_string()))?;
-    Ok(Json(Page { entries, before }))
 }
 
 /// The pace of simulated time

@@ -1,8 +1,17 @@
 //! What all handlers share.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use super::{Access, Catalogue, Hub, TokenRecord, metrics::Requests, ofrep::Changes, telemetry::Intake};
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+
+use super::{
+    Access, Catalogue, Hub, TokenRecord,
+    journal::AT_ONCE,
+    metrics::{Evaluations, Requests},
+    ofrep::Changes,
+    telemetry::Intake,
+};
 use crate::{
     backend::{Backend, OrderError},
     control::{Actor, Command, Order, OrderId, Refusal},
@@ -26,6 +35,10 @@ pub struct Parts {
     pub access: Access,
     /// Names under which it may be called, beside those of loopback; without a port.
     pub hosts: BTreeSet<String>,
+    /// Origins whose pages may evaluate flags, as a browser writes them: `https://shop.example`.
+    pub origins: BTreeSet<String>,
+    /// The journal's file, for those who read all of it.
+    pub journal: PathBuf,
 }
 
 /// What all handlers share.
@@ -36,10 +49,15 @@ pub struct ServerState {
     pub(super) changes: Arc<Changes>,
     pub(super) meter: Arc<Meter>,
     pub(super) requests: Requests,
+    pub(super) evaluations: Evaluations,
     pub(super) intake: Option<Intake>,
     pub(super) access: Access,
-    pub(super) hosts: BTreeSet<String>,
+    pub(super) hosts: ArcSwap<BTreeSet<String>>,
+    pub(super) origins: BTreeSet<String>,
     pub(super) hub: Arc<Hub>,
+    pub(super) journal: PathBuf,
+    /// Leave to read the whole journal.
+    pub(super) readers: Arc<Semaphore>,
 }
 
 /// The handlers' state.
@@ -51,28 +69,38 @@ impl ServerState {
     /// # Errors
     /// When a thread that turns updates into events cannot be started.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let Parts { backend, register, definitions, meter, intake, access, hosts } = parts;
+        let Parts { backend, register, definitions, meter, intake, access, hosts, origins, journal } = parts;
+        let readers = Arc::new(Semaphore::new(AT_ONCE));
         let hub = Hub::start(&backend)?;
         let catalogue = Arc::new(Catalogue::new(definitions));
         let changes = Changes::start(&register, &catalogue)?;
-        let requests = Requests::default();
         Ok(Arc::new(Self {
             backend,
             register,
             catalogue,
             changes,
             meter,
-            requests,
+            requests: Requests::default(),
+            evaluations: Evaluations::default(),
             intake,
             access,
-            hosts,
+            hosts: ArcSwap::from_pointee(hosts),
+            origins,
             hub,
+            journal,
+            readers,
         }))
     }
 
     /// Takes a new list of tokens.
     pub fn set_tokens(&self, tokens: Vec<TokenRecord>) {
         self.access.set_tokens(tokens);
+    }
+
+    /// Takes other names under which it may be called, and says whether loopback may read and evaluate without a token.
+    pub fn set_door(&self, hosts: BTreeSet<String>, open_loopback: bool) {
+        self.hosts.store(Arc::new(hosts));
+        self.access.set_open(open_loopback);
     }
 
     /// Takes other definitions, and brings the flags among them that are to be steered under control.
@@ -100,12 +128,14 @@ impl ServerState {
                 // Said again after a restart it acts once.
                 id: OrderId(format!("definition of {key}")),
                 actor: Actor::System,
+                authenticated: None,
                 reason: "defined in a file of flags".to_owned(),
                 expected: None,
                 command: Command::Create { spec },
             };
             match self.backend.send(order).await {
-                Ok(_) | Err(OrderError::Refused(Refusal::KeyUsed { .. })) => {}
+                // Also one that was archived: its key is never used again.
+                Ok(_) | Err(OrderError::Refused(Refusal::KeyUsed { .. } | Refusal::IdUsed { .. })) => {}
                 Err(error) => {
                     let why = clean_line(&format!("{key} cannot be brought under control: {error}"));
                     tracing::error!("{why}");

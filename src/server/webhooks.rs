@@ -9,7 +9,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -21,9 +21,8 @@ use super::state::ServerState;
 use crate::{
     control::{Entry, Seq},
     engine::wall_clock,
-    integrations::{HookFormat, signature},
+    integrations::{HookFormat, signature, use_ring},
     store::{Journal, StoreError},
-    telemetry::Millis,
 };
 
 /// How long a hook may take to answer.
@@ -37,9 +36,10 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const PAGE: usize = 200;
 
 /// What is older than this is no news any more.
-const STALE: Millis = Millis::from_secs(24 * 3_600);
+const STALE: Duration = Duration::from_hours(24);
 
 /// Somebody to be told.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Hook {
     /// Its name.
     pub name: String,
@@ -109,6 +109,7 @@ impl ServerState {
             return Ok(tasks);
         }
         let places = Arc::new(Places::open(journal.with_file_name("webhooks.json"))?);
+        use_ring();
         // Another address than the one that was configured is told nothing.
         let client = Client::builder().timeout(PATIENCE).redirect(redirect::Policy::none()).build();
         let client = client.map_err(io::Error::other)?;
@@ -191,7 +192,7 @@ impl Teller {
     async fn deliver(&self, entry: &Entry) {
         let environment = self.state.hub.room().map_or_else(String::new, |room| room.environment.clone());
         let body = self.hook.format.body(&environment, entry);
-        let begun = wall_clock();
+        let begun = Instant::now();
         let mut pauses = pauses();
         loop {
             let why = match self.send(&body).await {
@@ -204,8 +205,8 @@ impl Teller {
                 // Without the address, which may hold a secret.
                 Err(error) => error.without_url().to_string(),
             };
-            if wall_clock().since(begun) > STALE {
-                tracing::error!("webhook {}: {} is given up after {STALE}: {why}", self.hook.name, entry.seq);
+            if begun.elapsed() > STALE {
+                tracing::error!("webhook {}: {} is given up after a day: {why}", self.hook.name, entry.seq);
                 return;
             }
             let pause = pauses.next().unwrap_or(LONGEST_PAUSE);

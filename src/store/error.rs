@@ -192,6 +192,10 @@ impl StoreError {
                 Self::NotASession { path, found: "it is not an SQLite database".to_owned() }
             }
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { path, detail: error.to_string() },
+            // The disk answered: the file is shorter than it says itself.
+            Some(ErrorCode::SystemIoFailure) if is_short(error) => {
+                Self::Corrupt { path, detail: "it ends too early".to_owned() }
+            }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 Self::Busy { path, waited: BUSY_WAIT }
             }
@@ -210,6 +214,10 @@ impl StoreError {
     pub const fn is_not_durable(&self) -> bool {
         matches!(self, Self::NotDurable { .. } | Self::Refusing { .. })
     }
+}
+
+fn is_short(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ)
 }
 
 fn holder(pid: Option<&u32>) -> String {

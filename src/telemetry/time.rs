@@ -29,6 +29,13 @@ impl Millis {
         self.0 as f64 / 1_000.0
     }
 
+    /// As a moment of the day, for sentences: `10:02 UTC`.
+    #[must_use]
+    pub fn stamp(self) -> String {
+        let minutes = self.0 / 60_000;
+        format!("{:02}:{:02} UTC", minutes / 60 % 24, minutes % 60)
+    }
+
     /// The time from `earlier` to here, zero when `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
@@ -128,5 +135,6 @@ mod tests {
         assert_eq!(said(720_000), "12 min");
         assert_eq!(said(12_000_000), "3 h 20 min");
         assert_eq!(said(187_200_000), "2 d 4 h");
+        assert_eq!(Millis(187_200_000 + 125_000).stamp(), "04:02 UTC");
     }
 }

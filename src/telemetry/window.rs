@@ -126,6 +126,9 @@ struct SinceChange {
 pub struct Window {
     ramp: u32,
     changed_at: Millis,
+    rollout: Rollout,
+    /// When it was last raised: those who are new to treatment warm it up, whatever happens meanwhile.
+    raised_at: Millis,
     /// Rungs visited in this ramp: evidence begins anew at each, and alpha is spent on each.
     visits: u32,
     /// Intervals of this ramp.
@@ -199,7 +202,7 @@ impl Window {
         self.latest =
             [control.map(|_| interval.control.stats()), treatment.map(|_| interval.treatment.stats())];
         let start = context.end.since(context.interval);
-        self.warming_up = start < context.changed_at + context.config.warmup;
+        self.warming_up = start < self.raised_at + context.config.warmup;
         let comparable = control.is_some() && interval.treatment.requests > 0 && !context.rollout.is_full();
         self.slower = self.slow.filter(|_| comparable).map(|slow| Counts {
             treatment: interval.treatment.measured,
@@ -263,11 +266,16 @@ impl Window {
             self.seen[0] = control;
             self.ramp = context.ramp;
             self.changed_at = context.changed_at;
+            self.raised_at = context.changed_at;
         } else if self.changed_at != context.changed_at {
             self.changed_at = context.changed_at;
+            if context.rollout > self.rollout {
+                self.raised_at = context.changed_at;
+            }
             self.visits = self.visits.saturating_add(1);
             self.since = SinceChange::default();
         }
+        self.rollout = context.rollout;
     }
 
     /// Whether control is worse than its own record: both arms bad is a dependency, not the flag.

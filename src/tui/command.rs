@@ -87,6 +87,8 @@ pub enum CommandId {
     Override,
     /// Acknowledges an alarm.
     Acknowledge,
+    /// Opens the form that shelves an alarm.
+    Shelve,
     /// Acknowledges the briefing.
     Comprehend,
     /// Speeds controller time up.
@@ -259,6 +261,14 @@ pub const COMMANDS: &[Spec] = &[
         keys: &[letter('a')],
         screens: EVERY & !BRIEFING,
         help: "say that you have seen an alarm: the selected one, or the most urgent",
+    },
+    Spec {
+        id: CommandId::Shelve,
+        name: "shelve alarm",
+        short: "",
+        keys: &[letter('z')],
+        screens: EVERY & !BRIEFING,
+        help: "take an alarm out of sight for a time, with a reason; it comes back by itself; a form",
     },
     Spec {
         id: CommandId::Comprehend,
@@ -550,6 +560,9 @@ pub(super) fn of_order(command: &Command) -> Option<CommandId> {
         Command::Rollback { .. } => Some(CommandId::Rollback),
         Command::Set { .. } => Some(CommandId::Override),
         Command::Create { .. }
+        | Command::Change { .. }
+        | Command::Archive { .. }
+        | Command::Shelve { .. }
         | Command::KillAll
         | Command::Rearm { .. }
         | Command::Deployed { .. }

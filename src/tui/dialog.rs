@@ -12,13 +12,16 @@ use tui_input::{Input, backend::crossterm::EventHandler};
 
 use super::command::{COMMANDS, CommandId};
 use crate::{
-    control::Command,
+    control::{AlarmId, Command},
     flag::{FlagKey, Rollout, clean, clean_line},
     telemetry::Millis,
 };
 
 /// Longest override, in minutes: a week. Longer ones are a decision, not an override.
 const MAX_OVERRIDE_MINUTES: u64 = 7 * 24 * 60;
+
+/// Longest time on the shelf, in minutes: 8 h.
+const MAX_SHELVED_MINUTES: u64 = 8 * 60;
 
 /// What lies over the screen and takes the keys.
 #[derive(Clone, Debug)]
@@ -34,8 +37,8 @@ pub(super) enum Dialog {
     },
     /// Set a share by hand.
     Override(OverrideForm),
-    /// Open the latch.
-    Rearm(RearmForm),
+    /// Open the latch, or shelve an alarm.
+    Reason(ReasonForm),
     /// Ask for `y` before the trainer is stopped.
     StopTraining,
 }
@@ -214,19 +217,40 @@ impl OverrideForm {
     }
 }
 
-/// Open the latch.
-#[derive(Clone, Debug, Default)]
-pub(super) struct RearmForm {
-    pub(super) environment: Input,
+/// What a form with a reason is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// Open the latch: wants the environment's name.
+    Rearm,
+    /// Take an alarm out of sight: wants minutes.
+    Shelve {
+        /// The alarm it was opened on.
+        alarm: AlarmId,
+        /// What it says.
+        text: String,
+    },
+}
+
+/// One thing to be typed, and why.
+#[derive(Clone, Debug)]
+pub(super) struct ReasonForm {
+    pub(super) about: About,
+    /// The environment's name, or minutes.
+    pub(super) what: Input,
     pub(super) reason: Input,
     /// Whether the reason has the keys.
     pub(super) on_reason: bool,
     pub(super) error: Option<String>,
 }
 
-impl RearmForm {
-    pub(super) fn focussed(&mut self) -> &mut Input {
-        if self.on_reason { &mut self.reason } else { &mut self.environment }
+impl ReasonForm {
+    pub(super) fn new(about: About) -> Self {
+        let (what, reason) = (Input::default(), Input::default());
+        Self { about, what, reason, on_reason: false, error: None }
+    }
+
+    pub(super) const fn focussed(&mut self) -> &mut Input {
+        if self.on_reason { &mut self.reason } else { &mut self.what }
     }
 
     /// Takes a key; says whether the form is to be submitted.
@@ -242,18 +266,34 @@ impl RearmForm {
         false
     }
 
-    /// The command and the reason, or what is wrong.
-    pub(super) fn order(&self, expected: &str) -> Result<(Command, String), String> {
-        let typed = self.environment.value().trim();
-        if typed != expected {
-            let found = if typed.is_empty() { "nothing".to_owned() } else { format!("{:?}", clean(typed)) };
-            return Err(format!("expected the environment's name, {expected:?}, found {found}"));
-        }
+    /// The command and the reason; or whether it is the reason that is wrong, and what.
+    pub(super) fn order(&self, environment: &str) -> Result<(Command, String), (bool, String)> {
+        let typed = self.what.value().trim();
+        let found = || if typed.is_empty() { "nothing".to_owned() } else { format!("{:?}", clean(typed)) };
+        let command = match &self.about {
+            About::Rearm if typed == environment => Command::Rearm { environment: typed.to_owned() },
+            About::Rearm => {
+                let found = found();
+                return Err((
+                    false,
+                    format!("expected the environment's name, {environment:?}, found {found}"),
+                ));
+            }
+            About::Shelve { alarm, .. } => {
+                let minutes =
+                    typed.parse().ok().filter(|minutes| (1..=MAX_SHELVED_MINUTES).contains(minutes));
+                let minutes = minutes.ok_or_else(|| {
+                    let found = found();
+                    (false, format!("expected whole minutes from 1 to {MAX_SHELVED_MINUTES}, found {found}"))
+                })?;
+                Command::Shelve { alarm: *alarm, lasts: Millis::from_secs(minutes * 60) }
+            }
+        };
         let reason = clean_line(self.reason.value());
         if reason.is_empty() {
-            return Err("expected a reason, found nothing".to_owned());
+            return Err((true, "expected a reason, found nothing".to_owned()));
         }
-        Ok((Command::Rearm { environment: typed.to_owned() }, reason))
+        Ok((command, reason))
     }
 }
 
@@ -282,7 +322,7 @@ impl Dialog {
             Self::Palette(palette) => Some(&mut palette.input),
             Self::Confirm { .. } | Self::StopTraining => None,
             Self::Override(form) => form.focussed(),
-            Self::Rearm(form) => Some(form.focussed()),
+            Self::Reason(form) => Some(form.focussed()),
         }
     }
 }

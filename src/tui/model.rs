@@ -277,6 +277,14 @@ impl Model {
         world.unacknowledged().into_iter().next()
     }
 
+    /// The alarm that `z` shelves: the selected one on the list, otherwise the most urgent that asks for a person.
+    pub(super) fn alarm_to_shelve(&self) -> Option<&Alarm> {
+        if *self.screen() == Screen::Alarms {
+            return self.selected_alarm();
+        }
+        self.world.as_ref()?.unacknowledged().into_iter().next()
+    }
+
     /// The alarm under the cursor of the list: the first where none was chosen or it is gone.
     pub(super) fn selected_alarm(&self) -> Option<&Alarm> {
         let alarms = self.world.as_ref()?.alarms_in_order();
@@ -302,8 +310,12 @@ impl Model {
             return;
         }
         let flags = &world.flags;
-        if self.order.len() != flags.len() {
-            self.order = (0..u32::try_from(flags.len()).unwrap_or(u32::MAX)).collect();
+        let alive = |place: u32| flags.get(place as usize).is_some_and(|flag| flag.archived.is_none());
+        // Archiving cannot be undone: as many are the same ones, once those that were archived are out.
+        self.order.retain(|place| alive(*place));
+        if self.order.len() != world.alive().count() {
+            let places = 0..u32::try_from(flags.len()).unwrap_or(u32::MAX);
+            self.order = places.filter(|place| alive(*place)).collect();
         }
         let by_key = |place: &u32| &flags[*place as usize].spec.key;
         // Stable, from the order before: sorting what is nearly sorted costs a pass.
@@ -325,7 +337,11 @@ impl Model {
                 phase(a).cmp(&phase(b)).then_with(|| by_key(a).cmp(by_key(b)))
             }),
         }
-        let known = self.selected.as_ref().is_some_and(|key| world.place(key).is_some());
+        let known = self
+            .selected
+            .as_ref()
+            .and_then(|key| world.flag(key))
+            .is_some_and(|flag| flag.archived.is_none());
         if !known {
             self.selected = self.order.first().map(|place| flags[*place as usize].spec.key.clone());
         }
@@ -340,7 +356,7 @@ impl Model {
         });
         entries.filter(move |entry| {
             let everybody = match &entry.event {
-                Event::KilledAll { .. } | Event::Rearmed => true,
+                Event::KilledAll { .. } | Event::RearmAsked { .. } | Event::Rearmed => true,
                 // Of the service that it is in, and of the one that it waits for.
                 Event::Deployed { what, .. } => spec.as_ref().is_some_and(|spec| {
                     let wanted = spec.deployment.as_ref().map(|wanted| &wanted.service);
@@ -376,6 +392,8 @@ impl Model {
 pub(super) fn describe(command: &Command) -> String {
     match command {
         Command::Create { spec } => format!("create {}", spec.key),
+        Command::Change { flag, .. } => format!("change {flag}"),
+        Command::Archive { flag } => format!("archive {flag}"),
         Command::Start { flag } => format!("start {flag}"),
         Command::Pause { flag } => format!("pause {flag}"),
         Command::Resume { flag } => format!("resume {flag}"),
@@ -387,6 +405,7 @@ pub(super) fn describe(command: &Command) -> String {
         Command::Rearm { environment } => format!("re-arm {environment}"),
         Command::Deployed { what, .. } => format!("note the deployment of {what}"),
         Command::Acknowledge { alarm } => format!("acknowledge alarm {}", alarm.0),
+        Command::Shelve { alarm, lasts } => format!("shelve alarm {} for {lasts}", alarm.0),
         Command::AcknowledgeBriefing => "acknowledge the briefing".to_owned(),
     }
 }

@@ -426,7 +426,7 @@ impl Room {
         let update = update.unwrap_or_else(|| {
             tracing::error!("the backend has closed its stream of updates");
             self.updates = None;
-            Update::Link(Link::Lost(Millis::ZERO))
+            Update::Link(Link::Lost { age: Millis::ZERO, why: None })
         });
         self.tell(self.real(turn), Message::Update(update))
     }

@@ -265,7 +265,7 @@ fn new_order(model: &mut Model, command: Command, reason: String) -> Order {
     let id = OrderId(format!("{}-{}", model.settings.order_prefix, model.orders));
     model.note_order(id.clone(), &command);
     let actor = Actor::Person(model.settings.operator.clone());
-    Order { id, actor, reason, expected: None, command }
+    Order { id, actor, authenticated: None, reason, expected: None, command }
 }
 
 /// Gives an order and says that it is out, no more.

@@ -59,7 +59,7 @@ fn is_tiny(area: Rect) -> bool {
 fn parts(model: &Model, area: Rect) -> Parts {
     let tall = area.height >= TALL;
     let header = Rect { height: if tall { 2 } else { 1 }, ..area };
-    let rows = banner::rows(model).min(if tall { 2 } else { 1 });
+    let rows = banner::rows(model).min(if tall { 3 } else { 1 });
     let banners = Rect { y: header.bottom(), height: rows, ..area };
     let footer = Rect { y: area.bottom() - 1, height: 1, ..area };
     let body = Rect { y: banners.bottom(), height: footer.y - banners.bottom(), ..area };
@@ -124,7 +124,7 @@ pub(super) fn most_scroll(model: &Model) -> usize {
 /// Whether what is shown may be out of date because the link is not up.
 fn is_stale(model: &Model) -> bool {
     use crate::backend::Link;
-    matches!(model.link, Link::Stale(_) | Link::Lost(_))
+    matches!(model.link, Link::Stale(_) | Link::Lost { .. })
 }
 
 /// Names of people and texts in one style for labels: `label value`.

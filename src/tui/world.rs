@@ -145,21 +145,31 @@ impl World {
         self.flags.iter().filter(|flag| !flag.rollout.is_zero()).count()
     }
 
-    pub(super) fn count(&self, phase: Phase) -> usize {
-        self.flags.iter().filter(|flag| flag.phase == phase).count()
+    /// The flags that were not archived.
+    pub(super) fn alive(&self) -> impl Iterator<Item = &FlagView> {
+        self.flags.iter().filter(|flag| flag.archived.is_none())
     }
 
-    /// Alarms nobody has acknowledged: the highest priority first, what lasts before what is over, then the newest.
+    /// Alarms out of sight for a time.
+    pub(super) fn shelved(&self) -> usize {
+        self.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count()
+    }
+
+    pub(super) fn count(&self, phase: Phase) -> usize {
+        self.alive().filter(|flag| flag.phase == phase).count()
+    }
+
+    /// Alarms that nobody has acknowledged and that are not shelved: the highest priority first, what lasts before what is over, then the newest.
     pub(super) fn unacknowledged(&self) -> Vec<&Alarm> {
-        let mut alarms: Vec<_> = self.alarms.iter().filter(|alarm| alarm.acknowledged_by.is_none()).collect();
+        let mut alarms: Vec<_> = self.alarms.iter().filter(|alarm| alarm.is_open()).collect();
         alarms.sort_by_key(|alarm| urgency(alarm));
         alarms
     }
 
-    /// All alarms in the order of the list: unacknowledged before acknowledged, then as on the banner.
+    /// All alarms in the order of the list: unacknowledged, acknowledged, shelved; of each as on the banner.
     pub(super) fn alarms_in_order(&self) -> Vec<&Alarm> {
         let mut alarms: Vec<_> = self.alarms.iter().collect();
-        alarms.sort_by_key(|alarm| (alarm.acknowledged_by.is_some(), urgency(alarm)));
+        alarms.sort_by_key(|alarm| (alarm.shelf.is_some(), alarm.acknowledged_by.is_some(), urgency(alarm)));
         alarms
     }
 

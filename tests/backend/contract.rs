@@ -7,8 +7,9 @@ use std::{
 
 use knightwatch::{
     backend::{Backend, Change, Link, OrderError, Pace, Pending, Snapshot, Update},
-    control::{Command, Event, Phase, Seq},
-    flag::FlagKey,
+    control::{Alarm, Command, Event, Phase, Refusal, Seq, SpecChange},
+    flag::{FlagKey, Ladder, Rollout},
+    telemetry::Millis,
 };
 use tokio::sync::mpsc::Receiver;
 
@@ -136,7 +137,9 @@ pub(crate) fn the_first_update_is_a_snapshot_of_everything(backend: &Arc<dyn Bac
 pub(crate) fn changes_apply_without_a_gap(backend: &Arc<dyn Backend>) {
     let mut room = Room::of(backend);
     let flag = first_flag(backend);
-    backend.set_pace(Pace::Times(3_600)).unwrap();
+    // So fast that there is much to tell, and no faster than a reader on a busy machine keeps up with: one that falls behind
+    // gets everything anew, which is another test.
+    backend.set_pace(Pace::Times(200)).unwrap();
     let end = room.seen.now.0 + 40 * room.seen.interval.0;
     room.until(|room| room.seen.now.0 >= end);
     for (number, command) in [
@@ -230,6 +233,79 @@ pub(crate) fn the_same_order_acts_once(backend: &Arc<dyn Backend>) {
     assert_eq!(wait(backend.send(kill)).unwrap(), ack);
     let entries = wait(backend.entries(None, usize::MAX)).unwrap();
     assert_eq!(entries.iter().filter(|entry| matches!(entry.event, Event::KilledAll { .. })).count(), 1);
+}
+
+pub(crate) fn an_order_id_is_of_one_command_and_kill_all_acts_all_the_same(backend: &Arc<dyn Backend>) {
+    let flag = first_flag(backend);
+    let start = order("one", Command::Start { flag: flag.clone() });
+    let ack = wait(backend.send(start.clone())).unwrap();
+    let before = Room::of(backend).seen;
+    let other = wait(backend.send(order("one", Command::Rollback { flag }))).unwrap_err();
+    assert_eq!(other, OrderError::Refused(Refusal::IdUsed { id: "one".to_owned() }));
+    assert_eq!(Room::of(backend).seen, before, "nothing has changed");
+    assert_eq!(wait(backend.send(start.clone())).unwrap(), ack);
+    // What stops everything is never refused, and acts once too.
+    let killed = wait(backend.send(order("one", Command::KillAll))).unwrap();
+    assert!(killed.durable && killed.seq > ack.seq, "{killed:?}");
+    // Kill-all is answered before any room has heard of it.
+    Room::of(backend).until(|room| room.seen.latch.is_some());
+    assert_eq!(wait(backend.send(order("one", Command::KillAll))).unwrap(), killed);
+    assert_eq!(wait(backend.send(start)).unwrap(), ack);
+}
+
+pub(crate) fn a_shelved_alarm_is_seen_by_all_and_comes_back(backend: &Arc<dyn Backend>) {
+    let mut room = Room::of(backend);
+    backend.set_pace(Pace::Times(3_600)).unwrap();
+    room.until(|room| !room.seen.alarms.is_empty());
+    backend.set_pace(Pace::Stopped).unwrap();
+    room.until(|room| room.seen.pace == Pace::Stopped);
+    let alarm = room.seen.alarms[0].id;
+    let found = |room: &Room| -> Alarm {
+        room.seen.alarms.iter().find(|other| other.id == alarm).expect("it stays counted").clone()
+    };
+    let long = Command::Shelve { alarm, lasts: Millis::from_secs(9 * 3_600) };
+    let refused = wait(backend.send(order("long", long))).unwrap_err();
+    assert!(refused.to_string().contains("for 1 min to 8 h, found 9 h"), "{refused}");
+    let lasts = Millis::from_secs(300);
+    wait(backend.send(order("shelve", Command::Shelve { alarm, lasts }))).unwrap();
+    room.until(|room| found(room).shelf.is_some());
+    let shelf = found(&room).shelf.unwrap();
+    assert_eq!((shelf.why.as_str(), shelf.until), ("a test", Millis(room.seen.now.0 + 300_000)));
+    backend.set_pace(Pace::Times(3_600)).unwrap();
+    room.until(|room| room.seen.now >= shelf.until);
+    backend.set_pace(Pace::Stopped).unwrap();
+    room.until(|room| room.seen.pace == Pace::Stopped);
+    assert!(room.seen.alarms.iter().all(|other| other.id != alarm || other.shelf.is_none()));
+}
+
+pub(crate) fn a_changed_flag_is_told_whole_and_an_archived_one_keeps_its_place(backend: &Arc<dyn Backend>) {
+    let mut room = Room::of(backend);
+    let flag = room.seen.flags[1].spec.key.clone();
+    let rungs = [2.0, 50.0, 99.0, 100.0].map(|rung| Rollout::from_percent(rung).unwrap());
+    let ladder = Ladder::try_from(rungs.to_vec()).unwrap();
+    let change = SpecChange {
+        description: Some("for whom".to_owned()),
+        ladder: Some(ladder.clone()),
+        deployment: None,
+    };
+    let mut changing = order("change", Command::Change { flag: flag.clone(), change });
+    changing.expected = Some(Seq(77));
+    let stale = wait(backend.send(changing.clone())).unwrap_err();
+    assert!(matches!(stale, OrderError::Refused(Refusal::Changed { .. })), "{stale:?}");
+    changing.expected = Some(Seq(0));
+    let ack = wait(backend.send(changing)).unwrap();
+    room.until(|room| room.seen.seq >= ack.seq);
+    let seen = &room.seen.flags[1];
+    assert_eq!((seen.spec.description.as_str(), &seen.spec.ladder), ("for whom", &ladder));
+    assert_eq!(seen.last.as_ref().unwrap().seq, ack.seq);
+    let ack = wait(backend.send(order("archive", Command::Archive { flag: flag.clone() }))).unwrap();
+    room.until(|room| room.seen.seq >= ack.seq);
+    assert!(room.seen.flags[1].archived.is_some() && room.seen.flags[1].spec.key == flag);
+    let refused = wait(backend.send(order("start", Command::Start { flag }))).unwrap_err();
+    assert!(matches!(refused, OrderError::Refused(Refusal::Archived { .. })), "{refused:?}");
+    live(backend, 5);
+    room.until(|room| room.seen.now == Room::of(backend).seen.now && room.seen.pace == Pace::Stopped);
+    assert_eq!(room.seen, Room::of(backend).seen);
 }
 
 pub(crate) fn kill_all_comes_through_while_time_races(backend: &Arc<dyn Backend>) {

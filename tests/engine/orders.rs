@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use knightwatch::{
     agent::PolicyName,
-    control::{AlarmKind, Command, Entry, Event, OrderId, Phase, Seq, State},
+    control::{AlarmKind, Command, Entry, Event, OrderId, Phase, Refusal, Seq, State},
     engine::{Engine, Log, Observer, OrderError, Pace, run},
     flag::Rollout,
     store::{Journal, SessionMeta, StoreError, verify},
@@ -50,6 +50,31 @@ fn an_order_is_acknowledged_only_after_the_journal_took_it() {
         *heard.lock().unwrap(),
         [format!("write {}", ack.seq), "written".to_owned(), "told".to_owned()]
     );
+}
+
+#[test]
+fn an_answer_of_an_older_journal_counts_by_its_id_alone() {
+    let (disk, scene) = (Disk::default(), scenario("good"));
+    let mut engine = begun(&scene, 1, &disk);
+    let (ack, _) = engine.order(&order("one", Command::Start { flag: checkout() })).unwrap();
+    let kept = disk.get().answers[&OrderId("one".to_owned())].clone();
+    assert!(kept.contains("\"of\":\""), "{kept}");
+    // As it was written before: the acknowledgement alone.
+    disk.get().answers.insert(OrderId("one".to_owned()), serde_json::to_string(&ack).unwrap());
+    let mut engine = super::disk::resumed(&scene, 1, PolicyName::Rule, &disk);
+    let other = order("one", Command::Rollback { flag: checkout() });
+    assert_eq!(engine.order(&other).unwrap(), (ack, Vec::new()));
+}
+
+#[test]
+fn after_a_restart_an_order_id_is_still_of_one_command() {
+    let (disk, scene) = (Disk::default(), scenario("good"));
+    let start = order("one", Command::Start { flag: checkout() });
+    let (ack, _) = begun(&scene, 1, &disk).order(&start).unwrap();
+    let mut engine = super::disk::resumed(&scene, 1, PolicyName::Rule, &disk);
+    let refused = engine.order(&order("one", Command::Rollback { flag: checkout() })).unwrap_err();
+    assert_eq!(refused, OrderError::Refused(Refusal::IdUsed { id: "one".to_owned() }));
+    assert_eq!(engine.order(&start).unwrap(), (ack, Vec::new()));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     process::{Child, Stdio},
     sync::Once,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use knightwatch::server::{Scope, TokenFile};

@@ -65,6 +65,7 @@ fn steer(name: &str, skipped: usize, seed: u64) -> Ended {
             let order = Order {
                 id: OrderId(flag.0.to_string()),
                 actor: Actor::Person(by),
+                authenticated: None,
                 reason: String::new(),
                 expected: None,
                 command: Command::Start { flag: specs[flag.index()].key.clone() },

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use crossterm::event::{KeyCode, KeyModifiers};
 use knightwatch::{
     backend::{OrderError, Pace},
-    control::{Action, AlarmId, Command, Phase, Refusal},
+    control::{
+        Action, Actor, AlarmId, AlarmKind, Archived, Command, Latch, Phase, RearmAsked, Refusal, Seq, Shelf,
+    },
     telemetry::Millis,
     tui::{COMMANDS, Effect, Glyphs, Message, Settings, key_table_markdown, on},
 };
@@ -303,6 +306,74 @@ fn a_acknowledges_the_most_urgent_alarm_or_the_selected_one() {
     let mut last = self::room();
     last.press("A G a");
     assert!(last.orders().is_empty() && last.text(120, 40).contains("no alarm is waiting"));
+}
+
+#[test]
+fn z_shelves_an_alarm_for_minutes_and_a_reason_and_never_a_critical_one() {
+    let mut room = room();
+    room.press("A j z");
+    assert!(room.text(120, 40).contains("shelve alarm"));
+    room.press("Enter");
+    assert!(room.text(120, 40).contains("expected whole minutes from 1 to 480, found nothing"));
+    room.press("'500 Enter");
+    assert!(room.orders().is_empty() && room.text(120, 40).contains("found \"500\""));
+    for _ in 0..3 {
+        room.key(KeyCode::Backspace, KeyModifiers::NONE);
+    }
+    room.press("'30 Enter");
+    assert!(room.orders().is_empty() && room.text(120, 40).contains("expected a reason"));
+    room.press("'flaps Enter");
+    let lasts = Millis::from_secs(1_800);
+    assert_eq!(only(&mut room), Command::Shelve { alarm: AlarmId(3), lasts });
+    let mut snapshot = scene(12);
+    snapshot.alarms.iter_mut().find(|alarm| alarm.id == AlarmId(2)).unwrap().kind = AlarmKind::NotDurable;
+    let mut critical = Room::new(settings(Glyphs::Unicode), &snapshot);
+    critical.press("z");
+    let said = critical.text(120, 40);
+    assert!(critical.orders().is_empty() && said.contains("the highest priority is never hidden"), "{said}");
+}
+
+#[test]
+fn what_is_shelved_is_counted_and_what_is_archived_is_gone() {
+    let mut snapshot = scene(12);
+    for alarm in &mut snapshot.alarms {
+        let until = Millis(snapshot.now.0 + 600_000);
+        alarm.shelf = Some(Shelf { by: "ana".to_owned(), until, why: "known".to_owned() });
+    }
+    let gone = snapshot.flags[3].spec.key.clone();
+    let at = snapshot.now;
+    snapshot.flags[3].archived = Some(Archived { at, by: Actor::Person("ana".to_owned()) });
+    let count = snapshot.alarms.len();
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let text = room.text(140, 40);
+    assert!(text.contains("11 flags") && !text.contains(gone.as_str()), "{text}");
+    assert!(text.contains(&format!("{count} alarms shelved")) && !text.contains("a acknowledges"), "{text}");
+    room.press("A");
+    let text = room.text(140, 40);
+    assert!(text.contains("shelved by ana until") && text.contains("(known)"), "{text}");
+}
+
+#[test]
+fn a_room_shows_who_asked_to_re_arm() {
+    let mut snapshot = scene(12);
+    let by = Actor::Person("ana".to_owned());
+    let asked = RearmAsked {
+        by: by.clone(),
+        who: "ana".to_owned(),
+        at: snapshot.now,
+        until: Millis(snapshot.now.0 + 600_000),
+    };
+    snapshot.latch = Some(Latch { by, at: snapshot.now, seq: Seq(1), exposed: 3, asked: Some(asked) });
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let text = room.text(200, 50);
+    assert!(
+        text.contains("ana asked to re-arm until") && text.contains("another person's F12 does"),
+        "{text}"
+    );
+    // What nobody can agree to any more is not shown.
+    snapshot.now = Millis(snapshot.now.0 + 600_000);
+    let mut later = Room::new(settings(Glyphs::Unicode), &snapshot);
+    assert!(later.text(200, 50).contains("F12 re-arms"));
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (1_u16..260, 1_u16..90).prop_map(|(width, height)| Step::Size(width, height)),
         1 => Just(Step::Tick),
         1 => any::<bool>().prop_map(Step::Latch),
-        1 => (0_u8..4).prop_map(Step::Link),
+        1 => (0_u8..5).prop_map(Step::Link),
         1 => ".{0,12}".prop_map(Step::Paste),
         1 => Just(Step::Refuse),
         1 => Just(Step::Interrupt),
@@ -85,7 +85,11 @@ fn confirmed(command: &Command, keys: &[KeyCode], before: &str) -> bool {
         Command::Acknowledge { .. } | Command::AcknowledgeBriefing => {
             matches!(last, Some(KeyCode::Char('a') | KeyCode::Enter))
         }
-        Command::Create { .. } | Command::Deployed { .. } => false,
+        Command::Shelve { .. } => last == Some(KeyCode::Enter) && before.contains("shelve alarm"),
+        Command::Create { .. }
+        | Command::Change { .. }
+        | Command::Archive { .. }
+        | Command::Deployed { .. } => false,
     }
 }
 
@@ -126,7 +130,8 @@ proptest! {
                     0 => Link::Connected,
                     1 => Link::Embedded,
                     2 => Link::Stale(Millis::from_secs(12)),
-                    _ => Link::Lost(Millis::from_secs(200)),
+                    3 => Link::Lost { age: Millis::from_secs(200), why: None },
+                    _ => Link::Lost { age: Millis::from_secs(5), why: Some("expected a valid bearer token".to_owned()) },
                 }))),
                 Step::Paste(text) => room.tell(Message::Paste(text)),
                 Step::Refuse => if let Some(id) = waiting.pop() {

@@ -129,6 +129,67 @@ fn foreign_hosts_and_origins_are_refused_also_with_a_token() {
 }
 
 #[test]
+fn pages_of_configured_origins_may_evaluate_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("origins.toml");
+    std::fs::write(&config, "[server]\norigins = [\"https://shop.example\"]\n").unwrap();
+    let served = Served::start(&["--speed", "0", "--config", config.to_str().unwrap()]);
+    let (shop, evil) = ("Origin: https://shop.example\r\n", "Origin: https://evil.example\r\n");
+    let one = "/ofrep/v1/evaluate/flags/power-peg";
+    let allowed = |answer: &Answer| {
+        let head = answer.head.to_lowercase();
+        head.contains("access-control-allow-origin: https://shop.example\r\n")
+            && head.contains("vary: origin")
+    };
+    let evaluated = request(&served, "POST", one, shop, "{}");
+    assert!(evaluated.status == 200 && allowed(&evaluated), "{evaluated:?}");
+    assert!(evaluated.head.to_lowercase().contains("access-control-expose-headers: etag"), "{evaluated:?}");
+    // Also an answer that says no can be read by the page.
+    let wrong = format!("{shop}Authorization: Bearer kw_wrong\r\n");
+    let refused = request(&served, "POST", one, &wrong, "{}");
+    assert!(refused.status == 401 && allowed(&refused), "{refused:?}");
+    // What a browser asks before it sends JSON or a token: without a token itself.
+    let asks = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type,authorization\r\n";
+    for path in [one, "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/team/text", "/ofrep/v1/changes"] {
+        let preflight = request(&served, "OPTIONS", path, &format!("{shop}{asks}"), "");
+        assert!(preflight.status == 200 && allowed(&preflight), "{path}: {preflight:?}");
+        let head = preflight.head.to_lowercase();
+        assert!(head.contains("access-control-allow-methods: get,post"), "{preflight:?}");
+        assert!(
+            head.contains("authorization") && head.contains("access-control-max-age: 600"),
+            "{preflight:?}"
+        );
+        assert!(!head.contains("access-control-allow-credentials"), "{preflight:?}");
+        let preflight = request(&served, "OPTIONS", path, &format!("{evil}{asks}"), "");
+        assert_eq!(preflight.status, 403, "{path}: {preflight:?}");
+    }
+    for path in ["/api/v1/status", "/openapi.json", "/metrics"] {
+        let other = request(&served, "GET", path, shop, "");
+        assert!(other.status == 403 && !allowed(&other), "{path}: {other:?}");
+    }
+    let token = served.token();
+    let kill =
+        request(&served, "POST", "/api/v1/kill-all", &format!("{shop}Authorization: Bearer {token}\r\n"), "");
+    assert_eq!(kill.status, 403, "{kill:?}");
+    for (name, origins) in [
+        ("path", "https://shop.example/"),
+        ("any", "*"),
+        ("none", "shop.example"),
+        ("port", "https://shop.example:443"),
+        ("case", "https://Shop.example"),
+    ] {
+        std::fs::write(&config, format!("[server]\norigins = [{origins:?}]\n")).unwrap();
+        let checked =
+            served.command(&["serve", "--check", "--config", config.to_str().unwrap()]).output().unwrap();
+        let said = String::from_utf8(checked.stderr).unwrap();
+        assert!(
+            checked.status.code() == Some(2) && said.contains("as a browser writes them"),
+            "{name}: {said}"
+        );
+    }
+}
+
+#[test]
 fn bad_bodies_get_a_problem_that_says_what_was_expected_and_change_nothing() {
     let served = still();
     let before = owner(&served, "GET", "/api/v1/status", "").json()["seq"].clone();
@@ -252,4 +313,19 @@ fn the_description_names_every_route_and_is_served_to_read() {
     assert!(page.status == 200 && page.body.contains("POST /api/v1/kill-all"), "{}", page.head);
     assert_eq!(request(&served, "GET", "/healthz", "", "").status, 200);
     assert_eq!(request(&served, "GET", "/readyz", "", "").json()["status"], "ok");
+}
+
+#[test]
+fn nothing_in_how_kill_all_is_asked_is_a_reason_not_to() {
+    for (headers, body) in [
+        ("Content-Type: application/x-www-form-urlencoded\r\n", ""),
+        ("", "{\"why\": \"typo\"}"),
+        ("Idempotency-Key: a b\r\nIf-Match: nonsense\r\n", "[["),
+    ] {
+        let served = still();
+        let headers = format!("Authorization: Bearer {}\r\n{headers}", served.token());
+        let killed = request(&served, "POST", "/api/v1/kill-all", &headers, body);
+        assert_eq!(killed.status, 200, "{killed:?}");
+        assert!(!owner(&served, "GET", "/api/v1/status", "").json()["latch"].is_null());
+    }
 }

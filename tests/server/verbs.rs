@@ -126,3 +126,19 @@ fn a_check_changes_nothing_and_names_what_is_wrong() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(std::fs::read_dir(fresh.path()).unwrap().count(), 0, "nothing was made");
 }
+
+#[test]
+fn a_mistake_in_the_configuration_does_not_stand_before_the_switch() {
+    let served = Served::start(&["--speed", "0", "--policy", "rule"]);
+    let file = served.folder().join("wrong.toml");
+    std::fs::write(&file, "[screen]\nfps = 99\n").unwrap();
+    let file = file.to_str().unwrap();
+    let start = served.command(&["--config", file, "start", "power-peg"]).output().unwrap();
+    assert_eq!(start.status.code(), Some(2), "{start:?}");
+    let killed = served.command(&["--config", file, "kill-all", "--yes"]).output().unwrap();
+    let said = String::from_utf8_lossy(&killed.stderr).into_owned();
+    assert!(
+        killed.status.success() && said.contains("fps") && said.contains("going on without"),
+        "{killed:?}"
+    );
+}

@@ -228,6 +228,7 @@ pub(crate) fn order(id: &str, command: Command) -> Order {
     Order {
         id: OrderId(id.to_owned()),
         actor: Actor::Person("ada".to_owned()),
+        authenticated: None,
         reason: "a test".to_owned(),
         expected: None,
         command,

@@ -88,11 +88,23 @@ impl Fleet {
     }
 
     pub(crate) fn order(&mut self, command: Command) -> Result<Vec<Entry>, Refusal> {
+        self.order_by("ada", None, "because", command)
+    }
+
+    /// An order by somebody who says to be `name`, and authenticated as `who`.
+    pub(crate) fn order_by(
+        &mut self,
+        name: &str,
+        who: Option<&str>,
+        reason: &str,
+        command: Command,
+    ) -> Result<Vec<Entry>, Refusal> {
         self.orders += 1;
         let order = Order {
             id: OrderId(format!("order-{}", self.orders)),
-            actor: Actor::Person("ada".to_owned()),
-            reason: "because".to_owned(),
+            actor: Actor::Person(name.to_owned()),
+            authenticated: who.map(str::to_owned),
+            reason: reason.to_owned(),
             expected: None,
             command,
         };

@@ -220,6 +220,7 @@ fn flag_view(place: u64, points: &[Point], now: Millis) -> FlagView {
         }),
         phase: cast.phase,
         waiting: None,
+        archived: None,
         phase_since: at,
         rollout: percent(cast.rollout),
         changed_at: at,
@@ -329,6 +330,7 @@ pub fn scene(flags: u64) -> Snapshot {
         raised_at: Millis(NOW.0 - seconds * 1_000),
         cleared_at: None,
         acknowledged_by: by.map(str::to_owned),
+        shelf: None,
     };
     Snapshot {
         environment: "demo".to_owned(),

@@ -6,9 +6,23 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use knightwatch::backend::{Backend, Remote, Target};
+
+/// Far longer than anything takes.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Waits until something holds; `what` it is.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        thread::yield_now();
+    }
+}
 
 /// A running backend. Dropping it kills it.
 pub(crate) struct Served {
@@ -20,11 +34,24 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), arguments)
+        Self::start_in(folder(), arguments)
     }
 
     pub(crate) fn start_in(folder: Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
-        let mut child = command(folder.path())
+        let program = command(folder.path());
+        Self::start_by(program, folder, arguments)
+    }
+
+    /// One of another environment.
+    pub(crate) fn start_as(environment: &str, folder: Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
+        let mut program = command(folder.path());
+        program.env("KNIGHTWATCH_ENVIRONMENT", environment);
+        Self::start_by(program, folder, arguments)
+    }
+
+    /// The program through something else, or in other surroundings: `program` is what `folder`'s command was made into.
+    pub(crate) fn start_by(mut program: Command, folder: Arc<tempfile::TempDir>, arguments: &[&str]) -> Self {
+        let mut child = program
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)
             .stdin(Stdio::null())
@@ -32,11 +59,16 @@ impl Served {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next().expect("the backend says where it listens").unwrap();
-        let url = first.split_whitespace().last().unwrap().to_owned();
-        assert!(url.starts_with("http"), "{first}");
-        let socket = lines.next().expect("and where its socket is").unwrap();
-        assert!(socket.starts_with("socket "), "{socket}");
+        // One line for each address, and the socket's after them: the last address is the one that a test has named.
+        let mut url = String::new();
+        loop {
+            let line = lines.next().expect("the backend says where it listens").unwrap();
+            if line.starts_with("socket ") {
+                break;
+            }
+            line.split_whitespace().last().unwrap().clone_into(&mut url);
+            assert!(url.starts_with("http"), "{line}");
+        }
         Self { child, folder, url, arguments: arguments.iter().map(ToString::to_string).collect() }
     }
 
@@ -82,11 +114,16 @@ impl Served {
         command
     }
 
-    /// Sends a signal by its name, and waits until the process has ended.
-    pub(crate) fn end(&mut self, signal: &str) -> std::process::ExitStatus {
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Sends a signal by its name, and waits until the process has ended.
+    pub(crate) fn end(&mut self, signal: &str) -> std::process::ExitStatus {
+        self.signal(signal);
         self.child.wait().unwrap()
     }
 
@@ -108,8 +145,21 @@ impl Drop for Served {
     }
 }
 
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_knightwatch"));
+/// A folder of its own: in memory where that can be had, since nothing here pulls the plug, and a disk that others use may
+/// take seconds to answer.
+pub(crate) fn folder() -> Arc<tempfile::TempDir> {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    Arc::new(folder.unwrap())
+}
+
+/// This program, in surroundings of its own.
+pub(crate) fn command(folder: &Path) -> Command {
+    surrounded(Command::new(env!("CARGO_BIN_EXE_knightwatch")), folder)
+}
+
+/// Another program in the same surroundings.
+pub(crate) fn surrounded(mut command: Command, folder: &Path) -> Command {
     command
         .env_clear()
         .env("KNIGHTWATCH_STATE", folder)

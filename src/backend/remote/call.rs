@@ -15,7 +15,7 @@ use super::target::{RemoteError, Target, root_of};
 use crate::{
     backend::{Ack, OrderError, Pace},
     control::{Command, DeployKind, Entry, Order, Seq},
-    flag::clean_line,
+    flag::{FlagKey, clean_line},
 };
 
 /// How long one attempt may take.
@@ -90,8 +90,10 @@ impl Told {
         match (self.refusal, self.kind.as_str()) {
             (Some(refusal), _) => OrderError::Refused(refusal),
             (None, "/problems/not-durable") => OrderError::NotDurable(detail),
-            (None, "/problems/unknown") => OrderError::Unknown(detail),
-            (None, _) => OrderError::NotSent(detail),
+            (None, "/problems/unavailable") => OrderError::NotSent(detail),
+            // What stands between, such as a proxy, does not know what became of it either.
+            (None, _) if status.is_server_error() => OrderError::Unknown(detail),
+            (None, _) => OrderError::TurnedAway(detail),
         }
     }
 }
@@ -118,6 +120,11 @@ impl Caller {
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
+        self.opened(request).await
+    }
+
+    /// The answer to `request`, with its body still to come.
+    async fn opened(&self, request: RequestBuilder) -> Result<Response, RemoteError> {
         let response = request.send().await.map_err(|error| self.target.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
@@ -125,7 +132,11 @@ impl Caller {
         let status = response.status();
         let told: Result<Told, _> = response.json().await;
         let problem = told.map_or_else(|_| format!("answered {status}"), |told| clean_line(&told.detail));
-        Err(RemoteError::Refused { target: self.target.to_string(), problem })
+        Err(self.refused(&problem))
+    }
+
+    pub(super) fn refused(&self, problem: &str) -> RemoteError {
+        RemoteError::Refused { target: self.target.to_string(), problem: problem.to_owned() }
     }
 
     pub(super) fn broken(&self, problem: &str) -> RemoteError {
@@ -139,9 +150,11 @@ impl Caller {
     /// Gives an order; the same id goes with every attempt.
     pub(super) async fn order(&self, order: &Order) -> Result<Ack, OrderError> {
         let (path, body) = place(order);
+        let method =
+            if matches!(order.command, Command::Change { .. }) { Method::PATCH } else { Method::POST };
         let attempt = || async {
             let mut request =
-                self.request(Method::POST, &path).header("idempotency-key", &order.id.0).json(&body);
+                self.request(method.clone(), &path).header("idempotency-key", &order.id.0).json(&body);
             if let Some(expected) = order.expected {
                 request = request.header("if-match", format!("\"{}\"", expected.0));
             }
@@ -153,14 +166,20 @@ impl Caller {
         self.insist(attempt).await
     }
 
-    /// Entries of the journal below `before`, at most `limit`, oldest first.
-    pub(super) async fn entries(&self, before: Option<Seq>, limit: usize) -> Result<Vec<Entry>, OrderError> {
+    /// Entries of the journal below `before` that fit `wanted` (`flag`, `kind`, `actor`), at most `limit`, oldest first.
+    pub(super) async fn entries(
+        &self,
+        before: Option<Seq>,
+        limit: usize,
+        wanted: &[(&str, String)],
+    ) -> Result<Vec<Entry>, OrderError> {
         let mut found: Vec<Entry> = Vec::new();
         let mut before = before;
         while found.len() < limit {
             let most = (limit - found.len()).min(PAGE);
             let attempt = || async {
-                let mut request = self.request(Method::GET, "/api/v1/journal").query(&[("limit", most)]);
+                let mut request =
+                    self.request(Method::GET, "/api/v1/journal").query(&[("limit", most)]).query(wanted);
                 if let Some(before) = before {
                     request = request.query(&[("before", before.0)]);
                 }
@@ -183,6 +202,22 @@ impl Caller {
     /// Asks for something that can be read.
     pub(super) async fn get(&self, path: &str) -> Result<Value, OrderError> {
         self.insist(|| self.answer(self.request(Method::GET, path))).await
+    }
+
+    /// What is at `path`, piece by piece, as it comes.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        mut piece: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), RemoteError> {
+        let mut response = self.opened(self.request(Method::GET, path)).await?;
+        loop {
+            let next = tokio::time::timeout(ATTEMPT, response.chunk()).await;
+            match next.map_err(|_| self.silent(ATTEMPT))?.map_err(|error| self.target.unreachable(&error))? {
+                Some(bytes) => piece(&bytes).map_err(|error| self.broken(&error.to_string()))?,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Changes the pace of simulated time.
@@ -265,10 +300,9 @@ fn never_left(error: &reqwest::Error) -> bool {
 /// Where an order goes, and its body.
 fn place(order: &Order) -> (String, Value) {
     let reason = &order.reason;
-    let flag = |key: &crate::flag::FlagKey, what: &str| {
-        // A key may have a slash, which in a path stands between segments.
-        (format!("/api/v1/flags/{}/{what}", key.as_str().replace('/', "%2F")), json!({"reason": reason}))
-    };
+    // A key may have a slash, which in a path stands between segments.
+    let one = |key: &FlagKey| format!("/api/v1/flags/{}", key.as_str().replace('/', "%2F"));
+    let flag = |key: &FlagKey, what: &str| (format!("{}/{what}", one(key)), json!({"reason": reason}));
     match &order.command {
         Command::Create { spec } => {
             let ladder: Vec<f64> = spec.ladder.rungs().iter().map(|rung| rung.percent()).collect();
@@ -278,6 +312,20 @@ fn place(order: &Order) -> (String, Value) {
             });
             ("/api/v1/flags".to_owned(), body)
         }
+        Command::Change { flag: key, change } => {
+            let mut body = json!({"reason": reason});
+            if let Some(description) = &change.description {
+                body["description"] = json!(description);
+            }
+            if let Some(ladder) = &change.ladder {
+                body["ladder"] = ladder.rungs().iter().map(|rung| rung.percent()).collect();
+            }
+            if let Some(deployment) = &change.deployment {
+                body["deployment"] = json!(deployment);
+            }
+            (one(key), body)
+        }
+        Command::Archive { flag: key } => flag(key, "archive"),
         Command::Start { flag: key } => flag(key, "start"),
         Command::Pause { flag: key } => flag(key, "pause"),
         Command::Resume { flag: key } => flag(key, "resume"),
@@ -311,6 +359,9 @@ fn place(order: &Order) -> (String, Value) {
         }
         Command::Acknowledge { alarm } => {
             (format!("/api/v1/alarms/{}/acknowledge", alarm.0), json!({"reason": reason}))
+        }
+        Command::Shelve { alarm, lasts } => {
+            (format!("/api/v1/alarms/{}/shelve", alarm.0), json!({"for": lasts, "reason": reason}))
         }
         Command::AcknowledgeBriefing => {
             ("/api/v1/briefing/acknowledge".to_owned(), json!({"reason": reason}))

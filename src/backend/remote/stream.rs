@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{Picture, RemoteError, call::Caller};
 use crate::{
-    backend::{Link, wire::Decoder},
+    backend::{Link, Snapshot, Update, wire::Decoder},
     flag::clean_line,
     telemetry::Millis,
 };
@@ -37,6 +37,8 @@ pub(super) struct Watch {
     decoder: Decoder,
     /// When something was heard last.
     heard: Instant,
+    /// What the last attempt came to, where it failed.
+    why: Option<String>,
 }
 
 /// Why a stream has ended.
@@ -54,7 +56,15 @@ impl Watch {
         first: oneshot::Sender<Result<(), RemoteError>>,
     ) -> Self {
         let first = Some(first);
-        Self { caller, picture, first, last: None, decoder: Decoder::default(), heard: Instant::now() }
+        Self {
+            caller,
+            picture,
+            first,
+            last: None,
+            decoder: Decoder::default(),
+            heard: Instant::now(),
+            why: None,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -74,10 +84,12 @@ impl Watch {
                         return;
                     }
                     tracing::info!("the event stream has ended: {error}");
+                    self.why = Some(error.problem());
                 }
                 Ended::Nonsense(what) => {
                     tracing::error!("{what}; everything is asked for anew");
                     self.last = None;
+                    self.why = Some(what);
                 }
             }
             if self.heard > before {
@@ -98,12 +110,17 @@ impl Watch {
     }
 
     fn lost(&self) {
-        self.picture.set_link(&Link::Lost(self.age()));
+        self.picture.set_link(&Link::Lost { age: self.age(), why: self.why.clone() });
+    }
+
+    /// Whether this is told by another backend than the one that is shown.
+    fn is_foreign(&self, told: &Snapshot) -> bool {
+        self.picture.room().is_some_and(|room| room.environment != told.environment)
     }
 
     /// Opens the stream where it was left, and takes what comes until it ends.
     async fn listen(&mut self) -> Ended {
-        let (caller, last) = (self.caller.clone(), self.last.clone());
+        let (caller, last, before) = (self.caller.clone(), self.last.clone(), self.heard);
         let opened = timeout(GIVEN_UP, async move { caller.events(last.as_deref()).await });
         let mut opened = std::pin::pin!(opened);
         let response = loop {
@@ -127,6 +144,15 @@ impl Watch {
             self.heard = *super::whole(&heard);
             match next {
                 Ok(Some(Ok(event))) => match self.decoder.decode(&event.event, &event.data) {
+                    Ok(Update::Snapshot(other)) if self.is_foreign(&other) => {
+                        let found = clean_line(&other.environment);
+                        // Orders would go there too: what is shown stays what it was until the right one answers.
+                        self.last = None;
+                        self.heard = before;
+                        return Ended::Broken(
+                            self.caller.refused(&format!("the environment {found:?} answers there now")),
+                        );
+                    }
                     Ok(update) => {
                         self.last = Some(event.id);
                         self.picture.set_link(&Link::Connected);

@@ -5,6 +5,8 @@ use std::{fmt, fs, io, path::PathBuf, time::Duration};
 use reqwest::{Certificate, Client, Url};
 use thiserror::Error;
 
+use crate::integrations::use_ring;
+
 /// How long it may take to reach an address.
 const CONNECT: Duration = Duration::from_secs(3);
 
@@ -46,6 +48,16 @@ pub enum RemoteError {
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+}
+
+impl RemoteError {
+    /// What is wrong, without the place, which whoever is connected to it knows.
+    pub(super) fn problem(&self) -> String {
+        match self {
+            Self::Unreachable { problem, .. } | Self::Refused { problem, .. } => problem.clone(),
+            Self::Address { .. } | Self::File { .. } | Self::Thread(_) => self.to_string(),
+        }
+    }
 }
 
 /// Where a backend is.
@@ -119,9 +131,12 @@ impl Target {
         RemoteError::Unreachable { target: self.to_string(), problem: "it has ended".to_owned() }
     }
 
+    /// Where a path is, with its query where it has one.
     pub(super) fn url(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = self.base.clone();
         url.set_path(path);
+        url.set_query(query);
         url
     }
 
@@ -130,8 +145,7 @@ impl Target {
     }
 
     pub(super) fn client(&self) -> Result<Client, RemoteError> {
-        // Somebody else in this process may have been first; it is the same one.
-        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+        use_ring();
         let mut builder = Client::builder()
             .connect_timeout(CONNECT)
             .no_proxy()
@@ -152,7 +166,11 @@ impl Target {
 
     /// What a failed request comes to.
     pub(super) fn unreachable(&self, error: &reqwest::Error) -> RemoteError {
-        RemoteError::Unreachable { target: self.to_string(), problem: root_of(error) }
+        let mut problem = root_of(error);
+        if problem.contains("UnknownIssuer") {
+            problem.push_str("; --ca FILE trusts an authority that this machine does not know");
+        }
+        RemoteError::Unreachable { target: self.to_string(), problem }
     }
 }
 

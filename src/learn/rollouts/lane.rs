@@ -236,6 +236,7 @@ impl Lane {
             let order = Order {
                 id: OrderId(String::new()),
                 actor: Actor::Person(cue.operator.clone()),
+                authenticated: None,
                 reason: String::new(),
                 expected: None,
                 command: Command::Start { flag: self.scenario.flags[cue.flag.index()].spec.key.clone() },
@@ -314,6 +315,11 @@ impl Lane {
             match flag.phase {
                 Phase::Complete if track.stage == Stage::Steered => {
                     track.stage = Stage::Watched;
+                }
+                // The shield's probe: the agent is asked again, also after it was watched for long enough.
+                Phase::Ramping if matches!(track.stage, Stage::Watched | Stage::Through) => {
+                    track.stage = Stage::Steered;
+                    (track.watched, track.watched_cost) = (0, 0.0);
                 }
                 Phase::RolledBack | Phase::Killed if track.stage == Stage::Steered => {
                     track.stage = Stage::Through;

@@ -6,7 +6,7 @@
 use super::CommandId;
 use crate::{
     backend::{FlagView, Link},
-    control::Phase,
+    control::{Phase, Priority},
     tui::{Model, model::Screen, pace},
 };
 
@@ -43,6 +43,13 @@ pub(in crate::tui) fn why_not(id: CommandId, model: &Model) -> Option<String> {
         CommandId::Acknowledge => {
             model.alarm_at_hand().is_none().then(|| "no alarm is waiting to be acknowledged".to_owned())
         }
+        CommandId::Shelve => match model.alarm_to_shelve() {
+            None => Some("no alarm is there to be shelved".to_owned()),
+            Some(alarm) if alarm.priority() == Priority::Critical => {
+                Some(format!("alarm {} is critical: the highest priority is never hidden", alarm.id.0))
+            }
+            Some(_) => None,
+        },
         CommandId::Comprehend => match &model.world {
             None => Some("no data from the backend yet".to_owned()),
             Some(world) if world.briefed => Some("the briefing has been acknowledged".to_owned()),
@@ -101,6 +108,7 @@ const fn reach(id: CommandId) -> Reach {
         | CommandId::Rollback
         | CommandId::Override
         | CommandId::Acknowledge
+        | CommandId::Shelve
         | CommandId::Comprehend
         | CommandId::Faster
         | CommandId::Slower => Reach::Changes,
@@ -138,6 +146,9 @@ fn why_not_on_flag(id: CommandId, model: &Model) -> Option<String> {
     let Some(flag) = model.flag_at_hand().and_then(|key| world.flag(key)) else {
         return Some("no flag is selected: go to the fleet or to a flag".to_owned());
     };
+    if flag.archived.is_some() {
+        return Some(format!("{} was archived: nothing is done to it any more", flag.spec.key));
+    }
     let raises = matches!(id, CommandId::Start | CommandId::Promote | CommandId::Override);
     if raises && world.latch.is_some() {
         return Some("kill-all is in force: re-arm first".to_owned());

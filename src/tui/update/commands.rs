@@ -7,7 +7,7 @@ use crate::{
     flag::FlagKey,
     tui::{
         command::{self, CommandId},
-        dialog::{Dialog, OverrideForm, PaletteDialog, RearmForm},
+        dialog::{About, Dialog, OverrideForm, PaletteDialog, ReasonForm},
         model::{Screen, Tone},
         pace,
         training::Training,
@@ -22,7 +22,7 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
     }
     match id {
         CommandId::KillAll => model.kill.arm(model.now),
-        CommandId::Rearm => model.dialog = Some(Dialog::Rearm(RearmForm::default())),
+        CommandId::Rearm => model.dialog = Some(Dialog::Reason(ReasonForm::new(About::Rearm))),
         CommandId::Start | CommandId::Promote | CommandId::Release | CommandId::Rollback => {
             if let Some(flag) = model.flag_at_hand().cloned() {
                 model.dialog = Some(Dialog::Confirm { what: id, flag });
@@ -37,6 +37,12 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
         CommandId::Acknowledge => {
             if let Some(alarm) = model.alarm_at_hand().map(|alarm| alarm.id) {
                 send(model, Command::Acknowledge { alarm }, String::new(), effects);
+            }
+        }
+        CommandId::Shelve => {
+            if let Some(alarm) = model.alarm_to_shelve() {
+                let about = About::Shelve { alarm: alarm.id, text: alarm.text.clone() };
+                model.dialog = Some(Dialog::Reason(ReasonForm::new(about)));
             }
         }
         CommandId::Comprehend => {

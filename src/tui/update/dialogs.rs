@@ -53,13 +53,13 @@ pub(super) fn key(model: &mut Model, event: &KeyEvent, effects: &mut Vec<Effect>
                 Then::Stay
             }
         }
-        Dialog::Rearm(form) => {
+        Dialog::Reason(form) => {
             if form.key(event) {
                 match form.order(&environment) {
                     Ok((command, reason)) => Then::Send(command, reason),
                     Err(error) => {
-                        form.on_reason = form.environment.value().trim() == environment;
-                        form.error = Some(error);
+                        form.on_reason = error.0;
+                        form.error = Some(error.1);
                         Then::Stay
                     }
                 }

@@ -49,8 +49,11 @@ fn in_full(alarm: &Alarm, world: &World) -> String {
     };
     let seen = alarm.acknowledged_by.as_ref();
     let seen = seen.map_or_else(|| "not seen by anybody".to_owned(), |by| format!("seen by {by}"));
+    let shelved = alarm.shelf.as_ref().map_or_else(String::new, |shelf| {
+        format!(", shelved by {} until {} UTC ({})", shelf.by, figures::clock(shelf.until), shelf.why)
+    });
     format!(
-        "{} alarm {}, raised {} UTC ({} ago){over}, {seen}: {}",
+        "{} alarm {}, raised {} UTC ({} ago){over}, {seen}{shelved}: {}",
         alarm.priority(),
         alarm.id.0,
         figures::day_and_clock(alarm.raised_at),
@@ -60,6 +63,9 @@ fn in_full(alarm: &Alarm, world: &World) -> String {
 }
 
 fn state(alarm: &Alarm) -> String {
+    if let Some(shelf) = &alarm.shelf {
+        return format!("shelved {}", figures::clock(shelf.until));
+    }
     match (&alarm.acknowledged_by, alarm.cleared_at) {
         (Some(by), None) => format!("seen by {by}"),
         (None, Some(_)) => "over, not seen".to_owned(),
@@ -93,10 +99,10 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         }
         // A rollback is over the moment it is done, and is news all the same.
         let news = alarm.cleared_at.is_none() || matches!(alarm.kind, AlarmKind::RolledBack(_));
-        let style = match (&alarm.acknowledged_by, news) {
-            (Some(_), _) => theme.dim(),
-            (None, false) => theme.plain(),
-            (None, true) => theme.priority(alarm.priority()),
+        let style = match (alarm.is_open(), news) {
+            (false, _) => theme.dim(),
+            (true, false) => theme.plain(),
+            (true, true) => theme.priority(alarm.priority()),
         };
         let mut x = area.x + 2;
         pen.text(x, y, PRIORITY, alarm.priority().as_str(), style);

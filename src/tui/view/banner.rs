@@ -1,16 +1,27 @@
-//! The banners: the kill latch and the most urgent alarm nobody has acknowledged, on every screen.
+//! The banners: the kill latch, why there is no contact, and the most urgent alarm nobody has acknowledged, on every screen.
 
 use ratatui::{layout::Rect, style::Modifier};
 
 use crate::{
+    backend::Link,
     control::Priority,
     tui::{Model, figures, pen::Pen},
 };
 
-/// Banners there are to show: one for the latch, one for alarms.
+/// Banners there are to show: one for the latch, one for a lost link, one for alarms.
 pub(super) fn rows(model: &Model) -> u16 {
     let Some(world) = &model.world else { return 0 };
-    u16::from(world.latch.is_some()) + u16::from(!alarms(model).is_empty())
+    u16::from(world.latch.is_some())
+        + u16::from(lost_text(model).is_some())
+        + u16::from(!alarms(model).is_empty())
+}
+
+/// Why there is no contact, where that is known: a broken line is waited for, a token that is worth nothing is not.
+fn lost_text(model: &Model) -> Option<String> {
+    match &model.link {
+        Link::Lost { why: Some(why), .. } => Some(format!("NO CONTACT, tried again: {why}")),
+        Link::Embedded | Link::Connected | Link::Stale(_) | Link::Lost { why: None, .. } => None,
+    }
 }
 
 /// Alarms for the banner; the latch has its own.
@@ -23,7 +34,7 @@ fn alarms(model: &Model) -> Vec<&crate::control::Alarm> {
 fn latch_text(model: &Model, width: u16) -> Option<String> {
     let world = model.world.as_ref()?;
     let latch = world.latch.as_ref()?;
-    let all = world.flags.len();
+    let all = world.alive().count();
     let off = all - world.exposed();
     let known = model.read_back.filter(|(seq, _, _)| *seq >= latch.seq);
     let targets = match known {
@@ -35,16 +46,22 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
     let clock = figures::clock(latch.at);
     let clock = clock.get(..5).unwrap_or(&clock);
     let ago = figures::ago(world.now, latch.at);
+    let rearms = latch.asked_at(world.now).map_or_else(
+        || "F12 re-arms".to_owned(),
+        |asked| {
+            format!("{} asked to re-arm until {}, another person's F12 does", asked.who, asked.until.stamp())
+        },
+    );
     // What can be seen elsewhere goes first where there is little room.
     let forms = [
-        format!("{set} ({ago} ago); {targets}; the agent is locked out; F12 re-arms"),
-        format!("{set}; {targets}; the agent is locked out; F12 re-arms"),
-        format!("KILL-ALL by {by} {clock}; {targets}; agent locked out; F12 re-arms"),
-        format!("KILL-ALL by {by}; {targets}; agent locked out; F12 re-arms"),
-        format!("KILL-ALL by {by} {clock}; {targets}; F12 re-arms"),
-        format!("KILL-ALL by {by}; {targets}; F12 re-arms"),
+        format!("{set} ({ago} ago); {targets}; the agent is locked out; {rearms}"),
+        format!("{set}; {targets}; the agent is locked out; {rearms}"),
+        format!("KILL-ALL by {by} {clock}; {targets}; agent locked out; {rearms}"),
+        format!("KILL-ALL by {by}; {targets}; agent locked out; {rearms}"),
+        format!("KILL-ALL by {by} {clock}; {targets}; {rearms}"),
+        format!("KILL-ALL by {by}; {targets}; {rearms}"),
         // The one instruction stands before whatever is cut.
-        format!("KILL-ALL; F12 re-arms; {targets}; by {by}"),
+        format!("KILL-ALL; {rearms}; {targets}; by {by}"),
     ];
     let fits = |form: &&String| form.chars().count() <= usize::from(width);
     forms.iter().find(fits).or(forms.last()).cloned()
@@ -58,6 +75,13 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     {
         pen.fill(area.x, y, area.width, " ", theme.critical());
         pen.text(area.x + 1, y, area.width.saturating_sub(2), &text, theme.critical());
+        y += 1;
+    }
+    if let Some(text) = lost_text(model)
+        && y < area.bottom()
+    {
+        pen.fill(area.x, y, area.width, " ", theme.warning());
+        pen.text(area.x + 1, y, area.width.saturating_sub(2), &text, theme.warning());
         y += 1;
     }
     let alarms = alarms(model);

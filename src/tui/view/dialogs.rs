@@ -16,7 +16,7 @@ use crate::{
     tui::{
         Model,
         command::{self, CommandId, why_not},
-        dialog::{Dialog, Field, OverrideForm, PaletteDialog, RearmForm},
+        dialog::{About, Dialog, Field, OverrideForm, PaletteDialog, ReasonForm},
         pen::{Align, Pen},
     },
 };
@@ -47,7 +47,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         Some(Dialog::Confirm { what, flag }) => draw_confirm(model, *what, flag, area, pen),
         Some(Dialog::Override(form)) => draw_override(model, form, area, pen),
         Some(Dialog::StopTraining) => draw_stop_training(area, pen),
-        Some(Dialog::Rearm(form)) => draw_rearm(model, form, area, pen),
+        Some(Dialog::Reason(form)) => draw_reason(model, form, area, pen),
     }
 }
 
@@ -224,14 +224,21 @@ fn draw_override(model: &Model, form: &OverrideForm, area: Rect, pen: &mut Pen<'
     keys(inside, &[("Enter", "set"), ("Tab", "next field"), ("Esc", "leave it")], pen);
 }
 
-fn draw_rearm(model: &Model, form: &RearmForm, area: Rect, pen: &mut Pen<'_>) {
+fn draw_reason(model: &Model, form: &ReasonForm, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let inside = pen.frame(place(area, 7), "re-arm", theme.strong());
-    let text = "This opens the kill latch and starts nothing: every flag stays killed.";
-    pen.text(inside.x, inside.y, inside.width, text, theme.plain());
     let environment = model.world.as_ref().map_or("", |world| world.environment.as_str());
-    let hint = format!("type {environment}");
-    let rows = [("name", &form.environment, !form.on_reason), ("reason", &form.reason, form.on_reason)];
+    let (title, label, does, text, hint) = match &form.about {
+        About::Rearm => {
+            let text = "This opens the kill latch and starts nothing: every flag stays killed.";
+            ("re-arm", "name", "re-arm", text, format!("type {environment}"))
+        }
+        About::Shelve { text, .. } => {
+            ("shelve alarm", "for", "shelve", text.as_str(), "minutes, 1 to 480".to_owned())
+        }
+    };
+    let inside = pen.frame(place(area, 7), title, theme.strong());
+    pen.text(inside.x, inside.y, inside.width, text, theme.plain());
+    let rows = [(label, &form.what, !form.on_reason), ("reason", &form.reason, form.on_reason)];
     for (line, (label, input, focussed)) in (inside.y + 2..inside.bottom()).zip(rows) {
         let style = if focussed { theme.strong() } else { theme.dim() };
         if focussed {
@@ -240,7 +247,7 @@ fn draw_rearm(model: &Model, form: &RearmForm, area: Rect, pen: &mut Pen<'_>) {
         pen.text(inside.x + 2, line, LABEL - 2, label, style);
         let x = inside.x + LABEL;
         let mut room = inside.right().saturating_sub(x);
-        if label == "name" {
+        if label != "reason" {
             let width = pen.width_of(&hint).min(room / 2);
             room -= width;
             pen.cell(x + room, line, width, Align::Right, &hint, theme.dim());
@@ -253,7 +260,7 @@ fn draw_rearm(model: &Model, form: &RearmForm, area: Rect, pen: &mut Pen<'_>) {
     {
         pen.text(inside.x, y, inside.width, error, theme.abnormal());
     }
-    keys(inside, &[("Enter", "re-arm"), ("Tab", "next field"), ("Esc", "leave it")], pen);
+    keys(inside, &[("Enter", does), ("Tab", "next field"), ("Esc", "leave it")], pen);
 }
 
 /// The keys of a dialog, on its last line.

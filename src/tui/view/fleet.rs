@@ -42,7 +42,7 @@ fn detail_rows(model: &Model, body: Rect) -> u16 {
     if body.height < TALL {
         return 0;
     }
-    let flags = model.world.as_ref().map_or(0, |world| world.flags.len());
+    let flags = model.world.as_ref().map_or(0, |world| world.alive().count());
     let free = body.height.saturating_sub(1).saturating_sub(u16::try_from(flags).unwrap_or(u16::MAX));
     free.clamp(DETAIL, MOST_DETAIL)
 }
@@ -72,7 +72,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         pen.cell(x, area.y, *width, column.align, &title, style);
         x += width + gap(area.width);
     }
-    if world.flags.is_empty() {
+    if model.order.is_empty() {
         pen.text(area.x + MARGIN, area.y + 1, area.width, "no flags", theme.dim());
         return;
     }
@@ -101,7 +101,7 @@ const LATEST: std::ops::RangeInclusive<u16> = 5..=11;
 
 /// What was done last in the whole fleet, below the rows. Alarms have their banner, and vetoes change nothing.
 fn latest(model: &Model, world: &World, area: Rect, pen: &mut Pen<'_>) {
-    let flags = u16::try_from(world.flags.len()).unwrap_or(u16::MAX);
+    let flags = u16::try_from(world.alive().count()).unwrap_or(u16::MAX);
     let free = area.height.saturating_sub(1).saturating_sub(flags).saturating_sub(1);
     if free < *LATEST.start() {
         return;

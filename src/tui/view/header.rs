@@ -16,11 +16,11 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     if model.alone {
         return super::training::header(model, area, pen);
     }
-    let (link, link_style) = match model.link {
+    let (link, link_style) = match &model.link {
         Link::Embedded => ("embedded".to_owned(), dim),
         Link::Connected => ("connected".to_owned(), dim),
         Link::Stale(age) => (format!("STALE {age}"), theme.warning()),
-        Link::Lost(age) => (format!("NO CONTACT {age}"), theme.critical()),
+        Link::Lost { age, .. } => (format!("NO CONTACT {age}"), theme.critical()),
     };
     let Some(world) = &model.world else {
         let right = area.right() - pen.width_of(&link).min(area.width);
@@ -78,7 +78,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
 fn second_line(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let Some(world) = &model.world else { return };
-    let mut counts = format!("{} flags", world.flags.len());
+    let mut counts = format!("{} flags", world.alive().count());
     for phase in
         [Phase::Ramping, Phase::Paused, Phase::RolledBack, Phase::Complete, Phase::Idle, Phase::Killed]
     {
@@ -87,6 +87,9 @@ fn second_line(model: &Model, area: Rect, pen: &mut Pen<'_>) {
             // Writing to a String cannot fail.
             let _ = write!(counts, ", {count} {phase}");
         }
+    }
+    if world.shelved() > 0 {
+        let _ = write!(counts, ", {} alarms shelved", world.shelved());
     }
     // The policy's name comes first, the counts next, what kind of policy it is last.
     let fault = world.policy.fault.is_some();

@@ -70,7 +70,7 @@ fn effect(model: &Model) -> String {
     format!(
         "{}Sets all {} flags to 0 % ({} have treatment traffic now) and locks the agent out until a person re-arms.",
         already.unwrap_or_default(),
-        world.flags.len(),
+        world.alive().count(),
         world.exposed()
     )
 }
@@ -97,6 +97,7 @@ fn failed(error: &OrderError, elsewhere: &str, said: &mut Vec<String>) {
         OrderError::Unknown(why) => {
             said.push(format!("SENT, NO ANSWER: {why}. It may or may not have acted."));
         }
+        OrderError::TurnedAway(why) => said.push(format!("TURNED AWAY: {why}. Nothing has changed.")),
         OrderError::Refused(refusal) => said.push(format!("REFUSED: {refusal}. Nothing has changed.")),
         OrderError::NotDurable(_) | OrderError::ReadOnly => said.push(format!("NOT DONE: {error}.")),
     }

@@ -34,19 +34,19 @@ fn summary(model: &Model, pen: &Pen<'_>) -> (String, ratatui::style::Style) {
     if let Some(latch) = &world.latch {
         return (format!("KILL-ALL by {}", latch.by), theme.critical());
     }
-    if let Link::Stale(age) | Link::Lost(age) = model.link {
+    if let Link::Stale(age) | Link::Lost { age, .. } = &model.link {
         return (format!("STALE {age}"), theme.warning());
     }
     let alarms = world.unacknowledged();
     if let Some(alarm) = alarms.first() {
         return (format!("{} alarms: {}", alarms.len(), alarm.text), theme.priority(alarm.priority()));
     }
-    let regressed = world.flags.iter().filter(|flag| flag.verdict == Verdict::Regressed).count();
+    let regressed = world.alive().filter(|flag| flag.verdict == Verdict::Regressed).count();
     let text = format!(
         "{} ramping, {} paused, {regressed} regressed of {} flags",
         world.count(Phase::Ramping),
         world.count(Phase::Paused),
-        world.flags.len()
+        world.alive().count()
     );
     (text, theme.plain())
 }

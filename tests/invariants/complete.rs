@@ -1,0 +1,130 @@
+//! Flags at 100 %: there is no control left but the recorded one, which cannot tell a dependency from the flag.
+
+use knightwatch::{
+    control::{AlarmKind, Command, Event, Observatory, Outcome, Phase, Reason},
+    flag::{Rollout, ServiceName},
+};
+
+use crate::{
+    Greedy,
+    fleet::{Behaviour, Fleet, key},
+};
+
+/// A flag at 100 %, well recorded.
+fn complete(seed: u64, behaviour: Behaviour) -> Fleet {
+    let mut fleet = Fleet::new(1, seed);
+    fleet.behaviours[0] = behaviour;
+    fleet.run(&mut Greedy, 20);
+    fleet.start_all();
+    fleet.order(Command::Promote { flag: key(0) }).unwrap();
+    fleet.run(&mut Greedy, 10);
+    assert_eq!(fleet.state.flags[0].phase, Phase::Complete);
+    fleet
+}
+
+fn both(errors: f64) -> Behaviour {
+    Behaviour { errors_control: errors, errors_treatment: errors, ..Behaviour::default() }
+}
+
+#[test]
+fn a_flag_that_is_worse_than_its_record_is_halved_at_once_and_goes_to_zero_when_control_is_well() {
+    let late = [
+        Behaviour { errors_treatment: 0.3, ..Behaviour::default() },
+        Behaviour { slower: 20.0, ..Behaviour::default() },
+    ];
+    for (seed, behaviour) in (0..).zip(late.repeat(10)) {
+        let mut fleet = complete(seed, Behaviour::default());
+        fleet.behaviours[0] = behaviour;
+        fleet.tick(&mut Greedy);
+        assert_eq!(fleet.rollout(0), Rollout::PROBE, "half the harm in the first interval");
+        assert_eq!(fleet.state.flags[0].phase, Phase::Ramping);
+        let breach = fleet.state.alarms.iter().find(|alarm| alarm.kind == AlarmKind::Breach(key(0))).unwrap();
+        assert!(breach.text.contains("worse than its recorded control"), "{}", breach.text);
+        fleet.tick(&mut Greedy);
+        assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack, "and none of it from the second on");
+    }
+}
+
+#[test]
+fn a_dependency_that_fails_at_100_percent_rolls_nothing_back() {
+    for seed in 0..20 {
+        let mut fleet = complete(seed, Behaviour::default());
+        fleet.behaviours[0] = both(0.3);
+        fleet.run(&mut Greedy, 30);
+        assert_eq!(fleet.rollout(0), Rollout::PROBE, "both arms are bad");
+        assert!(fleet.state.alarm(&AlarmKind::Dependency(ServiceName("service-0".into()))).is_some());
+        fleet.behaviours[0] = Behaviour::default();
+        fleet.run(&mut Greedy, 120);
+        assert!(
+            fleet.rollout(0) >= Rollout::LAST_RUNG,
+            "it climbs again by itself when the dependency is back"
+        );
+        let rolled_back = |event: &Event| matches!(event, Event::Decided(decision) if decision.to.is_zero());
+        assert!(!fleet.journal.iter().any(|entry| rolled_back(&entry.event)));
+    }
+}
+
+#[test]
+fn a_probe_without_an_answer_ends_at_zero() {
+    let mut fleet = complete(5, Behaviour::default());
+    fleet.behaviours[0] = Behaviour { errors_treatment: 0.3, ..Behaviour::default() };
+    fleet.tick(&mut Greedy);
+    assert_eq!(fleet.rollout(0), Rollout::PROBE);
+    for _ in 0..3 {
+        assert!(!fleet.rollout(0).is_zero());
+        fleet.tick_with(&mut Greedy, &knightwatch::telemetry::Feed::default());
+    }
+    let Event::Decided(last) =
+        &fleet.journal.iter().rfind(|entry| matches!(entry.event, Event::Decided(_))).unwrap().event
+    else {
+        unreachable!("just filtered")
+    };
+    assert!(last.to.is_zero() && last.outcome == Outcome::Obliged, "{last:?}");
+    assert!(matches!(last.reason, Reason::NoAnswer { .. }), "{last:?}");
+}
+
+#[test]
+fn a_restart_ends_no_probe_that_had_its_answer() {
+    let mut fleet = complete(7, Behaviour::default());
+    fleet.behaviours[0] = both(0.3);
+    fleet.run(&mut Greedy, 10);
+    assert_eq!(fleet.rollout(0), Rollout::PROBE);
+    // What a controller remembers of telemetry is gone with it, and so little comes that it is never enough.
+    fleet.observatory = Observatory::beginning(fleet.now);
+    fleet.behaviours[0] = Behaviour { requests: 20, ..Behaviour::default() };
+    fleet.run(&mut Greedy, 10);
+    assert_eq!(fleet.rollout(0), Rollout::PROBE);
+}
+
+#[test]
+fn a_person_who_switched_the_guard_off_is_not_probed() {
+    let mut fleet = complete(6, Behaviour::default());
+    let set = Command::Set { flag: key(0), rollout: Rollout::FULL, expires_in: None, guard_off: true };
+    fleet.order(set).unwrap();
+    fleet.behaviours[0] = Behaviour { errors_treatment: 0.3, ..Behaviour::default() };
+    fleet.run(&mut Greedy, 5);
+    assert!(fleet.rollout(0).is_full());
+}
+
+#[test]
+fn complete_flags_of_one_service_that_go_bad_together_are_not_blamed() {
+    let mut fleet = Fleet::new(6, 17);
+    fleet.run(&mut Greedy, 20);
+    fleet.config.shield.exposure.per_service = 1e9;
+    fleet.start_all();
+    for index in 0..6 {
+        fleet.order(Command::Promote { flag: key(index) }).unwrap();
+    }
+    fleet.run(&mut Greedy, 10);
+    // Service 0 has flags 0 and 3: both go bad in the same interval. Service 1 has 1 and 4: only one of them does.
+    for index in [0, 3, 1] {
+        fleet.behaviours[index].errors_treatment = 0.4;
+    }
+    fleet.run(&mut Greedy, 1);
+    assert_eq!(fleet.rollout(1), Rollout::PROBE, "one flag alone, far beyond its record");
+    fleet.run(&mut Greedy, 3);
+    assert!(fleet.rollout(0).is_full() && fleet.rollout(3).is_full(), "a dependency, not the flags");
+    assert!(fleet.state.alarm(&AlarmKind::Dependency(ServiceName("service-0".into()))).is_some());
+    assert!(fleet.rollout(1).is_zero(), "and beyond its live control: the hard limit rolls back");
+    assert!(fleet.rollout(4).is_full());
+}
