@@ -21,6 +21,8 @@ mod replay;
 mod scene;
 mod serve;
 mod simulate;
+#[cfg(feature = "train")]
+mod small_world;
 mod spread;
 mod status;
 #[cfg(feature = "train")]
@@ -153,6 +155,10 @@ enum Verb {
     #[cfg(feature = "train")]
     #[command(hide = true, name = "cartpole")]
     CartPole(cartpole::Args),
+    /// Trains PPO-Master's network on the judge's small world, where the best possible policy is known
+    #[cfg(feature = "train")]
+    #[command(hide = true)]
+    SmallWorld(small_world::Args),
 }
 
 /// A policy, as `--policy` takes it.
@@ -299,5 +305,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Picture(args)) => picture::run(&args, &config),
         #[cfg(feature = "train")]
         Some(Verb::CartPole(args)) => cartpole::run(&args),
+        #[cfg(feature = "train")]
+        Some(Verb::SmallWorld(args)) => small_world::run(&args),
     }
 }

@@ -15,6 +15,7 @@
 //! - The text's baselines were simulated, with 30.44 % of bad flags where the prior says 30 %: with that share blind ramping
 //!   gives 17.5/60.8/292 to the last digit, with 30 % exactly 17.3/59.9/287.
 
+mod learnt;
 mod players;
 mod solve;
 
@@ -24,6 +25,7 @@ use serde::Serialize;
 
 use super::bootstrap::mean_and_error;
 
+pub use learnt::{LEGAL, Learnt, inputs, moved};
 pub use players::{Blind, FlaggerLike};
 pub use solve::Best;
 
@@ -149,47 +151,23 @@ impl SmallWorld {
 
     /// Lets a policy play so many good flags and as many bad ones. The same seed gives every policy the same luck.
     pub fn play(&self, policy: &mut dyn SmallPolicy, flags: u32, seed: u64) -> Played {
-        let counts = [false, true].map(|bad| SHARES.map(|share| Counts::of(self.mean(share, bad))));
+        let game = Game::of(self);
         let mut costs = [Vec::new(), Vec::new()];
         for flag in 0..u64::from(flags) {
             for (bad, costs) in costs.iter_mut().enumerate() {
                 let mut generator = Pcg64Mcg::seed_from_u64(seed ^ (2 * flag + bad as u64));
-                costs.push(self.episode(policy, bad == 1, &counts[bad], &mut generator));
+                policy.begin();
+                let (mut flag, mut cost) = (game.begin(bad == 1), 0.0);
+                while !flag.over {
+                    let chosen = policy.choose(&flag.seen);
+                    cost += game.play(&mut flag, chosen, &mut generator);
+                }
+                costs.push(cost);
             }
         }
         let [good, bad] = costs.map(|costs| mean_and_error(&costs));
         let error = libm::hypot(self.prior * bad.1, (1.0 - self.prior) * good.1);
         Played { good: good.0, bad: bad.0, error }
-    }
-
-    /// What one flag costs.
-    fn episode(
-        &self,
-        policy: &mut dyn SmallPolicy,
-        bad: bool,
-        counts: &[Counts; SHARES.len()],
-        generator: &mut impl Rng,
-    ) -> f64 {
-        policy.begin();
-        let mut seen = Seen {
-            tick: 0,
-            step: 0,
-            requests: 0.0,
-            failed: 0,
-            log_odds: libm::log(self.prior / (1.0 - self.prior)),
-        };
-        let mut cost = 0.0;
-        for tick in 0..self.ticks {
-            seen.tick = tick;
-            let Some(step) = step_after(seen.step, policy.choose(&seen)) else {
-                return cost + self.rollback + if bad { 0.0 } else { self.false_rollback };
-            };
-            cost += waiting(step) + if bad { self.harm(step) } else { 0.0 };
-            let failed = counts[step].at(generator.random());
-            let log_odds = seen.log_odds + self.evidence(step, failed);
-            seen = Seen { tick, step, requests: self.requests * SHARES[step], failed, log_odds };
-        }
-        cost
     }
 
     /// What it costs more where the flag is bad.
@@ -206,6 +184,62 @@ impl SmallWorld {
     /// counts.
     fn evidence(&self, step: usize, failed: u32) -> f64 {
         f64::from(failed) * libm::log1p(self.effect / self.base) - self.requests * SHARES[step] * self.effect
+    }
+}
+
+/// The small world as it is played, tick by tick.
+pub struct Game {
+    world: SmallWorld,
+    /// Failed requests in a tick, of a good flag and of a bad one, at each step.
+    counts: [[Counts; SHARES.len()]; 2],
+}
+
+/// One flag in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flag {
+    /// Whether it is bad, which no policy sees.
+    pub bad: bool,
+    /// What a policy sees.
+    pub seen: Seen,
+    /// It was rolled back, or all ticks are over.
+    pub over: bool,
+}
+
+impl Game {
+    /// Of this world.
+    #[must_use]
+    pub fn of(world: &SmallWorld) -> Self {
+        let counts = [false, true].map(|bad| SHARES.map(|share| Counts::of(world.mean(share, bad))));
+        Self { world: *world, counts }
+    }
+
+    /// The world.
+    #[must_use]
+    pub const fn world(&self) -> &SmallWorld {
+        &self.world
+    }
+
+    /// A flag before its first tick.
+    #[must_use]
+    pub fn begin(&self, bad: bool) -> Flag {
+        let log_odds = libm::log(self.world.prior / (1.0 - self.world.prior));
+        let seen = Seen { tick: 0, step: 0, requests: 0.0, failed: 0, log_odds };
+        Flag { bad, seen, over: self.world.ticks == 0 }
+    }
+
+    /// Moves a flag that is not over, lives through a tick, and returns what both cost.
+    pub fn play(&self, flag: &mut Flag, chosen: Move, generator: &mut impl Rng) -> f64 {
+        let world = &self.world;
+        let Some(step) = step_after(flag.seen.step, chosen) else {
+            flag.over = true;
+            return world.rollback + if flag.bad { 0.0 } else { world.false_rollback };
+        };
+        let failed = self.counts[usize::from(flag.bad)][step].at(generator.random());
+        let tick = flag.seen.tick + 1;
+        let log_odds = flag.seen.log_odds + world.evidence(step, failed);
+        flag.seen = Seen { tick, step, requests: world.requests * SHARES[step], failed, log_odds };
+        flag.over = tick >= world.ticks;
+        waiting(step) + if flag.bad { world.harm(step) } else { 0.0 }
     }
 }
 

@@ -9,8 +9,11 @@ mod sampler;
 
 use serde::{Deserialize, Serialize};
 
-use self::lane::{Lane, SavedLane};
-use super::{Rollout, Segment, Tail};
+use self::lane::{Lane, Priced, SavedLane};
+use super::{
+    Rollout, Segment, Tail,
+    price::{Good, Prices},
+};
 use crate::{
     agent::{CHOICES, FEATURE_COUNT, Features, Network, Normaliser},
     control::ControlConfig,
@@ -42,6 +45,7 @@ pub(super) struct Setting {
 pub(super) struct Worlds {
     setting: Setting,
     generator: Generator,
+    prices: Prices,
     lanes: Vec<Lane>,
     /// The number of the next scenario, and how far the one after it is.
     next: u64,
@@ -59,6 +63,8 @@ pub(super) struct Episodes {
     pub(super) reward: f64,
     /// Sum of their decisions.
     pub(super) length: u64,
+    /// What became of the good flags of worlds that are over.
+    pub(super) good: Good,
 }
 
 impl Episodes {
@@ -66,6 +72,7 @@ impl Episodes {
         self.count += other.count;
         self.reward += other.reward;
         self.length += other.length;
+        self.good.add(other.good);
     }
 }
 
@@ -104,6 +111,7 @@ impl Worlds {
         let mut worlds = Self {
             setting,
             generator,
+            prices: Prices::default(),
             lanes: Vec::new(),
             next: first,
             stride,
@@ -111,21 +119,27 @@ impl Worlds {
             episodes: Episodes::default(),
         };
         for _ in 0..count {
-            let number = worlds.take_number();
-            worlds.lanes.push(Lane::new(&worlds.setting, &worlds.generator, number));
+            let lane = worlds.fresh();
+            worlds.lanes.push(lane);
         }
         worlds
     }
 
-    fn take_number(&mut self) -> u64 {
+    /// The next world, from its beginning.
+    fn fresh(&mut self) -> Lane {
         let number = self.next;
         self.next += self.stride;
-        number
+        Lane::new(&self.setting, &self.generator, Priced::Now(self.prices), number)
     }
 
     /// How hard the scenarios are from now on, 0 to 1.
     pub(super) fn set_difficulty(&mut self, difficulty: f64) {
         self.generator.curriculum = Curriculum::new(difficulty);
+    }
+
+    /// What a false rollback costs in worlds that begin from now on.
+    pub(super) const fn set_prices(&mut self, prices: Prices) {
+        self.prices = prices;
     }
 
     /// Runs the worlds until at least `steps` decisions are gathered, and returns them.
@@ -145,12 +159,12 @@ impl Worlds {
                     self.harvest.take(trajectory.lane, &trajectory.steps, None);
                 }
                 if lane.is_over() {
+                    self.episodes.good.add(lane.good());
                     // The scenario's end is not the flag's: what was to come is bootstrapped.
                     lane.cut(&mut |lane, steps, next| {
                         self.harvest.take(lane, steps, Some((next, Tail::Truncated)));
                     });
-                    let number = self.take_number();
-                    self.lanes[index] = Lane::new(&self.setting, &self.generator, number);
+                    self.lanes[index] = self.fresh();
                 }
             }
         }
@@ -169,8 +183,7 @@ impl Worlds {
                 seen += lane.stroll(&self.setting, &mut each);
                 lane.closed.clear();
                 if lane.is_over() {
-                    let number = self.take_number();
-                    self.lanes[index] = Lane::new(&self.setting, &self.generator, number);
+                    self.lanes[index] = self.fresh();
                 }
             }
         }

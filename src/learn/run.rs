@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActorWeights, LearnError, Ppo, Rollout, Shape, TrainingConfig,
+    price::Prices,
     rollouts::{Episodes, PRIVILEGED, Saved, Setting, Worlds},
     survey::survey,
     validation::{Score, Validation},
@@ -31,6 +32,7 @@ pub struct Run {
     normaliser: Normaliser,
     workers: Vec<Worlds>,
     validation: Validation,
+    prices: Prices,
     best: Option<Best>,
     /// Steps at the next validation.
     validate_at: u64,
@@ -74,6 +76,7 @@ struct SavedRun {
     best: Option<SavedBest>,
     normaliser: Normaliser,
     workers: Vec<Saved>,
+    prices: Prices,
     validate_at: u64,
     seconds: f64,
 }
@@ -96,7 +99,7 @@ impl Run {
     pub fn new(config: TrainingConfig) -> Result<Self, LearnError> {
         config.check()?;
         let mut ppo = Ppo::new(config.ppo.clone(), SHAPE, config.seed)?;
-        lean_towards_going_on(&mut ppo)?;
+        lean_towards_going_on(&mut ppo, Choice::RaiseMedium)?;
         let normaliser = survey(&config)?;
         let workers = workers(&config);
         let validation = validation(&config);
@@ -107,6 +110,7 @@ impl Run {
             normaliser,
             workers,
             validation,
+            prices: Prices::default(),
             best: None,
             best_opponent_harm: None,
             pace: Pace::default(),
@@ -126,6 +130,7 @@ impl Run {
             weights_of(&self.ppo.actor(), self.config.reward_scale, &self.normaliser, BTreeMap::new())
                 .network;
         let (rollout, episodes) = self.gather(&network, difficulty);
+        self.prices.follow(&episodes.good, self.config.false_rollbacks);
         let gathered = begun.elapsed().as_secs_f64();
         let stats = self.ppo.update(&rollout)?;
         let took = begun.elapsed().as_secs_f64();
@@ -165,13 +170,14 @@ impl Run {
 
     fn gather(&mut self, network: &crate::agent::Network, difficulty: f64) -> (Rollout, Episodes) {
         let steps = self.config.steps_an_iteration / self.workers.len();
-        let normaliser = &self.normaliser;
+        let (normaliser, prices) = (&self.normaliser, self.prices);
         let parts: Vec<(Rollout, Episodes)> = std::thread::scope(|scope| {
             let threads: Vec<_> = self
                 .workers
                 .iter_mut()
                 .map(|worlds| {
                     worlds.set_difficulty(difficulty);
+                    worlds.set_prices(prices);
                     scope.spawn(move || worlds.gather(network, normaliser, steps))
                 })
                 .collect();
@@ -195,7 +201,7 @@ impl Run {
         let score = self
             .validation
             .score(&|| Box::new(PpoMaster::new(Ok(Arc::clone(&shared))).with_taste(1.0)) as Box<dyn Policy>);
-        let better = self.best.as_ref().is_none_or(|best| score.cost < best.score.cost);
+        let better = self.best.as_ref().is_none_or(|best| score.is_better_than(&best.score));
         if better {
             self.best = Some(Best { iteration, score, weights, since: 0 });
         } else if let Some(best) = &mut self.best {
@@ -229,6 +235,7 @@ impl Run {
             best: best.transpose().map_err(|error| LearnError::Weights { detail: error.to_string() })?,
             normaliser: self.normaliser.clone(),
             workers: self.workers.iter().map(Worlds::save).collect(),
+            prices: self.prices,
             validate_at: self.validate_at,
             seconds: self.seconds(),
         };
@@ -262,6 +269,7 @@ impl Run {
         }
         Ok(Self {
             validation: validation(&config),
+            prices: saved.prices,
             ppo,
             normaliser,
             workers,
@@ -295,6 +303,7 @@ impl Run {
             ("steps".to_owned(), self.ppo.steps().to_string()),
             ("iterations".to_owned(), self.ppo.iteration().to_string()),
             ("seconds".to_owned(), format!("{:.0}", self.seconds())),
+            ("false_rollback_prices".to_owned(), self.prices.to_string()),
         ]);
         weights_of(&self.ppo.actor(), self.config.reward_scale, &self.normaliser, training)
     }
@@ -353,12 +362,12 @@ const RELUCTANCE: f32 = -5.0;
 /// What is added to the first bias of the largest raise that the shield usually allows: where it may go up, it does.
 const EAGERNESS: f32 = 2.0;
 
-fn lean_towards_going_on(ppo: &mut Ppo) -> Result<(), LearnError> {
+pub(super) fn lean_towards_going_on(ppo: &mut Ppo, raise: Choice) -> Result<(), LearnError> {
     let mut actor = ppo.actor();
     if let Some((_, bias)) = actor.layers.last_mut() {
         bias[Choice::RollBack as usize] = RELUCTANCE;
         bias[Choice::StepDown as usize] = RELUCTANCE;
-        bias[Choice::RaiseMedium as usize] = EAGERNESS;
+        bias[raise as usize] = EAGERNESS;
     }
     ppo.set_actor(&actor)
 }
@@ -387,7 +396,7 @@ fn validation(config: &TrainingConfig) -> Validation {
 }
 
 /// The actor as the product has it. The value is in points there, not in scaled reward.
-fn weights_of(
+pub(super) fn weights_of(
     actor: &ActorWeights,
     scale: f64,
     normaliser: &Normaliser,

@@ -26,6 +26,9 @@ pub struct TrainingConfig {
     pub survey: usize,
     /// Largest factor, and its inverse, by which harm is weighed otherwise than usual.
     pub tastes: f64,
+    /// Share of the good flags that the agent itself may roll back in training: while it is more, a false rollback costs more
+    /// than the judge says, up to 8 times; 1 for no such constraint.
+    pub false_rollbacks: f64,
     /// What rewards are multiplied by, so that values are of order one.
     pub reward_scale: f64,
     /// Difficulty at the beginning, 0 to 1.
@@ -95,6 +98,7 @@ impl TrainingConfig {
         whole("steps_an_iteration", self.steps_an_iteration as u64, 64, 1 << 24)?;
         whole("survey", self.survey as u64, 1_000, 1 << 30)?;
         between("tastes", self.tastes, 1.0, 1_000.0)?;
+        between("false_rollbacks", self.false_rollbacks, 1e-4, 1.0)?;
         between("reward_scale", self.reward_scale, 1e-6, 1e3)?;
         between("easiest", self.easiest, 0.0, 1.0)?;
         between("curriculum", self.curriculum, 0.0, 1.0)?;

@@ -13,6 +13,9 @@ use crate::{
 /// not claimed on what was chosen by.
 const FIRST: u64 = 1_000_000;
 
+/// Good flags that may be rolled back, by whomever, in percent: the design's bar.
+const MOST_FALSE_ROLLBACKS_PERCENT: f64 = 1.0;
+
 /// The scenarios that weights are chosen by.
 pub(super) struct Validation {
     scenarios: Vec<(u64, Scenario)>,
@@ -75,6 +78,14 @@ impl Validation {
 }
 
 impl Score {
+    /// Whether weights that came to this are kept rather than those that came to `other`: first come those that roll back
+    /// no more good flags than they may, of those the cheaper; else whoever rolls back fewer.
+    pub(super) fn is_better_than(&self, other: &Self) -> bool {
+        let order =
+            |score: &Self| (score.false_rollbacks_percent.max(MOST_FALSE_ROLLBACKS_PERCENT), score.cost);
+        order(self) < order(other)
+    }
+
     fn of(records: &[Record]) -> Self {
         let sum = |of: &dyn Fn(&Record) -> f64| records.iter().map(of).sum::<f64>();
         let share = |part: f64, all: f64| if all > 0.0 { part / all } else { 0.0 };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::{Failure, Outcome, print};
-use crate::judge::small_world::{Best, Blind, EFFECTS, FlaggerLike, SmallPolicy, SmallWorld};
+use crate::judge::small_world::{Best, Blind, EFFECTS, FlaggerLike, Learnt, SmallPolicy, SmallWorld};
 
 /// Good flags that each policy plays at each effect, and as many bad ones.
 const FLAGS: u32 = 20_000;
@@ -39,10 +39,13 @@ pub(super) fn run(json: bool) -> Outcome {
             (played.cost(world.prior), played.error)
         };
         let (mut rule, mut blind) = (FlaggerLike::default(), Blind);
+        let mut learnt = Learnt::shipped(world).map_err(Failure::refused)?;
+        let by_learnt = play(&mut learnt);
         let (by_rule, by_blind) = (play(&mut rule), play(&mut blind));
         let all = [
             ("oracle", (world.oracle(), 0.0)),
             ("bayes-optimal", (best, 0.0)),
+            ("ppo, trained here", by_learnt),
             (rule.name(), by_rule),
             (blind.name(), by_blind),
         ];

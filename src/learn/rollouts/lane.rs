@@ -5,6 +5,7 @@ use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    super::price::{Good, Prices},
     Episodes, Setting, Step,
     sampler::{Asked, Chooser, Sampler},
 };
@@ -32,10 +33,32 @@ const WATCHED: u32 = 18;
 /// stays the same, and values stay of one order.
 const EASED: f64 = 0.75;
 
+/// What a false rollback costs in a world that begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Priced {
+    /// As things are now.
+    Now(Prices),
+    /// As it was there once.
+    At(f64),
+}
+
+impl Priced {
+    fn of(self, taste: f64) -> f64 {
+        match self {
+            Self::Now(prices) => prices.of(taste),
+            Self::At(price) => price,
+        }
+    }
+}
+
 /// One running world.
 pub(super) struct Lane {
     number: u64,
     difficulty: f64,
+    /// By how much more than the judge's a false rollback is charged here.
+    price: f64,
+    /// How harm is weighed, as a factor.
+    factor: f64,
     /// What the network is told of how harm is weighed.
     taste: f32,
     /// What rewards are multiplied by here.
@@ -78,6 +101,8 @@ struct Track {
     steps: Vec<Step>,
     /// Whether it was ever harmful.
     harmful: bool,
+    /// Whether the agent itself rolled it back.
+    given_up: bool,
     /// Discount of what comes now, against the open step.
     discount: f64,
     /// Intervals that it has been watched without the agent, and what they cost.
@@ -106,12 +131,13 @@ enum Stage {
 pub(super) struct SavedLane {
     number: u64,
     difficulty: f64,
+    price: f64,
     ticks: u32,
     script: Vec<(u8, f32)>,
 }
 
 impl Lane {
-    pub(super) fn new(setting: &Setting, generator: &Generator, number: u64) -> Self {
+    pub(super) fn new(setting: &Setting, generator: &Generator, prices: Priced, number: u64) -> Self {
         let (_, scenario) = generator.scenario((setting.seed << 40) + number);
         let mut chance = Pcg64Mcg::seed_from_u64(setting.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let taste = taste(setting, &mut chance);
@@ -122,13 +148,17 @@ impl Lane {
             scenario.specs().into_iter().map(|spec| (Actor::System, Event::Created { spec })).collect();
         keep(&mut state, scenario.start, created);
         let flags = scenario.flags.len();
+        let price = prices.of(taste);
+        let cost = setting.cost.with_taste(setting.cost.errors * taste);
         Self {
             number,
+            price,
+            factor: taste,
             difficulty: generator.curriculum.difficulty(),
             #[expect(clippy::cast_possible_truncation, reason = "of order one")]
             taste: libm::log(taste) as f32,
             scale: setting.reward_scale * libm::pow(taste.max(1.0), -EASED),
-            cost: setting.cost.with_taste(setting.cost.errors * taste),
+            cost: Cost { false_rollback: cost.false_rollback * price, ..cost },
             config,
             world,
             state,
@@ -151,8 +181,14 @@ impl Lane {
 
     /// What a checkpoint keeps; to be asked for after a cut.
     pub(super) fn save(&self) -> SavedLane {
-        let Self { number, difficulty, ticks, script, .. } = self;
-        SavedLane { number: *number, difficulty: *difficulty, ticks: *ticks, script: script.clone() }
+        let Self { number, difficulty, price, ticks, script, .. } = self;
+        SavedLane {
+            number: *number,
+            difficulty: *difficulty,
+            price: *price,
+            ticks: *ticks,
+            script: script.clone(),
+        }
     }
 
     /// Lives through a world again, with what was chosen in it, up to where it was saved.
@@ -163,7 +199,7 @@ impl Lane {
         saved: &SavedLane,
     ) -> Self {
         let generator = Generator { curriculum: Curriculum::new(saved.difficulty), ..generator.clone() };
-        let mut lane = Self::new(setting, &generator, saved.number);
+        let mut lane = Self::new(setting, &generator, Priced::At(saved.price), saved.number);
         while lane.ticks < saved.ticks {
             // What is still to be chosen as it was.
             let rest = saved.script.get(lane.script.len()..).unwrap_or_default();
@@ -177,6 +213,15 @@ impl Lane {
     /// Whether there is nothing more to learn from this world.
     pub(super) fn is_over(&self) -> bool {
         self.world.done() || self.tracks.iter().all(|track| track.stage == Stage::Through)
+    }
+
+    /// What became of its good flags; to be asked for at its end.
+    pub(super) fn good(&self) -> Good {
+        let mut good = Good::default();
+        for track in self.tracks.iter().filter(|track| track.stage != Stage::Idle && !track.harmful) {
+            good.note(self.factor, track.given_up);
+        }
+        good
     }
 
     /// Lives through one interval; returns how many decisions were made in it.
@@ -296,6 +341,7 @@ impl Lane {
         }
         track.pay(scale, self.cost.acting);
         if action == Action::RollBack {
+            track.given_up |= *by == Actor::Agent;
             track.pay(
                 scale,
                 match by {
