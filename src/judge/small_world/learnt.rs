@@ -95,7 +95,7 @@ mod tests {
         for effect in EFFECTS {
             let world = SmallWorld::new(effect);
             let best = Best::of(&world).cost();
-            let mut cost = |policy: &mut dyn SmallPolicy| world.play(policy, 6_000, 7).cost(world.prior);
+            let cost = |policy: &mut dyn SmallPolicy| world.play(policy, 6_000, 7).cost(world.prior);
             let rule = cost(&mut FlaggerLike::default());
             let learnt = cost(&mut Learnt::shipped(world).unwrap());
             let closed = SmallWorld::closed(rule, learnt, best);
