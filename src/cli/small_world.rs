@@ -19,7 +19,7 @@ pub(super) struct Args {
     /// Seed of the first weights and of all chances
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many steps [default: 12 000 000]
+    /// How many steps [default: 6 000 000]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     steps: Option<u64>,
     /// Where the weights go

@@ -33,16 +33,20 @@ const SHAPE: Shape = Shape { observations: FEATURE_COUNT, privileged: 1, actions
 #[must_use]
 pub fn settings() -> PpoConfig {
     PpoConfig {
-        total_steps: 12_000_000,
+        total_steps: 6_000_000,
         learning_rate: 1.5e-3,
         // The world ends after 240 ticks and counts all of them alike; this is near enough to 1.
         gamma: 0.999,
         lambda: 0.95,
-        value_loss: ValueLoss::Huber,
+        value_loss: ValueLoss::Mse,
         entropy: 0.01,
         entropy_end: Some(0.0),
-        epochs: 3,
-        minibatch: 1_024,
+        epochs: 6,
+        // A whole rollout at a time, and hardly clipped. A false rollback is rare and dear: where the few rows that hold one are
+        // made small beside the others of their minibatch, the policy learns to take the chance (with 1 024 rows and a
+        // norm of 0.5 it closed 73 % of the gap at an effect of 2 %).
+        minibatch: LANES * TICKS,
+        max_gradient_norm: 100.0,
         clip_apart: true,
         ..PpoConfig::default()
     }
