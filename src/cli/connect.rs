@@ -1,12 +1,16 @@
 //! How the command line finds a backend and is let in.
 
-use std::{env, fs, io::ErrorKind, path::PathBuf};
+use std::{
+    env, fs,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
 use super::{Failure, UNREACHABLE, control_room::operator};
 use crate::{
-    backend::{OrderError, RemoteError, Target},
+    backend::{Client, OrderError, RemoteError, Target},
     config::Config,
 };
 
@@ -25,7 +29,7 @@ pub(super) struct ConnectArgs {
         long,
         global = true,
         value_name = "FILE",
-        help = "A file that holds the bearer token [default: KNIGHTWATCH_TOKEN, or this machine's own]"
+        help = "A file that holds the bearer token [default: KNIGHTWATCH_TOKEN; this machine's own backend lets its owner in]"
     )]
     token_file: Option<PathBuf>,
 
@@ -55,32 +59,49 @@ impl ConnectArgs {
 
     fn target(&self, url: &str, config: &Config) -> Result<Target, Failure> {
         let target = Target::parse(url, &claims()).map_err(|error| remote(&error))?;
-        let token = self.token(&target, config)?;
-        Ok(target.with_token(token).with_authority(self.ca.clone()))
+        let target = target.with_authority(self.ca.clone());
+        if let Some(token) = self.token()? {
+            return Ok(target.with_token(Some(token)));
+        }
+        if !target.is_local() {
+            return Ok(target);
+        }
+        if target.is_proven() {
+            return Ok(target.with_token(own_token(config)?));
+        }
+        // Anybody on this machine may listen on a port, and take it over from a backend that has ended: the token of the
+        // state folder goes to none. Its socket is its owner's, and lets the owner in without a token.
+        let socket = config.socket().map_err(Failure::input)?;
+        if !socket.exists() {
+            return Ok(target.without_own_token());
+        }
+        let by_socket = target.clone().by_socket(socket);
+        let there = Client::new(&by_socket).map_err(|error| remote(&error))?;
+        Ok(if target.is_among(&there.listens_at()) { by_socket } else { target.without_own_token() })
     }
 
-    fn token(&self, target: &Target, config: &Config) -> Result<Option<String>, Failure> {
-        let read = |path: &PathBuf| fs::read_to_string(path).map(|text| text.trim().to_owned());
+    /// The token that a person has named.
+    fn token(&self) -> Result<Option<String>, Failure> {
         if let Some(path) = &self.token_file {
             let token = read(path).map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
             return Ok(Some(token));
         }
-        if let Some(token) = env::var(TOKEN).ok().filter(|token| !token.trim().is_empty()) {
-            return Ok(Some(token.trim().to_owned()));
-        }
-        if !target.is_local() {
-            return Ok(None);
-        }
-        // The backend on this machine leaves one for its owner.
-        let path = config.state_folder().map_err(Failure::input)?.join("local-token");
-        match read(&path) {
-            Ok(token) => Ok(Some(token)),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
-                Ok(None)
-            }
-            Err(error) => Err(Failure::input(format!("{}: {error}", path.display()))),
-        }
+        Ok(env::var(TOKEN).ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
     }
+}
+
+/// The token that the backend on this machine leaves for its owner.
+fn own_token(config: &Config) -> Result<Option<String>, Failure> {
+    let path = config.state_folder().map_err(Failure::input)?.join("local-token");
+    match read(&path) {
+        Ok(token) => Ok(Some(token)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
+        Err(error) => Err(Failure::input(format!("{}: {error}", path.display()))),
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    Ok(fs::read_to_string(path)?.trim().to_owned())
 }
 
 /// Who sits here and where they come from, as they say themselves.

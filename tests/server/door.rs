@@ -2,6 +2,8 @@
 
 use std::{
     io::{Read, Write},
+    net::TcpListener,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -86,6 +88,39 @@ fn each_scope_allows_what_it_says_and_missing_wrong_and_expired_look_alike() {
     let listed = served.command(&["token", "list"]).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.contains("EXPIRED") && !listed.contains(&operator), "{listed}");
+}
+
+/// What somebody who listens at `listener` is sent first by `knightwatch start`, and how that ends.
+fn sent_to(listener: &TcpListener, served: &Served) -> (String, std::process::Output) {
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut program = served.command(&["start", "power-peg"]);
+    let running = program.env("KNIGHTWATCH_URL", url).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut head = vec![0; 4_096];
+    let n = stream.read(&mut head).unwrap();
+    stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}").unwrap();
+    drop(stream);
+    (String::from_utf8_lossy(&head[..n]).to_lowercase(), running.wait_with_output().unwrap())
+}
+
+#[test]
+fn the_owners_token_goes_to_nobody_who_only_listens_on_a_port() {
+    let mut served = still();
+    // By its own address it is reached by its socket, where the kernel says who asks.
+    let started = served.command(&["start", "power-peg"]).output().unwrap();
+    assert!(started.status.success(), "{started:?}");
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = served.url().trim_start_matches("http://").to_owned();
+    let check = |listener: &TcpListener, served: &Served| {
+        let (sent, output) = sent_to(listener, served);
+        assert!(sent.starts_with("post ") && !sent.contains("authorization"), "{sent}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("--token-file"), "{output:?}");
+    };
+    check(&other, &served);
+    // Its socket is left behind, and its port is somebody else's now.
+    served.end("KILL");
+    check(&TcpListener::bind(address).unwrap(), &served);
 }
 
 #[test]
