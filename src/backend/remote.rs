@@ -147,6 +147,15 @@ impl Client {
         self.runtime.block_on(self.caller.entries(None, limit, wanted))
     }
 
+    /// The entry of this number; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is not reached or does not let us in.
+    pub fn entry(&self, seq: Seq) -> Result<Option<Entry>, OrderError> {
+        let found = self.runtime.block_on(self.caller.entries(Some(Seq(seq.0.saturating_add(1))), 1, &[]))?;
+        Ok(found.into_iter().next().filter(|entry| entry.seq == seq))
+    }
+
     /// What is at `path`, piece by piece, as it comes.
     ///
     /// # Errors

@@ -44,14 +44,23 @@ impl ConnectArgs {
         self.connect.as_deref().filter(|url| !url.is_empty()).map(|url| self.target(url, config)).transpose()
     }
 
-    /// The backend that was named, or else the one on this machine.
-    pub(super) fn found(&self, config: &Config) -> Result<Target, Failure> {
+    /// The backend that was named, or else the one on this machine, where its socket is; `None` where there is neither.
+    pub(super) fn at_hand(&self, config: &Config) -> Result<Option<AtHand>, Failure> {
         if let Some(target) = self.named(config)? {
-            return Ok(target);
+            return Ok(Some(AtHand { target, is_found: false }));
         }
         let socket = config.socket().map_err(Failure::input)?;
-        if socket.exists() {
-            return self.target(&format!("unix:{}", socket.display()), config);
+        if !socket.exists() {
+            return Ok(None);
+        }
+        let target = self.target(&format!("unix:{}", socket.display()), config)?;
+        Ok(Some(AtHand { target, is_found: true }))
+    }
+
+    /// The backend that was named, or else the one on this machine.
+    pub(super) fn found(&self, config: &Config) -> Result<Target, Failure> {
+        if let Some(AtHand { target, .. }) = self.at_hand(config)? {
+            return Ok(target);
         }
         let address = config.server.listen.first().map_or("127.0.0.1:8000".to_owned(), ToString::to_string);
         self.target(&format!("http://{address}"), config)
@@ -87,6 +96,26 @@ impl ConnectArgs {
             return Ok(Some(token));
         }
         Ok(env::var(TOKEN).ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
+    }
+}
+
+/// A backend that a command which may also do without one is to ask.
+pub(super) struct AtHand {
+    pub(super) target: Target,
+    /// Whether nobody named it, and its socket is all that is known of it.
+    pub(super) is_found: bool,
+}
+
+impl AtHand {
+    /// Why it was not had. A socket that nobody answers on is left of a backend that was killed: what is told of another
+    /// world is no answer, so a person says what is wanted `instead`.
+    pub(super) fn not_had(&self, failure: Failure, instead: &str) -> Failure {
+        match failure {
+            Failure { status: UNREACHABLE, text } if self.is_found => {
+                Failure { status: UNREACHABLE, text: format!("{text}\n{instead}") }
+            }
+            other => other,
+        }
     }
 }
 

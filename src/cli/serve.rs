@@ -141,7 +141,9 @@ enum World {
 impl World {
     fn of(args: &Args, config: &Config, home: &Home, real: bool) -> Result<Self, Failure> {
         if real {
-            return Real::of(config, &home.journal, args.policy, &args.weights).map(Box::new).map(Self::Real);
+            return Real::of(config, &home.journal, args.policy, &args.weights, args.check)
+                .map(Box::new)
+                .map(Self::Real);
         }
         let scene = Scene::of(&SceneArgs {
             scenario: args.scenario.clone(),
@@ -149,6 +151,7 @@ impl World {
             policy: args.policy,
             weights: args.weights.clone(),
             session: Some(home.journal.clone()),
+            look_only: args.check,
         })?;
         Ok(Self::Simulated(Box::new(scene.lasting(SIMULATED))))
     }

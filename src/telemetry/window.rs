@@ -601,7 +601,11 @@ mod tests {
         for heard in [true, false] {
             assert_ne!(verdict(0, 30_000, heard), Verdict::Lost, "they have only just begun");
             assert_eq!(verdict(0, 40_000, heard), Verdict::Lost, "a controller that runs waits no longer");
-            assert_ne!(verdict(70_000, 100_000, heard), Verdict::Lost, "a controller that has just begun waits");
+            assert_ne!(
+                verdict(70_000, 100_000, heard),
+                Verdict::Lost,
+                "a controller that has just begun waits"
+            );
             assert_eq!(verdict(70_000, 110_000, heard), Verdict::Lost);
         }
         let off = Context { rollout: Rollout::ZERO, ..context_at(&config, Millis(40_000)) };

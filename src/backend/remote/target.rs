@@ -92,7 +92,14 @@ impl Target {
                 return Err(wrong("no path".to_owned()));
             }
             let base = Url::parse("http://localhost/").map_err(|error| wrong(error.to_string()))?;
-            return Ok(Self { base, socket: Some(path.into()), token: None, authority: None, kept_back: false, claims });
+            return Ok(Self {
+                base,
+                socket: Some(path.into()),
+                token: None,
+                authority: None,
+                kept_back: false,
+                claims,
+            });
         }
         let base = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
