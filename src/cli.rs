@@ -68,11 +68,17 @@ struct Cli {
 impl Cli {
     /// Refuses options about a backend where the verb asks none: they would do nothing. Variables are for all verbs.
     fn takes_connection(&self, matches: &ArgMatches) -> Result<(), Failure> {
-        let asks = match &self.verb {
-            None | Some(Verb::Order(_) | Verb::Watch(_) | Verb::Status(_)) => true,
-            Some(Verb::Audit(_) | Verb::Explain(_) | Verb::Export(_)) => true,
-            Some(_) => false,
-        };
+        let asks = matches!(
+            &self.verb,
+            None | Some(
+                Verb::Order(_)
+                    | Verb::Watch(_)
+                    | Verb::Status(_)
+                    | Verb::Audit(_)
+                    | Verb::Explain(_)
+                    | Verb::Export(_)
+            )
+        );
         let typed = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
         match ["connect", "token_file", "ca"].iter().find(typed) {
             Some(option) if !asks => {
