@@ -37,7 +37,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource};
 
 use crate::{agent::PolicyName, config::Config, store::StoreError};
 
@@ -69,6 +69,32 @@ struct Cli {
     config: Option<PathBuf>,
 }
 
+impl Cli {
+    /// Refuses options about a backend where the verb asks none: they would do nothing. Variables are for all verbs.
+    fn takes_connection(&self, matches: &ArgMatches) -> Result<(), Failure> {
+        let asks = matches!(
+            &self.verb,
+            None | Some(
+                Verb::Order(_)
+                    | Verb::Watch(_)
+                    | Verb::Status(_)
+                    | Verb::Audit(_)
+                    | Verb::Explain(_)
+                    | Verb::Export(_)
+            )
+        );
+        let typed = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        match ["connect", "token_file", "ca"].iter().find(typed) {
+            Some(option) if !asks => {
+                let verb = matches.subcommand_name().unwrap_or_default();
+                let option = option.replace('_', "-");
+                Err(Failure::input(format!("{verb} asks no backend: it takes no --{option}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// The backend: control API, event stream and flag evaluation over HTTP, on 127.0.0.1:8000
@@ -95,6 +121,9 @@ enum Verb {
         /// The journal of `serve --real`
         #[arg(long)]
         real: bool,
+        /// Yes, also where that raises flags
+        #[arg(long)]
+        yes: bool,
     },
     /// Completions for a shell, to standard output
     Completions {
@@ -233,8 +262,12 @@ impl Failure {
 /// The program: parses the command line and does it.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match dispatch(cli) {
+    let matches = Cli::command().get_matches();
+    let done = Cli::from_arg_matches(&matches).map_err(Failure::input).and_then(|cli| {
+        cli.takes_connection(&matches)?;
+        dispatch(cli)
+    });
+    match done {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
             if failure.text.is_empty() {
@@ -268,7 +301,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Order(verb)) => verbs::run(verb, &cli.connect, &config),
         Some(Verb::Token { what }) => access::token(&what, &config),
         Some(Verb::Backup { file, real }) => access::backup(&file, real, &config),
-        Some(Verb::Restore { file, real }) => access::restore(&file, real, &config),
+        Some(Verb::Restore { file, real, yes }) => access::restore(&file, real, yes, &config),
         Some(Verb::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "knightwatch", &mut io::stdout());
             print::DONE
@@ -281,7 +314,7 @@ fn dispatch(cli: Cli) -> Outcome {
         }
         Some(Verb::Serve(args)) => serve::run(&args, cli.config, &config),
         Some(Verb::Import(args)) => definitions::import(&args),
-        Some(Verb::Export(args)) => definitions::export(&args, &config),
+        Some(Verb::Export(args)) => definitions::export(&args, &cli.connect, &config),
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
         Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
         Some(Verb::Tune(args)) => tune::run(&args, &config),
@@ -299,7 +332,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Status(args)) => status::run(&args, &cli.connect, &config),
         Some(Verb::Replay(args)) => replay::run(&args, &config),
         Some(Verb::Audit(args)) => audit::run(&args, &cli.connect, &config),
-        Some(Verb::Explain(args)) => explain::run(&args, &config),
+        Some(Verb::Explain(args)) => explain::run(&args, &cli.connect, &config),
         Some(Verb::Scenarios { name }) => scene::list(name.as_deref()),
         Some(Verb::Config { check }) => scene::configuration(&config, check),
         Some(Verb::Picture(args)) => picture::run(&args, &config),

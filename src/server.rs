@@ -12,6 +12,7 @@ mod description;
 mod docs;
 mod door;
 mod events;
+mod guarded;
 mod hub;
 mod journal;
 mod listen;
@@ -34,7 +35,10 @@ use axum::{
     response::Html,
     routing::{get, post},
 };
-use utoipa::OpenApi;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::{
@@ -47,7 +51,7 @@ pub use self::{
     telemetry::Intake,
     webhooks::Hook,
 };
-use crate::server::state::Shared;
+use crate::server::{guarded::asking, state::Shared};
 
 /// Largest body of a request that is not telemetry, and of one that is, in bytes.
 const MAX_BODY: usize = 256 << 10;
@@ -67,20 +71,45 @@ const MAX_TELEMETRY: usize = 4 << 20;
         (name = "evaluation", description = "OFREP: what an application gets of a flag"),
         (name = "telemetry", description = "Telemetry and deployments in"),
         (name = "simulation", description = "The pace of simulated time"),
-    )
+    ),
+    modifiers(&Bearer)
 )]
 struct Description;
+
+/// How whoever asks says who they are; each operation names the scope that it needs.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let includes = Scope::ALL.map(|scope| {
+            let others = Scope::ALL.iter().filter(|other| **other != scope && scope.allows(**other));
+            (scope.as_str(), others.map(|other| other.as_str()).collect::<Vec<_>>().join(", "))
+        });
+        let includes = includes.iter().filter(|(_, others)| !others.is_empty());
+        let includes: Vec<String> =
+            includes.map(|(scope, others)| format!("{scope} includes {others}")).collect();
+        let about = format!(
+            "A token of `knightwatch token create NAME --scope SCOPE`. Each operation names the scope that it needs; {}. Without \
+             a token, loopback has viewer and eval unless server.open_loopback is false; on the unix socket the kernel says \
+             who asks.",
+            includes.join("; ")
+        );
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about)).build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme(guarded::SCHEME, SecurityScheme::Http(scheme));
+    }
+}
 
 /// All routes, with their description at `/openapi.json`, and what stands at the door.
 pub fn router(state: Shared) -> Router {
     let telemetry = OpenApiRouter::new()
-        .routes(routes!(telemetry::take))
-        .routes(routes!(otlp::take))
+        .routes(asking!(telemetry::take))
+        .routes(asking!(otlp::take))
         .layer(DefaultBodyLimit::max(MAX_TELEMETRY));
     let (mut evaluation, evaluated) = OpenApiRouter::new()
-        .routes(routes!(ofrep::one))
-        .routes(routes!(ofrep::all))
-        .routes(routes!(ofrep::stream))
+        .routes(asking!(ofrep::one))
+        .routes(asking!(ofrep::all))
+        .routes(asking!(ofrep::stream))
         .route("/ofrep/v1/evaluate/flags/{folder}/{*rest}", post(ofrep::one_in_folder))
         .split_for_parts();
     // What a page of a foreign origin may ask for. Whoever has named none pays nothing for it at each evaluation.
@@ -89,31 +118,35 @@ pub fn router(state: Shared) -> Router {
         evaluation = evaluation.method_not_allowed_fallback(door::wrong_method).layer(door::cors(&state));
     }
     let (api, mut description) = OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(read::status))
-        .routes(routes!(read::flags, orders::create))
-        .routes(routes!(read::flag, orders::change))
-        .routes(routes!(orders::start))
-        .routes(routes!(orders::pause))
-        .routes(routes!(orders::resume))
-        .routes(routes!(orders::roll_back))
-        .routes(routes!(orders::set))
-        .routes(routes!(orders::promote))
-        .routes(routes!(orders::release))
-        .routes(routes!(orders::archive))
-        .routes(routes!(orders::kill_all))
-        .routes(routes!(orders::rearm))
-        .routes(routes!(read::alarms))
-        .routes(routes!(orders::acknowledge))
-        .routes(routes!(orders::shelve))
-        .routes(routes!(orders::acknowledge_briefing))
-        .routes(routes!(journal::journal))
-        .routes(routes!(journal::export))
-        .routes(routes!(journal::verify))
-        .routes(routes!(deployments::list, deployments::take))
-        .routes(routes!(read::pace, orders::set_pace))
-        .routes(routes!(events::stream))
-        .routes(routes!(ofrep::definitions))
-        .routes(routes!(metrics::metrics))
+        .routes(asking!(read::status))
+        .routes(asking!(read::flags))
+        .routes(asking!(orders::create))
+        .routes(asking!(read::flag))
+        .routes(asking!(orders::change))
+        .routes(asking!(orders::start))
+        .routes(asking!(orders::pause))
+        .routes(asking!(orders::resume))
+        .routes(asking!(orders::roll_back))
+        .routes(asking!(orders::set))
+        .routes(asking!(orders::promote))
+        .routes(asking!(orders::release))
+        .routes(asking!(orders::archive))
+        .routes(asking!(orders::kill_all))
+        .routes(asking!(orders::rearm))
+        .routes(asking!(read::alarms))
+        .routes(asking!(orders::acknowledge))
+        .routes(asking!(orders::shelve))
+        .routes(asking!(orders::acknowledge_briefing))
+        .routes(asking!(journal::journal))
+        .routes(asking!(journal::export))
+        .routes(asking!(journal::verify))
+        .routes(asking!(deployments::list))
+        .routes(asking!(deployments::take))
+        .routes(asking!(read::pace))
+        .routes(asking!(orders::set_pace))
+        .routes(asking!(events::stream))
+        .routes(asking!(ofrep::definitions))
+        .routes(asking!(metrics::metrics))
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
         .merge(telemetry)

@@ -384,6 +384,37 @@ async fn a_flag_waits_for_its_deployment_and_then_starts_as_the_person_ordered()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_that_is_taken_back_says_which_flags_it_leaves_on_and_calls_a_person() {
+    let home = home();
+    let served = Served::start(&home, "--real");
+    for (key, deployment) in [
+        ("with-it", json!({"service": "shop"})),
+        ("its-own", Value::Null),
+        ("off", json!({"service": "shop"})),
+        ("elsewhere", json!({"service": "cart"})),
+    ] {
+        served.create(key, deployment).await;
+        if key != "off" {
+            served.post(&format!("/api/v1/flags/{key}/set"), &json!({"percent": 25})).await;
+        }
+    }
+    let mut event = deployed("1", "shop", "test");
+    let kind = event["type"].as_str().unwrap().replace("deployed", "rolledback");
+    event["data"]["context"]["type"] = json!(kind);
+    let answer = served.post("/api/v1/deployments", &event["data"]).await;
+    let warnings = answer["warnings"].to_string();
+    assert!(warnings.contains("with-it is still at 25 % although shop was rolled back"), "{answer:#}");
+    assert!(warnings.contains("its-own is still"), "its service's code is another one too: {answer:#}");
+    assert!(!warnings.contains("off is") && !warnings.contains("elsewhere is"), "{answer:#}");
+    let alarms =
+        served.until("/api/v1/alarms", |alarms| alarms["alarms"].as_array().unwrap().len() >= 2).await;
+    assert!(alarms.to_string().contains("with-it is still at 25 %"), "{alarms:#}");
+    let journal = served.get("/api/v1/journal?kind=alarm").await;
+    assert!(journal.to_string().contains("with-it is still at 25 %"), "{journal:#}");
+    assert_eq!(served.flag("with-it").await["percent"], 25.0, "nobody has ordered it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_flag_waits_for_survives_a_power_cut_and_a_rollback_takes_the_order_back() {
     let home = home();
     let served = Served::start(&home, "--real");
@@ -490,7 +521,7 @@ async fn a_webhook_is_told_everything_in_order_signed_and_across_a_power_cut() {
     let killed = status["latch"]["seq"].as_u64();
     let noted = || {
         let text = std::fs::read_to_string(home.path("state/knightwatch/real/webhooks.json")).unwrap();
-        serde_json::from_str::<Value>(&text).unwrap()["chat"].as_u64()
+        serde_json::from_str::<Value>(&text).unwrap()["chat"]["seq"].as_u64()
     };
     while noted() < killed {
         tokio::task::yield_now().await;
@@ -515,6 +546,68 @@ async fn a_webhook_is_told_everything_in_order_signed_and_across_a_power_cut() {
         assert!(!body.contains(SECRET));
     }
     assert_eq!(chat.taken().len(), 1, "told once, also after the restart");
+}
+
+/// A home with one webhook that is told everything.
+fn heard_by(ear: &Ear, more: &str) -> Home {
+    let home = Home::new();
+    let hook = format!("webhooks = [{{ name = \"audit\", url = \"{}\"{more} }}]\n", ear.url);
+    home.file("settings.toml", hook + SETTINGS);
+    home
+}
+
+fn tells_of(ear: &Ear, flag: &str) -> bool {
+    ear.events().iter().any(|event| event["subject"] == flag)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_told_what_comes_after_a_restore_by_ids_that_were_never_used() {
+    let ear = Ear::open(0).await;
+    let home = heard_by(&ear, "");
+    let served = Served::start(&home, "--real");
+    served.create("f", Value::Null).await;
+    home.run("--config settings.toml backup copy --real").fine();
+    for flag in ["g", "h", "i", "j"] {
+        served.create(flag, Value::Null).await;
+    }
+    ear.until(|ear| tells_of(ear, "j")).await;
+    served.kill();
+    home.run("--config settings.toml restore copy --real").fine();
+    let served = Served::start(&home, "--real");
+    for flag in ["k", "l", "m"] {
+        served.create(flag, Value::Null).await;
+    }
+    ear.until(|ear| tells_of(ear, "m")).await;
+    let events = ear.events();
+    assert!(tells_of(&ear, "k") && tells_of(&ear, "l"), "{events:#?}");
+    let place = |flag: &str| events.iter().find(|event| event["subject"] == flag).unwrap();
+    let again = |a: &str, b: &str| place(a)["data"]["seq"] == place(b)["data"]["seq"];
+    assert!(
+        ["k", "l", "m"].iter().any(|new| ["g", "h", "i", "j"].iter().any(|old| again(new, old))),
+        "numbers come again"
+    );
+    let ids: std::collections::BTreeSet<&str> =
+        events.iter().map(|event| event["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), events.len(), "{ids:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_is_dead_is_given_up_as_a_whole_and_told_the_newest_when_it_is_back() {
+    let ear = Ear::open(usize::MAX).await;
+    let home = heard_by(&ear, ", give_up_after = \"1 ms\"");
+    let served = Served::start(&home, "--real");
+    served.create("first", Value::Null).await;
+    for flag in ["a", "b", "c", "d"] {
+        served.create(flag, Value::Null).await;
+    }
+    // The first entry is tried twice, and what waits behind it not at all, but for the newest.
+    ear.until(|ear| ear.refused() >= 3).await;
+    ear.take_everything();
+    served.create("last", Value::Null).await;
+    ear.until(|ear| tells_of(ear, "last")).await;
+    assert!(!tells_of(&ear, "first") && !tells_of(&ear, "a"), "{:#?}", ear.events());
+    served.create("after", Value::Null).await;
+    ear.until(|ear| tells_of(ear, "after")).await;
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod stream;
 mod target;
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -25,6 +26,9 @@ use crate::control::{Entry, Order, Seq};
 
 /// How long the first contact may take.
 const FIRST: Duration = Duration::from_secs(10);
+
+/// How long a backend on this machine may take to say where it listens.
+const SOON: Duration = Duration::from_secs(2);
 
 /// A backend at the other end of a line.
 pub struct Remote {
@@ -127,12 +131,29 @@ impl Client {
         self.runtime.block_on(self.caller.get("/api/v1/status"))
     }
 
+    /// The addresses that it says it listens at; none where it does not say so soon.
+    #[must_use]
+    pub fn listens_at(&self) -> Vec<SocketAddr> {
+        let status = self.runtime.block_on(self.caller.once("/api/v1/status", SOON));
+        let listed = status.and_then(|mut status| serde_json::from_value(status["listen"].take()).ok());
+        listed.unwrap_or_default()
+    }
+
     /// The newest entries of the journal that fit `wanted` (`flag`, `kind`, `actor`), at most `limit`, oldest first.
     ///
     /// # Errors
     /// When it is not reached or does not let us in.
     pub fn entries(&self, limit: usize, wanted: &[(&str, String)]) -> Result<Vec<Entry>, OrderError> {
         self.runtime.block_on(self.caller.entries(None, limit, wanted))
+    }
+
+    /// The entry of this number; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is not reached or does not let us in.
+    pub fn entry(&self, seq: Seq) -> Result<Option<Entry>, OrderError> {
+        let found = self.runtime.block_on(self.caller.entries(Some(Seq(seq.0.saturating_add(1))), 1, &[]))?;
+        Ok(found.into_iter().next().filter(|entry| entry.seq == seq))
     }
 
     /// What is at `path`, piece by piece, as it comes.

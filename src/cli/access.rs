@@ -1,16 +1,18 @@
 //! `knightwatch token`, `backup` and `restore`: what belongs to the backend's state folder and needs no running backend.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Failure, Outcome, print, serve::Home};
+use super::{Failure, Outcome, USAGE, print, serve::Home};
 use crate::{
     config::{Config, SourceKind},
+    control::State,
     engine::wall_clock,
+    flag::{FlagKey, Rollout},
     server::{Scope, TokenFile, TokenRecord},
-    store,
+    store::{self, Journal, StoreError},
     telemetry::Millis,
 };
 
@@ -127,12 +129,66 @@ pub(super) fn backup(to: &Path, real: bool, config: &Config) -> Outcome {
 }
 
 /// `knightwatch restore`.
-pub(super) fn restore(from: &Path, real: bool, config: &Config) -> Outcome {
-    let home = Home::of(config, real || config.telemetry.source == SourceKind::Push)?;
+pub(super) fn restore(from: &Path, real: bool, yes: bool, config: &Config) -> Outcome {
+    let real = real || config.telemetry.source == SourceKind::Push;
+    let home = Home::of(config, real)?;
+    let backup = Journal::open_read_only(from).map_err(Failure::store)?;
+    if backup.meta().simulated == real {
+        let (found, place, hint) = if real {
+            ("the simulator", "a real world (--real)", "leave --real away")
+        } else {
+            ("a real world", "the simulator", "`restore --real` is for it")
+        };
+        return Err(Failure::input(format!(
+            "{}: a journal of {found}, and this is the place of the journal of {place}: {hint}; nothing was done",
+            from.display()
+        )));
+    }
+    let raised = raised(&backup, &home.journal)?;
+    if !raised.is_empty() && !yes {
+        let text = format!(
+            "restoring raises these flags as soon as the backend starts:\n{}\nthat needs --yes; nothing was done",
+            raised.join("\n")
+        );
+        return Err(Failure { status: USAGE, text });
+    }
     let aside = store::restore(from, &home.journal, wall_clock()).map_err(Failure::store)?;
     print::line(&format!("{} is restored from {}", home.journal.display(), from.display()))?;
+    for line in raised {
+        print::line(&line)?;
+    }
     if let Some(aside) = aside {
         print::line(&format!("what was there is kept as {}", aside.display()))?;
     }
     print::DONE
+}
+
+/// The flags that `backup` has higher than the journal at `path`, a line each.
+fn raised(backup: &Journal, path: &Path) -> Result<Vec<String>, Failure> {
+    // What cannot be read now is most likely why a backup is wanted: then nothing is known to be on.
+    let now = Journal::open_read_only(path).and_then(|journal| rollouts(&journal));
+    let then = rollouts(backup).map_err(Failure::store)?;
+    let line = |(key, to): (&FlagKey, &Rollout)| {
+        let from = match &now {
+            Ok(now) => Some(now.get(key).copied().unwrap_or(Rollout::ZERO)),
+            Err(_) => None,
+        };
+        let said = from.map_or("what is not known".to_owned(), |from| from.to_string());
+        (*to > from.unwrap_or(Rollout::ZERO)).then(|| format!("  {key}: from {said} to {to}"))
+    };
+    Ok(then.iter().filter_map(line).collect())
+}
+
+/// What each flag is at; 0 % for all while kill-all is in force.
+fn rollouts(journal: &Journal) -> Result<BTreeMap<FlagKey, Rollout>, StoreError> {
+    let mut state = State::default();
+    for entry in journal.load_all() {
+        state.apply(&entry?);
+    }
+    let latched = state.latch.is_some();
+    let each = state.alive().map(|flag| {
+        let rollout = if latched { Rollout::ZERO } else { flag.rollout };
+        (flag.spec.key.clone(), rollout)
+    });
+    Ok(each.collect())
 }

@@ -23,7 +23,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The session [default: the journal of the backend that --connect names, else the newest in the state folder]
+    /// The session [default: the journal of the backend that --connect names or whose socket is here, else the newest in the state folder]
     #[arg(long, value_name = "FILE", global = true)]
     session: Option<PathBuf>,
     #[command(subcommand)]
@@ -77,9 +77,11 @@ enum Format {
 
 pub(super) fn run(args: &Args, connect: &ConnectArgs, config: &Config) -> Outcome {
     if args.session.is_none()
-        && let Some(target) = connect.named(config)?
+        && let Some(backend) = connect.at_hand(config)?
     {
-        return afar(&args.what, &Client::new(&target).map_err(|error| remote(&error))?);
+        let client = Client::new(&backend.target).map_err(|error| remote(&error))?;
+        let instead = "`audit --session FILE` reads a session instead";
+        return afar(&args.what, &client).map_err(|failure| backend.not_had(failure, instead));
     }
     let path = args.session.clone().map_or_else(|| status::newest(config), Ok)?;
     match &args.what {

@@ -1,12 +1,16 @@
 //! How the command line finds a backend and is let in.
 
-use std::{env, fs, io::ErrorKind, path::PathBuf};
+use std::{
+    env, fs,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
 use super::{Failure, UNREACHABLE, control_room::operator};
 use crate::{
-    backend::{OrderError, RemoteError, Target},
+    backend::{Client, OrderError, RemoteError, Target},
     config::Config,
 };
 
@@ -25,7 +29,7 @@ pub(super) struct ConnectArgs {
         long,
         global = true,
         value_name = "FILE",
-        help = "A file that holds the bearer token [default: KNIGHTWATCH_TOKEN, or this machine's own]"
+        help = "A file that holds the bearer token [default: KNIGHTWATCH_TOKEN; this machine's own backend lets its owner in]"
     )]
     token_file: Option<PathBuf>,
 
@@ -40,14 +44,23 @@ impl ConnectArgs {
         self.connect.as_deref().filter(|url| !url.is_empty()).map(|url| self.target(url, config)).transpose()
     }
 
-    /// The backend that was named, or else the one on this machine.
-    pub(super) fn found(&self, config: &Config) -> Result<Target, Failure> {
+    /// The backend that was named, or else the one on this machine, where its socket is; `None` where there is neither.
+    pub(super) fn at_hand(&self, config: &Config) -> Result<Option<AtHand>, Failure> {
         if let Some(target) = self.named(config)? {
-            return Ok(target);
+            return Ok(Some(AtHand { target, is_found: false }));
         }
         let socket = config.socket().map_err(Failure::input)?;
-        if socket.exists() {
-            return self.target(&format!("unix:{}", socket.display()), config);
+        if !socket.exists() {
+            return Ok(None);
+        }
+        let target = self.target(&format!("unix:{}", socket.display()), config)?;
+        Ok(Some(AtHand { target, is_found: true }))
+    }
+
+    /// The backend that was named, or else the one on this machine.
+    pub(super) fn found(&self, config: &Config) -> Result<Target, Failure> {
+        if let Some(AtHand { target, .. }) = self.at_hand(config)? {
+            return Ok(target);
         }
         let address = config.server.listen.first().map_or("127.0.0.1:8000".to_owned(), ToString::to_string);
         self.target(&format!("http://{address}"), config)
@@ -55,32 +68,69 @@ impl ConnectArgs {
 
     fn target(&self, url: &str, config: &Config) -> Result<Target, Failure> {
         let target = Target::parse(url, &claims()).map_err(|error| remote(&error))?;
-        let token = self.token(&target, config)?;
-        Ok(target.with_token(token).with_authority(self.ca.clone()))
+        let target = target.with_authority(self.ca.clone());
+        if let Some(token) = self.token()? {
+            return Ok(target.with_token(Some(token)));
+        }
+        if !target.is_local() {
+            return Ok(target);
+        }
+        if target.is_proven() {
+            return Ok(target.with_token(own_token(config)?));
+        }
+        // Anybody on this machine may listen on a port, and take it over from a backend that has ended: the token of the
+        // state folder goes to none. Its socket is its owner's, and lets the owner in without a token.
+        let socket = config.socket().map_err(Failure::input)?;
+        if !socket.exists() {
+            return Ok(target.without_own_token());
+        }
+        let by_socket = target.clone().by_socket(socket);
+        let there = Client::new(&by_socket).map_err(|error| remote(&error))?;
+        Ok(if target.is_among(&there.listens_at()) { by_socket } else { target.without_own_token() })
     }
 
-    fn token(&self, target: &Target, config: &Config) -> Result<Option<String>, Failure> {
-        let read = |path: &PathBuf| fs::read_to_string(path).map(|text| text.trim().to_owned());
+    /// The token that a person has named.
+    fn token(&self) -> Result<Option<String>, Failure> {
         if let Some(path) = &self.token_file {
             let token = read(path).map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
             return Ok(Some(token));
         }
-        if let Some(token) = env::var(TOKEN).ok().filter(|token| !token.trim().is_empty()) {
-            return Ok(Some(token.trim().to_owned()));
-        }
-        if !target.is_local() {
-            return Ok(None);
-        }
-        // The backend on this machine leaves one for its owner.
-        let path = config.state_folder().map_err(Failure::input)?.join("local-token");
-        match read(&path) {
-            Ok(token) => Ok(Some(token)),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
-                Ok(None)
+        Ok(env::var(TOKEN).ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
+    }
+}
+
+/// A backend that a command which may also do without one is to ask.
+pub(super) struct AtHand {
+    pub(super) target: Target,
+    /// Whether nobody named it, and its socket is all that is known of it.
+    pub(super) is_found: bool,
+}
+
+impl AtHand {
+    /// Why it was not had. A socket that nobody answers on is left of a backend that was killed: what is told of another
+    /// world is no answer, so a person says what is wanted `instead`.
+    pub(super) fn not_had(&self, failure: Failure, instead: &str) -> Failure {
+        match failure {
+            Failure { status: UNREACHABLE, text } if self.is_found => {
+                Failure { status: UNREACHABLE, text: format!("{text}\n{instead}") }
             }
-            Err(error) => Err(Failure::input(format!("{}: {error}", path.display()))),
+            other => other,
         }
     }
+}
+
+/// The token that the backend on this machine leaves for its owner.
+fn own_token(config: &Config) -> Result<Option<String>, Failure> {
+    let path = config.state_folder().map_err(Failure::input)?.join("local-token");
+    match read(&path) {
+        Ok(token) => Ok(Some(token)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
+        Err(error) => Err(Failure::input(format!("{}: {error}", path.display()))),
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    Ok(fs::read_to_string(path)?.trim().to_owned())
 }
 
 /// Who sits here and where they come from, as they say themselves.

@@ -1,15 +1,26 @@
 //! `knightwatch import` and `knightwatch export`: flag definitions in flagd's format, checked, and with the rollouts as they are.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
-use super::{Failure, Outcome, print};
+use super::{
+    Failure, Outcome,
+    connect::{self, ConnectArgs},
+    print,
+    serve::Home,
+    status,
+};
 use crate::{
-    config::Config,
-    control::{FlagState, Phase, State},
+    backend::{RemoteError, Target},
+    config::{Config, SourceKind},
+    control::{Phase, State},
     flag::{
-        Rollout, clean,
+        FlagKey, FlagSpec, Rollout, clean,
         definition::{Definition, Standing},
     },
     integrations::{FlagFiles, FlagFilesError},
@@ -33,9 +44,12 @@ pub(super) struct ExportArgs {
     /// Files of flag definitions [default: those of the configuration]; flags without one are on or off
     #[arg(long, value_name = "FILE")]
     flags: Vec<PathBuf>,
-    /// The journal that says how flags stand [default: the backend's]; it may be in use
+    /// The journal that says how flags stand [default: the backend that --connect names or whose socket is here, else its journal]; it may be in use
     #[arg(long, value_name = "FILE")]
     session: Option<PathBuf>,
+    /// The journal of `serve --real`, whether that runs or not
+    #[arg(long, conflicts_with = "session")]
+    real: bool,
 }
 
 /// What `import --json` prints.
@@ -105,26 +119,61 @@ pub(super) fn import(args: &ImportArgs) -> Outcome {
     print::DONE
 }
 
-pub(super) fn export(args: &ExportArgs, config: &Config) -> Outcome {
+/// How flags stand: in a running backend, or as a journal has it.
+struct Stand {
+    /// Those that are not archived.
+    alive: Vec<FlagSpec>,
+    by_key: BTreeMap<FlagKey, Standing>,
+}
+
+fn standing(latched: bool, phase: Phase, rollout: Rollout) -> Standing {
+    let off_for_all = latched || matches!(phase, Phase::RolledBack | Phase::Killed);
+    Standing { rollout: if latched { Rollout::ZERO } else { rollout }, off_for_all }
+}
+
+impl Stand {
+    fn asked(target: &Target) -> Result<Self, RemoteError> {
+        let room = status::ask(target)?;
+        let latched = room.latch.is_some();
+        let each = room.flags.iter();
+        let by_key =
+            each.map(|flag| (flag.spec.key.clone(), standing(latched, flag.phase, flag.rollout))).collect();
+        Ok(Self { alive: room.alive().map(|flag| (*flag.spec).clone()).collect(), by_key })
+    }
+
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let journal = Journal::open_read_only(path).map_err(Failure::store)?;
+        let mut state = State::default();
+        for entry in journal.load_all() {
+            state.apply(&entry.map_err(Failure::store)?);
+        }
+        let latched = state.latch.is_some();
+        let each = state.flags.iter();
+        let by_key =
+            each.map(|flag| (flag.spec.key.clone(), standing(latched, flag.phase, flag.rollout))).collect();
+        Ok(Self { alive: state.alive().map(|flag| flag.spec.clone()).collect(), by_key })
+    }
+
+    fn of(args: &ExportArgs, connect: &ConnectArgs, config: &Config) -> Result<Self, Failure> {
+        if let Some(path) = &args.session {
+            return Self::read(path);
+        }
+        if !args.real
+            && let Some(backend) = connect.at_hand(config)?
+        {
+            let instead = "`export --session FILE` reads a journal instead";
+            return Self::asked(&backend.target)
+                .map_err(|error| backend.not_had(connect::remote(&error), instead));
+        }
+        Self::read(&Home::of(config, args.real || config.telemetry.source == SourceKind::Push)?.journal)
+    }
+}
+
+pub(super) fn export(args: &ExportArgs, connect: &ConnectArgs, config: &Config) -> Outcome {
     let files = if args.flags.is_empty() { config.server.flags.clone() } else { args.flags.clone() };
     let (_, definitions) = FlagFiles::open(files).map_err(wrong)?;
-    let path = match &args.session {
-        Some(path) => path.clone(),
-        None => config.state_folder().map_err(Failure::input)?.join("backend/journal.knightwatch"),
-    };
-    let journal = Journal::open_read_only(&path).map_err(Failure::store)?;
-    let mut state = State::default();
-    for entry in journal.load_all() {
-        state.apply(&entry.map_err(Failure::store)?);
-    }
-    let latched = state.latch.is_some();
-    let standing = |flag: &FlagState| Standing {
-        rollout: if latched { Rollout::ZERO } else { flag.rollout },
-        off_for_all: latched || matches!(flag.phase, Phase::RolledBack | Phase::Killed),
-    };
-    let exported = definitions.export(state.alive().map(|flag| &flag.spec), |key| {
-        state.by_key.get(key).and_then(|id| state.flags.get(id.index())).map(standing)
-    });
+    let Stand { alive, by_key } = Stand::of(args, connect, config)?;
+    let exported = definitions.export(alive.iter(), |key| by_key.get(key).copied());
     let text = serde_json::to_string_pretty(&exported).map_err(Failure::refused)?;
     print::raw(&print::harmless_json(&(text + "\n")))?;
     print::DONE

@@ -7,9 +7,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Failure, Outcome, REFUSED, policies, print, scene, status};
+use super::{
+    Failure, Outcome, REFUSED,
+    connect::{ConnectArgs, not_done, remote},
+    policies, print, scene, status,
+};
 use crate::{
     agent::{CHOICES, Choice, FEATURES, Features, MOST_EXPLAINED, PolicyName, PpoMaster, Weights, explain},
+    backend::{Client, Target},
     config::Config,
     control::{self, Actor, Decision, Entry, Event, Explanation, Seq},
     store::Journal,
@@ -27,7 +32,7 @@ pub(super) struct Args {
     /// The entry's number, as `audit show` and the log have it: 42 or #42
     #[arg(value_name = "SEQ", value_parser = seq, allow_negative_numbers = true)]
     seq: Seq,
-    /// The session [default: the newest in the state folder]
+    /// The session [default: the journal of the backend that --connect names or whose socket is here, else the newest in the state folder]
     #[arg(long, value_name = "FILE")]
     session: Option<PathBuf>,
     /// Weights that decided [default: `agent.weights` of the configuration, or the shipped ones]
@@ -91,11 +96,17 @@ struct Seen {
     influence: f32,
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Outcome {
-    let path = args.session.clone().map_or_else(|| status::newest(config), Ok)?;
-    let journal = Journal::open_read_only(&path).map_err(Failure::store)?;
-    let entry = find(&journal, args.seq, &path)?;
-    let (policy, _) = scene::steered(&journal, &journal.meta().policy)?;
+pub(super) fn run(args: &Args, connect: &ConnectArgs, config: &Config) -> Outcome {
+    let backend = if args.session.is_none() { connect.at_hand(config)? } else { None };
+    let (entry, policy) = if let Some(backend) = backend {
+        let instead = "`explain --session FILE` reads a session instead";
+        ask(&backend.target, args.seq).map_err(|failure| backend.not_had(failure, instead))?
+    } else {
+        let path = args.session.clone().map_or_else(|| status::newest(config), Ok)?;
+        let journal = Journal::open_read_only(&path).map_err(Failure::store)?;
+        let entry = find(&journal, args.seq, &path)?;
+        (entry, scene::steered(&journal, &journal.meta().policy)?.0)
+    };
     let (explained, nothing) = match explanation(&entry, &policy) {
         Ok((_, explanation)) => {
             let at_hand = at_hand(args, config)?;
@@ -129,12 +140,29 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     print::DONE
 }
 
-fn find(journal: &Journal, seq: Seq, path: &Path) -> Result<Entry, Failure> {
-    let last = journal.head().seq;
+/// The entry of a backend's journal, and who steers there.
+fn ask(target: &Target, seq: Seq) -> Result<(Entry, String), Failure> {
+    let client = Client::new(target).map_err(|error| remote(&error))?;
+    let status = client.status().map_err(|error| not_done(&error))?;
+    within(seq, Seq(status["seq"].as_u64().unwrap_or_default()), target)?;
+    let found = client.entry(seq).map_err(|error| not_done(&error))?;
+    let entry = found.ok_or_else(|| {
+        Failure::refused(format!("entry {seq} is missing from {target}; see `audit verify`"))
+    })?;
+    Ok((entry, status["policy"].as_str().unwrap_or_default().to_owned()))
+}
+
+/// Refuses a number that is none of an entry's in `place`.
+fn within(seq: Seq, last: Seq, place: impl std::fmt::Display) -> Result<(), Failure> {
     if seq.0 == 0 || seq > last {
         let range = if last.0 == 0 { "no entries".to_owned() } else { format!("entries #1 to {last}") };
-        return Err(Failure::input(format!("there is no entry {seq}: {} has {range}", path.display())));
+        return Err(Failure::input(format!("there is no entry {seq}: {place} has {range}")));
     }
+    Ok(())
+}
+
+fn find(journal: &Journal, seq: Seq, path: &Path) -> Result<Entry, Failure> {
+    within(seq, journal.head().seq, path.display())?;
     let found = journal.entries(seq..=seq, 1).map_err(Failure::store)?.pop();
     found.ok_or_else(|| {
         Failure::refused(format!("entry {seq} is missing from {}; see `audit verify`", path.display()))

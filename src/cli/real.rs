@@ -28,14 +28,16 @@ pub(super) struct Real {
 }
 
 impl Real {
-    /// With the journal at `path`, where there is one.
+    /// With the journal at `path`, where there is one; `look_only` where nothing will be written to it, whoever has it.
     pub(super) fn of(
         config: &Config,
         path: &Path,
         policy: Option<PolicyArg>,
         weights: &WeightsArgs,
+        look_only: bool,
     ) -> Result<Self, Failure> {
         let journal = match path.symlink_metadata() {
+            Ok(_) if look_only => Some(Journal::open_read_only(path).map_err(Failure::store)?),
             Ok(_) => Some(Journal::open(path).map_err(Failure::store)?),
             Err(_) => None,
         };

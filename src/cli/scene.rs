@@ -53,6 +53,10 @@ pub(super) struct SceneArgs {
     /// Keep the session in this file, or go on with the one that is there
     #[arg(long, value_name = "FILE")]
     pub(super) session: Option<PathBuf>,
+
+    /// Whether the session that is there is looked at only, whoever writes it.
+    #[arg(skip)]
+    pub(super) look_only: bool,
 }
 
 impl SceneArgs {
@@ -146,7 +150,8 @@ impl Scene {
     }
 
     fn resumed(args: &SceneArgs, path: &Path) -> Result<Self, Failure> {
-        let log = Journal::open(path).map_err(Failure::store)?;
+        let open = if args.look_only { Journal::open_read_only } else { Journal::open };
+        let log = open(path).map_err(Failure::store)?;
         let meta = log.meta().clone();
         let (Some(text), Some(seed)) = (meta.scenario, meta.seed) else {
             return Err(Failure::input(format!(

@@ -8,7 +8,10 @@ use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use rustix::process::Signal;
-use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal as SignalStream, SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -138,7 +141,9 @@ enum World {
 impl World {
     fn of(args: &Args, config: &Config, home: &Home, real: bool) -> Result<Self, Failure> {
         if real {
-            return Real::of(config, &home.journal, args.policy, &args.weights).map(Box::new).map(Self::Real);
+            return Real::of(config, &home.journal, args.policy, &args.weights, args.check)
+                .map(Box::new)
+                .map(Self::Real);
         }
         let scene = Scene::of(&SceneArgs {
             scenario: args.scenario.clone(),
@@ -146,6 +151,7 @@ impl World {
             policy: args.policy,
             weights: args.weights.clone(),
             session: Some(home.journal.clone()),
+            look_only: args.check,
         })?;
         Ok(Self::Simulated(Box::new(scene.lasting(SIMULATED))))
     }
@@ -251,6 +257,8 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
             tls: running.tls.clone(),
             unix: Some(listening::socket(&home.socket).await?),
         };
+        let bound = listeners.tcp.iter().map(TcpListener::local_addr).collect::<Result<_, _>>();
+        state.listens_at(bound.map_err(Failure::refused)?);
         print::line(&format!("socket {}", home.socket.display()))?;
         let served = serve(listeners, &state, running.begin(seen, files, hooks)?).await;
         // Ours: whoever starts next makes it anew.

@@ -1,7 +1,7 @@
 //! `knightwatch status`: what a backend says now, or what a session has come to, from its journal; also while another
 //! knightwatch writes it.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     agent::PolicyName,
-    backend::{Backend, PolicyView, Remote, Snapshot, Target, Update},
+    backend::{Backend, PolicyView, Remote, RemoteError, Snapshot, Target, Update},
     config::Config,
     control::{Alarm, Hold, LastAction, Latch, Phase, PolicySettings, Seq, State, policy_in_words},
     flag::{FlagKey, Rollout},
@@ -91,23 +91,20 @@ fn report(args: &Args, connect: &ConnectArgs, config: &Config) -> Result<Report,
     if let Some(session) = &args.session {
         return read(session.clone());
     }
-    if let Some(target) = connect.named(config)? {
-        return ask(&target).map_err(|error| connect::remote(&error));
-    }
-    if config.socket().map_err(Failure::input)?.exists() {
-        // A socket that nobody answers on is left of a backend that was killed: another world's session is no answer.
-        return ask(&connect.found(config)?).map_err(|error| {
-            let Failure { status, text } = connect::remote(&error);
-            Failure { status, text: format!("{text}\n`status --session FILE` reads a session instead") }
-        });
+    if let Some(backend) = connect.at_hand(config)? {
+        let instead = "`status --session FILE` reads a session instead";
+        let snapshot =
+            ask(&backend.target).map_err(|error| backend.not_had(connect::remote(&error), instead))?;
+        return Ok(told(&snapshot, &backend.target));
     }
     read(newest(config)?)
 }
 
-fn ask(target: &Target) -> Result<Report, crate::backend::RemoteError> {
+/// All that a backend says at this moment.
+pub(super) fn ask(target: &Target) -> Result<Arc<Snapshot>, RemoteError> {
     let remote = Remote::connect(target)?;
     match remote.subscribe().blocking_recv() {
-        Some(Update::Snapshot(snapshot)) => Ok(told(&snapshot, target)),
+        Some(Update::Snapshot(snapshot)) => Ok(snapshot),
         _ => Err(target.ended()),
     }
 }
@@ -213,7 +210,7 @@ fn show(report: &Report) -> Result<(), Failure> {
             (None, None) => String::new(),
         };
         let at = print::moment(alarm.raised_at);
-        print::line(&format!("alarm, {}{over}, {at}: {}", alarm.priority(), alarm.text))?;
+        print::line(&format!("alarm {}, {}{over}, {at}: {}", alarm.id.0, alarm.priority(), alarm.text))?;
     }
     for flag in &report.flags {
         let last = flag.last.as_ref().map_or_else(String::new, |last| {

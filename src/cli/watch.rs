@@ -51,6 +51,15 @@ pub(super) fn run(args: &Args, connect: &ConnectArgs, config: &Config) -> Outcom
     if let Some(target) = connect.named(config)? {
         return follow(args, &target);
     }
+    // Beside a backend that runs here, a simulation must be asked for.
+    if !args.scene.is_given()
+        && args.speed == 0
+        && let Some(backend) = connect.at_hand(config)?
+    {
+        note(&format!("this machine's backend, {}; --scenario NAME simulates instead", backend.target));
+        let instead = "`watch --scenario NAME` simulates instead";
+        return follow(args, &backend.target).map_err(|failure| backend.not_had(failure, instead));
+    }
     let scene = scene::Scene::of(&args.scene)?;
     let unknown = |key| Failure::input(format!("there is no flag {key} in what is watched"));
     if let Some(key) = args.flag.as_ref().filter(|_| scene.is_fresh())
@@ -111,9 +120,14 @@ fn follow(args: &Args, target: &Target) -> Outcome {
         }
         let Some(room) = &room else { continue };
         let watched =
-            || room.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
+            || room.alive().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
         if let Some(key) = args.flag.as_ref().filter(|_| watched().next().is_none()) {
             return Err(Failure::input(format!("there is no flag {key} in what is watched")));
+        }
+        if args.until == Until::Done && watched().next().is_none() {
+            return Err(Failure::refused(
+                "there is no flag in what is watched, so nothing will ever be done",
+            ));
         }
         let over =
             |flag: &FlagView| matches!(flag.phase, Phase::Complete | Phase::RolledBack | Phase::Killed);
@@ -121,8 +135,8 @@ fn follow(args: &Args, target: &Target) -> Outcome {
             let good = watched().all(|flag| flag.phase == Phase::Complete);
             return Ok(if good { 0 } else { REFUSED });
         }
-        if room.done && args.until == Until::End {
-            return print::DONE;
+        if room.done {
+            return Ok(if args.until == Until::End { 0 } else { REFUSED });
         }
     }
     Err(connect::remote(&target.ended()))
@@ -198,15 +212,14 @@ fn show(args: &Args, entry: &Entry) -> Result<(), Failure> {
 /// Whether nothing moves any more: every flag has been started and has come to an end, and there is one.
 fn settled(args: &Args, state: &State) -> bool {
     let mut watched =
-        state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
+        state.alive().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key)).peekable();
     let over = |flag: &FlagState| flag.phase == Phase::Killed || (flag.phase.is_settled() && flag.ramp > 0);
-    watched.clone().all(over) && watched.next().is_some()
+    watched.peek().is_some() && watched.all(over)
 }
 
 /// The exit status.
 fn verdict(args: &Args, state: &State) -> u8 {
-    let watched =
-        state.flags.iter().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
+    let watched = state.alive().filter(|flag| args.flag.as_ref().is_none_or(|key| flag.spec.key == *key));
     let mut started = watched.filter(|flag| flag.ramp > 0 || flag.phase == Phase::Killed).peekable();
     let good = started.peek().is_some() && started.all(|flag| flag.phase == Phase::Complete);
     if good || args.until == Until::End { 0 } else { REFUSED }

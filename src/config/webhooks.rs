@@ -4,7 +4,7 @@ use std::{fs, io, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{control::Event, integrations::HookFormat};
+use crate::{control::Event, integrations::HookFormat, telemetry::Millis};
 
 /// Shortest secret, in bytes.
 const MIN_SECRET: usize = 16;
@@ -29,6 +29,14 @@ pub struct Webhook {
     /// The environment variable that holds the secret.
     #[serde(default)]
     pub secret_env: String,
+    /// For how long it may take nothing until everything that waits for it is given up, and only the newest is tried.
+    #[serde(default = "give_up_after")]
+    pub give_up_after: Millis,
+}
+
+/// What is older than a day is no news any more.
+fn give_up_after() -> Millis {
+    Millis::from_secs(24 * 3_600)
 }
 
 /// What types alone cannot say of all of them.
@@ -50,6 +58,9 @@ pub(super) fn check(hooks: &[Webhook]) -> Result<(), (&'static str, String)> {
                 "there is no kind {other:?}; expected some of {}",
                 Event::KINDS.join(", ")
             ));
+        }
+        if hook.give_up_after == Millis::ZERO {
+            return wrong("give_up_after: expected more than 0 s".to_owned());
         }
         if !hook.secret_env.is_empty() && !hook.secret_file.as_os_str().is_empty() {
             return wrong("expected secret_file or secret_env, not both".to_owned());

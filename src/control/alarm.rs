@@ -58,6 +58,8 @@ pub enum AlarmKind {
     Dependency(ServiceName),
     /// A source reports what cannot be true.
     BadTelemetry(FlagKey),
+    /// The deployment that a flag's code came with was taken back, and the flag is still on.
+    LeftOn(FlagKey),
 }
 
 impl AlarmKind {
@@ -66,9 +68,11 @@ impl AlarmKind {
     pub const fn priority(&self) -> Priority {
         match self {
             Self::PolicyFault | Self::NotDurable => Priority::Critical,
-            Self::RolledBack(_) | Self::Breach(_) | Self::TelemetryLost(_) | Self::Dependency(_) => {
-                Priority::High
-            }
+            Self::RolledBack(_)
+            | Self::Breach(_)
+            | Self::TelemetryLost(_)
+            | Self::Dependency(_)
+            | Self::LeftOn(_) => Priority::High,
             Self::BadTelemetry(_) => Priority::Low,
         }
     }
@@ -80,7 +84,8 @@ impl AlarmKind {
             Self::RolledBack(key)
             | Self::Breach(key)
             | Self::TelemetryLost(key)
-            | Self::BadTelemetry(key) => Some(key),
+            | Self::BadTelemetry(key)
+            | Self::LeftOn(key) => Some(key),
             Self::PolicyFault | Self::NotDurable | Self::Dependency(_) => None,
         }
     }
@@ -158,7 +163,8 @@ impl State {
             Event::AlarmRaised { id, kind, text } => {
                 self.alarm_count = self.alarm_count.max(id.0);
                 // A rollback is over as soon as it has happened; the alarm stays until somebody has seen it.
-                let cleared_at = matches!(kind, AlarmKind::RolledBack(_)).then_some(at);
+                let cleared_at =
+                    matches!(kind, AlarmKind::RolledBack(_) | AlarmKind::LeftOn(_)).then_some(at);
                 // What flickers stays on the shelf; a new rollback is new.
                 let former = self.alarms.iter().find(|alarm| alarm.id == *id && cleared_at.is_none());
                 let kept = former.and_then(|alarm| alarm.shelf.clone());

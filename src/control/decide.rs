@@ -1,11 +1,11 @@
 //! People's commands: what they come to, what they go over, and what refuses them.
 
 use super::{
-    Actor, AlarmId, Command, ControlConfig, Event, FlagState, Observatory, Order, Phase, Reason, Refusal,
-    Shield, SpecChange, State,
+    Actor, AlarmId, AlarmKind, Command, ControlConfig, DeployKind, Deployed, Event, FlagState, Observatory,
+    Order, Phase, Reason, Refusal, Shield, SpecChange, State, watch::Alarms,
 };
 use crate::{
-    flag::{FlagKey, Rollout},
+    flag::{Deployment, FlagKey, FlagSpec, Rollout},
     telemetry::Millis,
 };
 
@@ -69,9 +69,7 @@ pub fn decide(
             Ok(desk.granted(Event::KilledAll { exposed }))
         }
         Command::Rearm { environment } => desk.rearm(environment),
-        Command::Deployed { kind, what } => {
-            Ok(desk.granted(Event::Deployed { kind: *kind, what: what.clone() }))
-        }
+        Command::Deployed { kind, what } => Ok(desk.deployed(*kind, what)),
         Command::Acknowledge { alarm } => {
             let open = |a: &&super::Alarm| a.id == *alarm && a.acknowledged_by.is_none();
             let found = state.alarms.iter().find(open).ok_or(Refusal::UnknownAlarm(*alarm))?;
@@ -95,6 +93,33 @@ struct Desk<'a> {
 impl Desk<'_> {
     fn granted(&self, event: Event) -> Granted {
         Granted { happened: vec![(self.order.actor.clone(), event)], warnings: Vec::new() }
+    }
+
+    /// A deployment. Where it was taken back, flags whose code came with it are not touched, since nobody ordered that, but
+    /// a person is called.
+    fn deployed(&self, kind: DeployKind, what: &Deployment) -> Granted {
+        let mut granted = self.granted(Event::Deployed { kind, what: what.clone() });
+        if kind != DeployKind::RolledBack {
+            return granted;
+        }
+        let heard = Deployed { at: self.now, by: self.order.actor.clone(), kind, what: what.clone() };
+        let mut alarms = Alarms::new(self.state);
+        for flag in self.state.alive().filter(|flag| !flag.rollout.is_zero()) {
+            let FlagSpec { key, service, deployment, .. } = &flag.spec;
+            let lost_its_code = deployment.as_ref().map_or(*service == what.service, |wanted| {
+                wanted.service == what.service && !heard.is(wanted)
+            });
+            if lost_its_code {
+                let text = format!(
+                    "{key} is still at {} although {} was rolled back: its code may be gone.",
+                    flag.rollout, what.service
+                );
+                granted.warnings.push(text.trim_end_matches('.').to_owned());
+                alarms.raise(AlarmKind::LeftOn(key.clone()), text);
+            }
+        }
+        granted.happened.append(&mut alarms.happened);
+        granted
     }
 
     /// The exposure caps bind people too.

@@ -34,14 +34,15 @@ impl HookFormat {
         }
     }
 
-    /// `entry` of `environment` as a body.
+    /// `entry` of `environment` as a body. `mark` says which history the entry is of: numbers begin again where a backup is
+    /// restored, and an event's id must not.
     #[must_use]
-    pub fn body(self, environment: &str, entry: &Entry) -> String {
+    pub fn body(self, environment: &str, mark: &str, entry: &Entry) -> String {
         let body = match self {
             Self::CloudEvents => {
                 let mut event = json!({
                     "specversion": "1.0",
-                    "id": format!("{environment}/{}", entry.seq.0),
+                    "id": format!("{environment}/{}-{mark}", entry.seq.0),
                     "source": format!("/knightwatch/{}", in_path(environment)),
                     "type": format!("dev.knightwatch.{}", entry.event.kind()),
                     "time": rfc3339(entry.at),
@@ -113,8 +114,8 @@ mod tests {
     #[test]
     fn an_entry_is_a_cloud_event_with_an_id_of_its_own() {
         let body: serde_json::Value =
-            serde_json::from_str(&HookFormat::CloudEvents.body("prod eu", &entry())).unwrap();
-        assert_eq!(body["id"], "prod eu/7");
+            serde_json::from_str(&HookFormat::CloudEvents.body("prod eu", "c0ffee", &entry())).unwrap();
+        assert_eq!(body["id"], "prod eu/7-c0ffee");
         assert_eq!(body["source"], "/knightwatch/prod%20eu");
         assert_eq!(body["type"], "dev.knightwatch.re-arm");
         assert_eq!(body["time"], "2026-03-02T09:00:00.25Z");
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn a_chat_is_told_text_that_mentions_nobody() {
         assert_eq!(
-            HookFormat::Slack.body("prod", &entry()),
+            HookFormat::Slack.body("prod", "c0ffee", &entry()),
             r#"{"text":"[prod] a &lt; b (ana &lt;@U1&gt;)"}"#
         );
     }

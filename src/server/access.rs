@@ -224,6 +224,11 @@ impl Principal {
         Self { name: name.to_owned(), identity: name.to_owned(), scopes }
     }
 
+    /// Whether it is a program that decides by itself, and not a person: its token says so.
+    pub(super) fn is_program(&self) -> bool {
+        self.scopes.contains(&Scope::Agent)
+    }
+
     fn may(&self, wanted: Scope) -> bool {
         self.scopes.iter().any(|scope| scope.allows(wanted))
     }

@@ -3,6 +3,8 @@
 //! Times are controller time in milliseconds since the Unix epoch, spans are in milliseconds, rollouts in percent. What is not
 //! known is `null`, never 0.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -47,6 +49,8 @@ pub(crate) struct Status {
     pub(crate) shelved: usize,
     /// Whether what is steered has come to its end.
     pub(crate) done: bool,
+    /// The addresses that this backend listens at, as ADDRESS:PORT.
+    pub(crate) listen: Vec<String>,
 }
 
 /// Flags in each phase.
@@ -98,8 +102,9 @@ impl Latch {
     }
 }
 
-impl From<&Snapshot> for Status {
-    fn from(room: &Snapshot) -> Self {
+impl Status {
+    /// Of what is steered, by a backend that listens at these addresses.
+    pub(crate) fn of(room: &Snapshot, listen: &[SocketAddr]) -> Self {
         let mut phases = Phases::default();
         for flag in room.alive() {
             *match flag.phase {
@@ -128,6 +133,7 @@ impl From<&Snapshot> for Status {
             unacknowledged: room.alarms.iter().filter(open).count(),
             shelved: room.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count(),
             done: room.done,
+            listen: listen.iter().map(ToString::to_string).collect(),
         }
     }
 }

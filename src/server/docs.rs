@@ -16,6 +16,12 @@ pub(super) fn page(description: &Value) -> String {
     ));
     // Writing to a string cannot fail.
     let _ = write!(page, "<p>{}</p>", escaped(&description["info"]["description"]));
+    let schemes = &description["components"]["securitySchemes"];
+    let _ = write!(
+        page,
+        "<h2>Who may what</h2><p><code>Authorization: Bearer TOKEN</code>. {}</p>",
+        escaped(&schemes["bearer"]["description"])
+    );
     let members = |value: &Value| value.as_object().into_iter().flatten().map(owned).collect::<Vec<_>>();
     for (path, methods) in members(&description["paths"]) {
         for (method, operation) in members(&methods) {
@@ -60,6 +66,9 @@ fn operation_in(page: &mut String, path: &str, method: &str, operation: &Value) 
         let _ = write!(page, "<p>{}</p>", escaped(&operation["description"]));
     }
     page.push_str("<ul>");
+    for scope in operation["security"][0]["bearer"].as_array().into_iter().flatten() {
+        let _ = write!(page, "<li>needs the scope <code>{}</code></li>", escaped(scope));
+    }
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
         let (name, place) = (escaped(&parameter["name"]), escaped(&parameter["in"]));
         let _ =

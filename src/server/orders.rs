@@ -184,13 +184,14 @@ fn fresh_id() -> Result<OrderId, Problem> {
     Ok(OrderId(format!("http-{:032x}", u128::from_ne_bytes(bytes))))
 }
 
-/// Who authenticated, and beside that whom they say they are.
+/// Who authenticated, and beside that whether that is a program, and whom they say they are.
 fn actor(who: &Principal, headers: &HeaderMap) -> String {
     let claim = headers.get("knightwatch-claims").and_then(|claim| claim.to_str().ok()).map(clean_line);
-    match claim.filter(|claim| !claim.is_empty() && *claim != who.name) {
-        Some(claim) => format!("{} (says {})", who.name, claim.chars().take(80).collect::<String>()),
-        None => who.name.clone(),
-    }
+    let claim = claim.filter(|claim| !claim.is_empty() && *claim != who.name);
+    let claim = claim.map(|claim| format!("says {}", claim.chars().take(80).collect::<String>()));
+    let program = who.is_program().then(|| "a program".to_owned());
+    let beside: Vec<String> = program.into_iter().chain(claim).collect();
+    if beside.is_empty() { who.name.clone() } else { format!("{} ({})", who.name, beside.join(", ")) }
 }
 
 /// The version that `If-Match` asks for.

@@ -43,7 +43,7 @@ impl ServerState {
     )
 )]
 pub(super) async fn status(State(state): State<Shared>, _: Viewer) -> Result<Json<Status>, Problem> {
-    Ok(Json(Status::from(&*state.room()?)))
+    Ok(Json(Status::of(&*state.room()?, state.listen.get().map_or(&[], Vec::as_slice))))
 }
 
 /// Which flags, in which order.

@@ -1,6 +1,11 @@
 //! What all handlers share.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -56,6 +61,8 @@ pub struct ServerState {
     pub(super) origins: BTreeSet<String>,
     pub(super) hub: Arc<Hub>,
     pub(super) journal: PathBuf,
+    /// Where it listens, once it does.
+    pub(super) listen: OnceLock<Vec<SocketAddr>>,
     /// Leave to read the whole journal.
     pub(super) readers: Arc<Semaphore>,
 }
@@ -88,8 +95,15 @@ impl ServerState {
             origins,
             hub,
             journal,
+            listen: OnceLock::new(),
             readers,
         }))
+    }
+
+    /// Says where it listens: whoever reaches it by its socket may know then which port is its own.
+    pub fn listens_at(&self, addresses: Vec<SocketAddr>) {
+        // It is bound once.
+        let _ = self.listen.set(addresses);
     }
 
     /// Takes a new list of tokens.

@@ -1,8 +1,10 @@
 //! Telling webhooks what is journalled: each in the journal's order, again and again until it is taken, across restarts.
 //!
 //! The journal itself is the outbox: an entry is in it, durable, before anybody is told, and of each hook only the number of the
-//! last entry that it took is kept, in a small file beside the journal. An entry may be told twice (after a crash between the
-//! answer and that file); its event's id is the same then. One hook's trouble holds up no other, and never the engine.
+//! last entry that it took is kept, with the chain's hash there, in a small file beside the journal. An entry may be told twice
+//! (after a crash between the answer and that file); its event's id is the same then. Where the journal is another one than was
+//! told from, because a backup was restored, telling begins at its head. One hook's trouble holds up no other, and never the
+//! engine; one that takes nothing for too long is given up as a whole.
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +16,7 @@ use std::{
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::{Client, StatusCode, Url, redirect};
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +25,7 @@ use crate::{
     control::{Entry, Seq},
     engine::wall_clock,
     integrations::{HookFormat, signature, use_ring},
-    store::{Journal, StoreError},
+    store::{Hash, Head, Journal, StoreError},
 };
 
 /// How long a hook may take to answer.
@@ -33,10 +36,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Entries read at a time.
-const PAGE: usize = 200;
+const PAGE: u64 = 200;
 
-/// What is older than this is no news any more.
-const STALE: Duration = Duration::from_hours(24);
+/// Digits of the chain's hash that tell one history's event from another's of the same number.
+const MARK: usize = 16;
 
 /// Somebody to be told.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct Hook {
     pub kinds: Vec<String>,
     /// What it is signed with.
     pub secret: Option<Vec<u8>>,
+    /// For how long it may take nothing until what waits for it is given up.
+    pub patience: Duration,
 }
 
 impl Hook {
@@ -62,7 +67,22 @@ impl Hook {
 /// Where each hook has got to.
 struct Places {
     path: PathBuf,
-    by_name: Mutex<BTreeMap<String, u64>>,
+    by_name: Mutex<BTreeMap<String, Place>>,
+}
+
+/// Where a hook has got to: the head of the chain at the last entry that it was told.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+enum Place {
+    Known(Noted),
+    /// As it was noted before hashes were.
+    Number(u64),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Noted {
+    seq: u64,
+    hash: Hash,
 }
 
 impl Places {
@@ -76,14 +96,32 @@ impl Places {
         Ok(Self { path, by_name: Mutex::new(by_name) })
     }
 
-    fn get(&self, name: &str) -> Option<u64> {
-        self.by_name.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    /// Where to go on telling from `journal`: where the hook has got to in it, and the head for a new hook, or one that was
+    /// told from another journal.
+    fn begin(&self, name: &str, journal: &Journal) -> Result<Head, StoreError> {
+        let place = self.by_name.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied();
+        let there = match place {
+            None => return Ok(journal.head()),
+            Some(Place::Number(seq)) => journal.head_at(Seq(seq))?,
+            Some(Place::Known(Noted { seq, hash })) => {
+                journal.head_at(Seq(seq))?.filter(|there| there.hash == hash)
+            }
+        };
+        Ok(there.unwrap_or_else(|| {
+            let head = journal.head();
+            tracing::warn!(
+                "webhook {name}: the journal is not the one that it was told from (a backup was restored?); it is told \
+                 what comes after {}",
+                head.seq
+            );
+            head
+        }))
     }
 
     /// On the disk when it returns.
-    fn set(&self, name: &str, seq: u64) -> io::Result<()> {
+    fn set(&self, name: &str, head: Head) -> io::Result<()> {
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        by_name.insert(name.to_owned(), seq);
+        by_name.insert(name.to_owned(), Place::Known(Noted { seq: head.seq.0, hash: head.hash }));
         let fresh = self.path.with_extension("json.new");
         let mut file = fs::File::create(&fresh)?;
         io::Write::write_all(&mut file, serde_json::to_string(&*by_name)?.as_bytes())?;
@@ -109,16 +147,16 @@ impl ServerState {
             return Ok(tasks);
         }
         let places = Arc::new(Places::open(journal.with_file_name("webhooks.json"))?);
+        let file = Journal::open_read_only(journal).map_err(io::Error::other)?;
         use_ring();
         // Another address than the one that was configured is told nothing.
         let client = Client::builder().timeout(PATIENCE).redirect(redirect::Policy::none()).build();
         let client = client.map_err(io::Error::other)?;
         for hook in hooks {
-            if places.get(&hook.name).is_none() {
-                let here = self.hub.room().map_or(0, |room| room.seq.0);
-                places.set(&hook.name, here)?;
-            }
+            let begin = places.begin(&hook.name, &file).map_err(io::Error::other)?;
+            places.set(&hook.name, begin)?;
             let teller = Teller {
+                begin,
                 state: Arc::clone(self),
                 hook,
                 client: client.clone(),
@@ -144,12 +182,24 @@ struct Teller {
     client: Client,
     places: Arc<Places>,
     journal: PathBuf,
+    /// The last entry that it need not be told.
+    begin: Head,
+}
+
+/// A hook that takes nothing.
+struct Failing {
+    since: Instant,
+    /// The first entry that it did not take.
+    first: Seq,
+    /// Whether what waits is given up.
+    given_up: bool,
 }
 
 impl Teller {
     async fn run(self) {
         let mut news = self.state.hub.news();
-        let mut place = self.places.get(&self.hook.name).unwrap_or_default();
+        let mut place = self.begin.seq;
+        let mut failing: Option<Failing> = None;
         loop {
             news.mark_unchanged();
             let entries = match self.read(place).await {
@@ -160,13 +210,16 @@ impl Teller {
                     continue;
                 }
             };
-            let full = entries.len() == PAGE;
-            for entry in entries {
-                if self.hook.wants(&entry) {
-                    self.deliver(&entry).await;
+            let full = entries.last().is_some_and(|(head, _)| head.seq.0 - place.0 == PAGE);
+            let newest = entries.iter().rposition(|(_, entry)| self.hook.wants(entry)).filter(|_| !full);
+            for (number, (head, entry)) in entries.iter().enumerate() {
+                // One that is given up is tried with the newest alone, so that it is found out when it is back.
+                let given_up = failing.as_ref().is_some_and(|failing| failing.given_up);
+                if self.hook.wants(entry) && (!given_up || newest == Some(number)) {
+                    self.deliver(*head, entry, &mut failing).await;
                 }
-                place = entry.seq.0;
-                if let Err(error) = self.places.set(&self.hook.name, place) {
+                place = head.seq;
+                if let Err(error) = self.places.set(&self.hook.name, *head) {
                     // It goes on; after a restart some entries are told again.
                     tracing::warn!("webhook {}: {}: {error}", self.hook.name, self.places.path.display());
                 }
@@ -178,43 +231,56 @@ impl Teller {
     }
 
     /// The entries above `place` that are on the disk.
-    async fn read(&self, place: u64) -> Result<Vec<Entry>, StoreError> {
+    async fn read(&self, place: Seq) -> Result<Vec<(Head, Entry)>, StoreError> {
         // Nothing new is known from memory, without a look at the disk.
-        if self.state.hub.room().is_some_and(|room| room.seq.0 <= place) {
+        if self.state.hub.room().is_some_and(|room| room.seq <= place) {
             return Ok(Vec::new());
         }
         let path = self.journal.clone();
-        let read = move || Journal::open_read_only(&path)?.entries(Seq(place + 1).., PAGE);
+        let read = move || Journal::open_read_only(&path)?.after(place, PAGE);
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Ok(Vec::new()))
     }
 
-    /// Tells one entry, until it is taken, refused for good, or no news any more.
-    async fn deliver(&self, entry: &Entry) {
+    /// Tells one entry, until it is taken, refused for good, or given up.
+    async fn deliver(&self, head: Head, entry: &Entry, failing: &mut Option<Failing>) {
         let environment = self.state.hub.room().map_or_else(String::new, |room| room.environment.clone());
-        let body = self.hook.format.body(&environment, entry);
-        let begun = Instant::now();
+        let hash = head.hash.to_string();
+        let body = self.hook.format.body(&environment, hash.get(..MARK).unwrap_or(&hash), entry);
+        let (name, patience) = (&self.hook.name, self.hook.patience);
         let mut pauses = pauses();
         loop {
             let why = match self.send(&body).await {
-                Ok(status) if status.is_success() => return,
-                Ok(status) if is_final(status) => {
-                    tracing::error!("webhook {}: it does not take {}: {status}", self.hook.name, entry.seq);
+                Ok(status) if status.is_success() || is_final(status) => {
+                    if !status.is_success() {
+                        tracing::error!("webhook {name}: it does not take {}: {status}", entry.seq);
+                    }
+                    if let Some(Failing { first, given_up: true, .. }) = failing.take() {
+                        tracing::warn!(
+                            "webhook {name}: it answers again; from {first} on it was not told all"
+                        );
+                    }
                     return;
                 }
                 Ok(status) => status.to_string(),
                 // Without the address, which may hold a secret.
                 Err(error) => error.without_url().to_string(),
             };
-            if begun.elapsed() > STALE {
-                tracing::error!("webhook {}: {} is given up after a day: {why}", self.hook.name, entry.seq);
+            let begun = || Failing { since: Instant::now(), first: entry.seq, given_up: false };
+            let failing = failing.get_or_insert_with(begun);
+            if failing.given_up {
+                return;
+            }
+            if failing.since.elapsed() > patience {
+                failing.given_up = true;
+                tracing::error!(
+                    "webhook {name}: it has taken nothing for {patience:?} ({why}): what waits for it from {} on is given up, \
+                     and only the newest entry is tried until it answers",
+                    failing.first
+                );
                 return;
             }
             let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-            tracing::warn!(
-                "webhook {}: {} was not taken ({why}); again in {pause:?}",
-                self.hook.name,
-                entry.seq
-            );
+            tracing::warn!("webhook {name}: {} was not taken ({why}); again in {pause:?}", entry.seq);
             tokio::time::sleep(pause).await;
         }
     }

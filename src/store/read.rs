@@ -87,6 +87,46 @@ impl Journal {
         range: impl RangeBounds<Seq>,
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
+        self.rows(filter, range, limit)?.iter().map(|row| self.entry_in(row)).collect()
+    }
+
+    /// The oldest entries above `after`, at most `limit`, each with the head of the chain at it.
+    ///
+    /// # Errors
+    /// As [`Self::entries`].
+    pub fn after(&self, after: Seq, limit: u64) -> Result<Vec<(Head, Entry)>, StoreError> {
+        // By their numbers, which have no gaps: where there are more than `limit`, the newest are not what is asked for.
+        let range = Seq(after.0.saturating_add(1))..=Seq(after.0.saturating_add(limit));
+        let rows = self.rows(&Filter::default(), range, usize::MAX)?;
+        let each = rows.iter().map(|row| {
+            let entry = self.entry_in(row)?;
+            let seq = entry.seq;
+            let changed =
+                || StoreError::Chain { path: self.path.clone(), fault: ChainFault::Changed { seq } };
+            let hash = Hash::from_bytes(&row.hash).ok_or_else(changed)?;
+            Ok((Head { seq, hash }, entry))
+        });
+        each.collect()
+    }
+
+    /// The head of the chain as it was at the entry `seq`; `None` where there is none (yet).
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn head_at(&self, seq: Seq) -> Result<Option<Head>, StoreError> {
+        if seq.0 == 0 {
+            return Ok(Some(self.genesis_head()));
+        }
+        Ok(self.row(seq)?.and_then(|row| Hash::from_bytes(&row.hash)).map(|hash| Head { seq, hash }))
+    }
+
+    /// The newest rows within `range` that pass `filter`, at most `limit`, oldest first, unchecked.
+    fn rows(
+        &self,
+        filter: &Filter,
+        range: impl RangeBounds<Seq>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
         let (first, last) = bounds(&range);
         let query = || -> rusqlite::Result<Vec<Row>> {
             let mut statement = self.connection.prepare_cached(&format!(
@@ -103,8 +143,9 @@ impl Journal {
             ];
             statement.query_map(parameters, Row::read)?.collect()
         };
-        let found = query().map_err(|error| StoreError::reading("read", &self.path, &error))?;
-        found.iter().rev().map(|row| self.entry_in(row)).collect()
+        let mut found = query().map_err(|error| StoreError::reading("read", &self.path, &error))?;
+        found.reverse();
+        Ok(found)
     }
 
     /// All entries in order, each checked against the whole chain before it. After an error nothing more comes.

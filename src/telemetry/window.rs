@@ -126,6 +126,8 @@ struct SinceChange {
 pub struct Window {
     ramp: u32,
     changed_at: Millis,
+    /// When this ramp began, or when it was changed last before this window began to look.
+    started_at: Millis,
     rollout: Rollout,
     /// When it was last raised: those who are new to treatment warm it up, whatever happens meanwhile.
     raised_at: Millis,
@@ -266,6 +268,7 @@ impl Window {
             self.seen[0] = control;
             self.ramp = context.ramp;
             self.changed_at = context.changed_at;
+            self.started_at = context.changed_at;
             self.raised_at = context.changed_at;
         } else if self.changed_at != context.changed_at {
             self.changed_at = context.changed_at;
@@ -349,12 +352,14 @@ impl Window {
         let since = |slot: usize| {
             // A flag that has just started has had no treatment to report yet.
             let expected_from = if slot == 1 { context.changed_at.max(context.begun) } else { Millis::ZERO };
-            self.seen[slot]
-                .map(|seen| context.now.since(seen.max(expected_from)))
-                .or_else(|| (slot == 1).then(|| context.now.since(expected_from)))
+            // Nor may it have had anything to report at all: who has never been heard counts from the start.
+            let silent_from = if slot == 1 { expected_from } else { self.started_at.max(context.begun) };
+            let from = self.seen[slot].map_or(silent_from, |seen| seen.max(expected_from));
+            Some(context.now.since(from))
         };
         match (context.rollout.is_zero(), context.rollout.is_full()) {
-            (true, _) => since(0),
+            // Of a flag that is off nothing is expected.
+            (true, _) => self.seen[0].and_then(|_| since(0)),
             (_, true) => since(1),
             _ => Some(since(0)?.max(since(1)?)),
         }
@@ -589,6 +594,30 @@ mod tests {
         };
         assert_eq!(verdict_after(9_000), Verdict::Lost);
         assert_ne!(verdict_after(10), Verdict::Lost);
+    }
+
+    #[test]
+    fn arms_that_were_never_heard_are_lost_once_they_have_been_silent_for_as_long_as_any() {
+        let config = EvidenceConfig::default();
+        let verdict = |begun: u64, at: u64, heard: bool| {
+            let mut window = Window::default();
+            let context = Context { begun: Millis(begun), ..context_at(&config, Millis(at)) };
+            let treatment = sample(Arm::Treatment, at / 10_000 - 1, 900, 2);
+            window.close(&context, None, heard.then_some(&treatment));
+            window.report(&context).verdict
+        };
+        for heard in [true, false] {
+            assert_ne!(verdict(0, 30_000, heard), Verdict::Lost, "they have only just begun");
+            assert_eq!(verdict(0, 40_000, heard), Verdict::Lost, "a controller that runs waits no longer");
+            assert_ne!(
+                verdict(70_000, 100_000, heard),
+                Verdict::Lost,
+                "a controller that has just begun waits"
+            );
+            assert_eq!(verdict(70_000, 110_000, heard), Verdict::Lost);
+        }
+        let off = Context { rollout: Rollout::ZERO, ..context_at(&config, Millis(40_000)) };
+        assert_eq!(Window::default().report(&off).age, None, "of a flag that is off nothing is expected");
     }
 
     #[test]

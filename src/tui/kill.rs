@@ -29,6 +29,8 @@ pub(super) enum Kill {
         since: Real,
         /// The last key came then.
         quiet_since: Real,
+        /// Whether a `K` came too soon since then, and did nothing.
+        too_soon: bool,
     },
     /// The order is out and has no answer.
     Sent {
@@ -76,10 +78,10 @@ impl Kill {
     /// its panel is shown instead, because one kill-all is one order.
     pub(super) fn arm(&mut self, now: Real) {
         match self {
-            Self::Armed { quiet_since, .. } => *quiet_since = now,
+            Self::Armed { quiet_since, too_soon, .. } => (*quiet_since, *too_soon) = (now, false),
             Self::Sent { hidden, .. } => *hidden = false,
             Self::Idle | Self::Acknowledged(_) | Self::Failed(_) => {
-                *self = Self::Armed { since: now, quiet_since: now };
+                *self = Self::Armed { since: now, quiet_since: now, too_soon: false };
             }
         }
     }
@@ -87,14 +89,14 @@ impl Kill {
     /// Takes a key while armed.
     pub(super) fn key(&mut self, now: Real, key: &KeyEvent) -> Pressed {
         self.expire(now);
-        let Self::Armed { quiet_since, .. } = self else { return Pressed::NotMine };
+        let Self::Armed { quiet_since, too_soon, .. } = self else { return Pressed::NotMine };
         if executes(key) {
             let quiet = now.since(*quiet_since) >= QUIET_MS && key.kind == KeyEventKind::Press;
-            *quiet_since = now;
+            (*quiet_since, *too_soon) = (now, !quiet);
             return if quiet { Pressed::Execute } else { Pressed::Taken };
         }
         if arms(key) {
-            *quiet_since = now;
+            (*quiet_since, *too_soon) = (now, false);
             return Pressed::Taken;
         }
         *self = Self::Idle;

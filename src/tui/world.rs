@@ -215,7 +215,7 @@ fn urgency(alarm: &Alarm) -> impl Ord + use<> {
     use std::cmp::Reverse;
     let kind = match alarm.kind {
         AlarmKind::PolicyFault | AlarmKind::NotDurable => 0,
-        AlarmKind::Breach(_) | AlarmKind::RolledBack(_) => 1,
+        AlarmKind::Breach(_) | AlarmKind::RolledBack(_) | AlarmKind::LeftOn(_) => 1,
         AlarmKind::Dependency(_) => 2,
         AlarmKind::TelemetryLost(_) | AlarmKind::BadTelemetry(_) => 3,
     };

@@ -66,12 +66,16 @@ fn k_counts_only_after_a_quiet_moment_and_a_sooner_one_starts_it_anew() {
     let mut room = room();
     room.press("C-k").wait(QUIET_MS - 1).press("K");
     assert!(room.orders().is_empty(), "too soon");
+    assert!(text(&mut room).contains("Hold on: that K came within 300 ms of another key and did nothing"));
+    assert!(room.text(60, 5).contains("HOLD ON"));
     for _ in 0..20 {
         room.wait(30).press("K");
     }
     assert!(room.orders().is_empty(), "a held key does nothing");
     room.wait(QUIET_MS - 1).press("K");
     assert!(room.orders().is_empty(), "each K starts the quiet time anew");
+    room.press("C-k");
+    assert!(!text(&mut room).contains("Hold on"), "armed anew");
     room.wait(QUIET_MS).press("K");
     assert_eq!(room.orders().len(), 1, "and none of them disarmed it");
 }

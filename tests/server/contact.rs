@@ -1,6 +1,11 @@
 //! What a control room far away is told when contact is lost: not only that it is, but why.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    sync::Arc,
+    time::Duration,
+};
 
 use knightwatch::backend::{Backend, Link, Remote, Snapshot, Target, Update};
 use tokio::sync::mpsc::Receiver;
@@ -88,4 +93,37 @@ fn another_environment_at_the_same_address_is_told_and_never_shown() {
     served.end("KILL");
     let _served = Served::start_in(first, &["--speed", "0", "--listen", &address]);
     assert_eq!(snapshot(&mut updates).environment, "test", "the right one is back");
+}
+
+/// Answers the next request with an event stream of a version that nobody knows yet.
+fn of_another_version(listener: &TcpListener) {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut head = [0; 4_096];
+    assert!(stream.read(&mut head).unwrap() > 0);
+    let events = "event: snapshot\nid: 1-1\ndata: {\"format\": 99}\n\n";
+    let answer =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{events}");
+    // The other end may have left as soon as it had read enough.
+    let _ = stream.write_all(answer.as_bytes());
+}
+
+#[test]
+fn a_backend_of_another_version_is_called_so() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = Target::parse(&format!("http://{}", other.local_addr().unwrap()), "a test").unwrap();
+    let answering = std::thread::spawn(move || of_another_version(&other));
+    let refused = Remote::connect(&target).map(drop).unwrap_err().to_string();
+    answering.join().unwrap();
+    assert!(refused.contains("may be another version"), "{refused}");
+
+    // And where it takes the place of one that was understood.
+    let mut served = Served::start(&["--speed", "0"]);
+    let backend = served.backend();
+    let mut updates = backend.subscribe();
+    snapshot(&mut updates);
+    served.end("KILL");
+    let other = TcpListener::bind(served.url().trim_start_matches("http://")).unwrap();
+    let answering = std::thread::spawn(move || of_another_version(&other));
+    lost(&mut updates, "may be another version");
+    answering.join().unwrap();
 }

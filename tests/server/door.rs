@@ -2,6 +2,8 @@
 
 use std::{
     io::{Read, Write},
+    net::TcpListener,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -9,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     http::{Answer, connect, owner, raw, request},
-    served::Served,
+    served::{Served, until},
 };
 
 fn still() -> Served {
@@ -46,8 +48,8 @@ fn loopback_reads_without_a_token_and_steers_only_with_one() {
 #[test]
 fn each_scope_allows_what_it_says_and_missing_wrong_and_expired_look_alike() {
     let served = still();
-    let [viewer, operator, ingest, short] =
-        [("viewer", "1 h"), ("operator", "1 h"), ("ingest", "1 h"), ("admin", "1 ms")]
+    let [viewer, operator, agent, ingest, short] =
+        [("viewer", "1 h"), ("operator", "1 h"), ("agent", "1 h"), ("ingest", "1 h"), ("admin", "1 ms")]
             .map(|(scope, expires)| token(&served, scope, expires));
     // A running backend takes new tokens by itself; this is the last one that does not expire at once.
     let begun = Instant::now();
@@ -79,6 +81,9 @@ fn each_scope_allows_what_it_says_and_missing_wrong_and_expired_look_alike() {
     let journal = owner(&served, "GET", "/api/v1/journal?limit=1", "").json();
     let actor = journal["entries"][0]["actor"]["person"].as_str().unwrap().to_owned();
     assert_eq!(actor, "bot (says ana)");
+    assert_eq!(with(&served, &agent, "POST", start, "").status, 200);
+    let journal = owner(&served, "GET", "/api/v1/journal?limit=1", "").json();
+    assert_eq!(journal["entries"][0]["actor"]["person"], "bot (a program)", "{journal:#}");
     // A canary in the journal or in what the process was started with would be found here.
     let all = std::fs::read(served.journal()).unwrap();
     let secret = operator.as_bytes();
@@ -86,6 +91,74 @@ fn each_scope_allows_what_it_says_and_missing_wrong_and_expired_look_alike() {
     let listed = served.command(&["token", "list"]).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.contains("EXPIRED") && !listed.contains(&operator), "{listed}");
+}
+
+/// What somebody who listens at `listener` is sent first by `knightwatch start`, and how that ends.
+fn sent_to(listener: &TcpListener, served: &Served) -> (String, std::process::Output) {
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut program = served.command(&["start", "power-peg"]);
+    let running = program.env("KNIGHTWATCH_URL", url).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut head = vec![0; 4_096];
+    let n = stream.read(&mut head).unwrap();
+    stream
+        .write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        .unwrap();
+    drop(stream);
+    (String::from_utf8_lossy(&head[..n]).to_lowercase(), running.wait_with_output().unwrap())
+}
+
+#[test]
+fn the_owners_token_goes_to_nobody_who_only_listens_on_a_port() {
+    let mut served = still();
+    // By its own address it is reached by its socket, where the kernel says who asks.
+    let started = served.command(&["start", "power-peg"]).output().unwrap();
+    assert!(started.status.success(), "{started:?}");
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = served.url().trim_start_matches("http://").to_owned();
+    let check = |listener: &TcpListener, served: &Served| {
+        let (sent, output) = sent_to(listener, served);
+        assert!(sent.starts_with("post ") && !sent.contains("authorization"), "{sent}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("--token-file"), "{output:?}");
+    };
+    check(&other, &served);
+    // Its socket is left behind, and its port is somebody else's now.
+    served.end("KILL");
+    check(&TcpListener::bind(address).unwrap(), &served);
+}
+
+#[test]
+fn the_description_names_the_scope_that_each_door_asks_for() {
+    let served = still();
+    let [eval, ingest] = ["eval", "ingest"].map(|scope| token(&served, scope, "1 h"));
+    until("new tokens are known", || with(&served, &ingest, "GET", "/api/v1/status", "").status == 403);
+    let description = request(&served, "GET", "/openapi.json", "", "").json();
+    let scheme = &description["components"]["securitySchemes"]["bearer"];
+    assert_eq!((&scheme["type"], &scheme["scheme"]), (&json!("http"), &json!("bearer")), "{scheme:#}");
+    assert!(scheme["description"].as_str().unwrap().contains("operator includes viewer, eval"), "{scheme:#}");
+    let mut asked = 0;
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let Some(scope) = operation["security"][0]["bearer"][0].as_str() else {
+                assert!(["/healthz", "/readyz"].contains(&path.as_str()), "{method} {path} names no scope");
+                assert_ne!(request(&served, &method, path, "", "").status, 401);
+                continue;
+            };
+            let other = if scope == "eval" { &ingest } else { &eval };
+            let path = path.replace("{key}", "power-peg").replace("{id}", "1").replace("{alarm}", "1");
+            let refused = with(&served, other, &method, &path, "");
+            // OFREP leaves the body empty.
+            let said =
+                if path.starts_with("/ofrep") { String::new() } else { format!("needs the scope {scope}") };
+            assert!(refused.status == 403 && refused.body.contains(&said), "{method} {path}: {refused:?}");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 30, "{asked}");
+    let page = request(&served, "GET", "/docs", "", "").body;
+    assert!(page.contains("needs the scope <code>admin</code>") && page.contains("Bearer TOKEN"));
 }
 
 #[test]

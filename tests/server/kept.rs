@@ -273,6 +273,35 @@ fn what_was_backed_up_comes_back() {
 }
 
 #[test]
+fn a_backup_of_the_other_world_or_one_that_raises_flags_is_not_restored_just_like_that() {
+    let mut served = Served::start(&["--speed", "0", "--policy", "rule"]);
+    let run = |served: &Served, arguments: &[&str]| served.command(arguments).output().unwrap();
+    let copy = served.folder().join("copy");
+    let copy = copy.to_str().unwrap();
+    assert!(run(&served, &["set", "power-peg", "25"]).status.success());
+    assert!(run(&served, &["backup", copy]).status.success());
+    assert!(run(&served, &["rollback", "power-peg"]).status.success());
+    served.end("TERM");
+    let other = run(&served, &["restore", copy, "--real", "--yes"]);
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(2) && said.contains("a journal of the simulator"), "{other:?}");
+    assert!(!served.folder().join("real/journal.knightwatch").exists());
+    let before = fs::read(served.journal()).unwrap();
+    let unasked = run(&served, &["restore", copy]);
+    let said = String::from_utf8_lossy(&unasked.stderr).into_owned();
+    assert!(unasked.status.code() == Some(2) && said.contains("power-peg: from 0 % to 25 %"), "{unasked:?}");
+    assert_eq!(fs::read(served.journal()).unwrap(), before, "nothing was done");
+    let asked = run(&served, &["restore", copy, "--yes"]);
+    let said = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(asked.status.success() && said.contains("power-peg: from 0 % to 25 %"), "{asked:?}");
+    // What is there now cannot be read: then whatever is on comes as a surprise.
+    fs::write(served.journal(), "nonsense").unwrap();
+    let unknown = run(&served, &["restore", copy]);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(said.contains("power-peg: from what is not known to 25 %"), "{unknown:?}");
+}
+
+#[test]
 fn an_order_that_never_left_is_told_so_and_one_without_an_answer_is_not_called_unsent() {
     let mut served = Served::start(&["--speed", "0"]);
     let backend = served.backend();

@@ -1,11 +1,15 @@
 //! The verbs of the command line against a real backend: what they print, and what their exit status means.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::served::Served;
+use crate::{http::owner, served::Served};
 
 fn run(served: &Served, arguments: &[&str]) -> (i32, String, String) {
-    let output = served.command(arguments).output().unwrap();
+    ended(&mut served.command(arguments))
+}
+
+fn ended(command: &mut std::process::Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -102,6 +106,94 @@ fn watch_follows_a_backend_until_nothing_moves_any_more() {
     assert_eq!(watching.wait().unwrap().code(), Some(1), "it did not get to 100 %");
 }
 
+/// A command in the backend's surroundings that is told no address.
+fn here(served: &Served, arguments: &[&str]) -> (i32, String, String) {
+    ended(&mut served.command(arguments).env_remove("KNIGHTWATCH_URL"))
+}
+
+#[test]
+fn what_reads_a_journal_finds_the_backend_that_runs_here() {
+    let mut served = Served::start(&["--speed", "0", "--policy", "rule"]);
+    run(&served, &["start", "power-peg"]);
+    run(&served, &["set", "gift-wrapping", "25"]);
+    let (_, status, _) = here(&served, &["status", "--json"]);
+    let last = serde_json::from_str::<Value>(&status).unwrap()["seq"].to_string();
+    for with in [here, run] {
+        let (code, out, err) = with(&served, &["audit", "show", "--last", "1"]);
+        assert!(code == 0 && out.contains("gift-wrapping"), "{out}{err}");
+        let (code, out, err) = with(&served, &["explain", &last]);
+        assert!(
+            code == 1 && out.contains("gift-wrapping") && err.contains("no decision of a policy"),
+            "{out}{err}"
+        );
+        let (code, _, err) = with(&served, &["explain", "99999"]);
+        assert!(code == 2 && err.contains(&format!("has entries #1 to #{last}")), "{err}");
+        let (code, out, err) = with(&served, &["export"]);
+        let exported: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code} {err}"));
+        let flag = exported["flags"]["gift-wrapping"].to_string();
+        assert!(flag.contains("25") && flag.contains("75"), "{flag}");
+    }
+    // The other world's journal is asked for by name, and there is none.
+    let (code, _, err) = here(&served, &["export", "--real"]);
+    assert!(code == 2 && err.contains("real/journal.knightwatch"), "{code} {err}");
+    for refused in [&["simulate", "--quiet"][..], &["scenarios"], &["token", "list"]] {
+        let (code, _, err) = here(&served, &[refused, &["--connect", served.url()]].concat());
+        assert!(code == 2 && err.contains("takes no --connect"), "{refused:?}: {code} {err}");
+        let (code, _, err) = run(&served, refused);
+        assert_eq!(code, 0, "a variable is for all verbs: {err}");
+    }
+    served.end("KILL");
+    for verb in [&["audit", "show"][..], &["explain", "1"], &["export"], &["status"], &["watch"]] {
+        let (code, out, err) = here(&served, verb);
+        assert!(
+            code == 3 && out.is_empty(),
+            "a session of another world is no answer: {verb:?} {code} {out}"
+        );
+        let instead = if verb == ["watch"] { "--scenario" } else { "--session" };
+        assert!(err.contains(instead), "{verb:?}: {err}");
+    }
+}
+
+#[test]
+fn watch_follows_the_backend_that_runs_here_and_does_not_wait_for_nothing() {
+    let served = Served::start(&["--speed", "0", "--policy", "rule"]);
+    run(&served, &["start", "power-peg"]);
+    run(&served, &["rollback", "power-peg"]);
+    let (code, out, err) = here(&served, &["watch", "--flag", "power-peg", "--until", "done"]);
+    assert!(
+        code == 1 && out.contains("rolled back") && err.contains("this machine's backend, unix:"),
+        "{out}{err}"
+    );
+    let (code, out, err) = here(&served, &["watch", "--scenario", "good", "--until", "done"]);
+    assert!(code == 0 && !err.contains("this machine's backend"), "{out}{err}");
+    run(&served, &["archive", "power-peg", "--yes"]);
+    let (code, _, err) = here(&served, &["watch", "--flag", "power-peg", "--until", "done"]);
+    assert!(code == 2 && err.contains("there is no flag power-peg"), "{code} {err}");
+    // A real world has no flags at first.
+    let empty = Served::start(&["--real"]);
+    let (code, _, err) = here(&empty, &["watch", "--until", "done"]);
+    assert!(code == 1 && err.contains("nothing will ever be done"), "{code} {err}");
+}
+
+#[test]
+fn status_says_the_number_that_acknowledge_takes() {
+    let served = Served::start(&["--speed", "0", "--policy", "rule"]);
+    run(&served, &["set", "power-peg", "25"]);
+    let service = owner(&served, "GET", "/api/v1/flags/power-peg", "").json()["service"].clone();
+    let taken_back = json!({
+        "context": {"id": "1", "source": "/ci", "type": "dev.cdevents.service.rolledback.0.2.0"},
+        "subject": {"id": service},
+    });
+    let heard = owner(&served, "POST", "/api/v1/deployments", &taken_back.to_string());
+    assert!(heard.body.contains("power-peg is still at 25 %"), "{heard:?}");
+    let (_, status, _) = run(&served, &["status"]);
+    let alarm =
+        status.lines().find_map(|line| line.strip_prefix("alarm ")).unwrap_or_else(|| panic!("{status}"));
+    let (number, _) = alarm.split_once(',').unwrap();
+    let (code, out, err) = run(&served, &["acknowledge", number]);
+    assert_eq!(code, 0, "{out}{err}");
+}
+
 #[test]
 fn completions_and_man_pages_come_from_the_command_line_itself() {
     let served = Served::start(&["--speed", "0"]);
@@ -120,6 +212,12 @@ fn a_check_changes_nothing_and_names_what_is_wrong() {
     let served = Served::start(&["--speed", "0"]);
     let (code, _, err) = run(&served, &["serve", "--check", "--listen", "0.0.0.0:8000"]);
     assert!(code == 2 && err.contains("needs server.tls_cert"), "{code} {err}");
+    // Also of the state that is in use: what a restart would meet is looked at before it.
+    let (code, out, err) = run(&served, &["serve", "--check"]);
+    assert!(code == 0 && out.contains("gone on with"), "{code} {out}{err}");
+    let real = Served::start(&["--real"]);
+    let (code, out, err) = run(&real, &["serve", "--real", "--check"]);
+    assert!(code == 0 && out.contains("gone on with"), "{code} {out}{err}");
     let fresh = tempfile::tempdir().unwrap();
     let mut command = served.command(&["serve", "--check"]);
     let output = command.env("KNIGHTWATCH_STATE", fresh.path()).output().unwrap();

@@ -132,7 +132,11 @@ impl Caller {
         let status = response.status();
         let told: Result<Told, _> = response.json().await;
         let problem = told.map_or_else(|_| format!("answered {status}"), |told| clean_line(&told.detail));
-        Err(self.refused(&problem))
+        Err(self.refused(&(problem + self.hint(status))))
+    }
+
+    fn hint(&self, status: StatusCode) -> &'static str {
+        if status == StatusCode::UNAUTHORIZED { self.target.hint() } else { "" }
     }
 
     pub(super) fn refused(&self, problem: &str) -> RemoteError {
@@ -202,6 +206,12 @@ impl Caller {
     /// Asks for something that can be read.
     pub(super) async fn get(&self, path: &str) -> Result<Value, OrderError> {
         self.insist(|| self.answer(self.request(Method::GET, path))).await
+    }
+
+    /// Asks once, for at most `patience`.
+    pub(super) async fn once(&self, path: &str, patience: Duration) -> Option<Value> {
+        let answer = self.answer(self.request(Method::GET, path));
+        tokio::time::timeout(patience, answer).await.ok()?.ok()
     }
 
     /// What is at `path`, piece by piece, as it comes.
@@ -274,7 +284,8 @@ impl Caller {
             return response.json().await.map_err(|error| Failed::Unanswered(root_of(&error)));
         }
         let told: Result<Told, _> = response.json().await;
-        let told = told.unwrap_or(Told { kind: String::new(), detail: String::new(), refusal: None });
+        let mut told = told.unwrap_or(Told { kind: String::new(), detail: String::new(), refusal: None });
+        told.detail.push_str(self.hint(status));
         Err(Failed::Refused(told.into_error(status)))
     }
 }

@@ -87,6 +87,14 @@ impl Watch {
                     self.why = Some(error.problem());
                 }
                 Ended::Nonsense(what) => {
+                    let what = format!(
+                        "what it says is not understood: it may be another version than this one, {} ({what})",
+                        env!("CARGO_PKG_VERSION")
+                    );
+                    if let Some(first) = self.first.take() {
+                        let _ = first.send(Err(self.caller.refused(&what)));
+                        return;
+                    }
                     tracing::error!("{what}; everything is asked for anew");
                     self.last = None;
                     self.why = Some(what);
@@ -139,6 +147,7 @@ impl Watch {
         // Comments count too, which the parser keeps to itself.
         let bytes = response.bytes_stream().inspect(move |_| *super::whole(&at) = Instant::now());
         let mut events = bytes.eventsource();
+        let mut understood = before;
         loop {
             let next = timeout(LOOK, events.next()).await;
             self.heard = *super::whole(&heard);
@@ -154,6 +163,7 @@ impl Watch {
                         );
                     }
                     Ok(update) => {
+                        understood = self.heard;
                         self.last = Some(event.id);
                         self.picture.set_link(&Link::Connected);
                         self.picture.take(update);
@@ -161,7 +171,11 @@ impl Watch {
                             let _ = first.send(Ok(()));
                         }
                     }
-                    Err(error) => return Ended::Nonsense(error.to_string()),
+                    Err(error) => {
+                        // What is shown is as old as what was understood last.
+                        self.heard = understood;
+                        return Ended::Nonsense(clean_line(&error.to_string()));
+                    }
                 },
                 Ok(Some(Err(error))) => {
                     return Ended::Broken(self.caller.broken(&clean_line(&error.to_string())));

@@ -1,6 +1,11 @@
 //! Where a backend is and how one is let in: `http://`, `https://` or `unix:PATH`, with a bearer token or without.
 
-use std::{fmt, fs, io, path::PathBuf, time::Duration};
+use std::{
+    fmt, fs, io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use reqwest::{Certificate, Client, Url};
 use thiserror::Error;
@@ -67,6 +72,8 @@ pub struct Target {
     socket: Option<PathBuf>,
     token: Option<String>,
     authority: Option<PathBuf>,
+    /// Whether this program has a token that it does not send there.
+    kept_back: bool,
     /// Who sits here, as they say themselves.
     pub(super) claims: String,
 }
@@ -85,7 +92,14 @@ impl Target {
                 return Err(wrong("no path".to_owned()));
             }
             let base = Url::parse("http://localhost/").map_err(|error| wrong(error.to_string()))?;
-            return Ok(Self { base, socket: Some(path.into()), token: None, authority: None, claims });
+            return Ok(Self {
+                base,
+                socket: Some(path.into()),
+                token: None,
+                authority: None,
+                kept_back: false,
+                claims,
+            });
         }
         let base = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
@@ -97,7 +111,7 @@ impl Target {
         if base.path() != "/" || base.query().is_some() {
             return Err(wrong(format!("a path {:?}", base.path())));
         }
-        Ok(Self { base, socket: None, token: None, authority: None, claims })
+        Ok(Self { base, socket: None, token: None, authority: None, kept_back: false, claims })
     }
 
     /// With a bearer token.
@@ -112,17 +126,49 @@ impl Target {
         Self { authority, ..self }
     }
 
-    /// Whether it is on this machine: then this program's own token there is the one to use.
+    /// Whether it is a port of this machine, which anybody here may listen on.
     #[must_use]
     pub fn is_local(&self) -> bool {
         let host = self.base.host_str().unwrap_or_default();
         self.socket.is_none() && matches!(host, "localhost" | "127.0.0.1" | "[::1]")
     }
 
-    /// Whether a token is sent.
+    /// Whether whoever answers must show a certificate before anything is said to them.
     #[must_use]
-    pub fn has_token(&self) -> bool {
-        self.token.is_some()
+    pub fn is_proven(&self) -> bool {
+        self.base.scheme() == "https"
+    }
+
+    /// Whether a backend that listens at `addresses` is what answers at this port of this machine.
+    #[must_use]
+    pub fn is_among(&self, addresses: &[SocketAddr]) -> bool {
+        let port = self.base.port_or_known_default();
+        let named = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']).parse::<IpAddr>();
+        let is_meant = |ip: IpAddr| named.as_ref().map_or_else(|_| ip.is_loopback(), |named| *named == ip);
+        let answers = |at: &SocketAddr| Some(at.port()) == port && is_meant(at.ip());
+        self.is_local() && addresses.iter().any(answers)
+    }
+
+    /// The same backend by its unix socket.
+    #[must_use]
+    pub fn by_socket(self, path: PathBuf) -> Self {
+        Self { socket: Some(path), ..self }
+    }
+
+    /// Says where it turns a request away that this program's own token was kept back from it.
+    #[must_use]
+    pub fn without_own_token(self) -> Self {
+        Self { kept_back: true, ..self }
+    }
+
+    /// What to do where somebody without a token is turned away.
+    pub(super) const fn hint(&self) -> &'static str {
+        if self.kept_back {
+            "; this machine's own token is not sent to a port that its own backend, by its socket, does not call its \
+             own: name a token with --token-file, or the socket with --connect unix:PATH"
+        } else {
+            ""
+        }
     }
 
     /// It was there, and then its stream ended.
@@ -213,6 +259,12 @@ mod tests {
         for wrong in ["", "localhost:8000", "ftp://x", "http://a:b@x", "http://x/path", "unix:"] {
             let refused = target(wrong).unwrap_err().to_string();
             assert!(refused.contains("expected http://HOST:PORT"), "{wrong}: {refused}");
+        }
+        let here = ["127.0.0.1:8000".parse().unwrap()];
+        assert!(target("http://localhost:8000").unwrap().is_among(&here));
+        assert!(target("http://127.0.0.1:8000").unwrap().is_among(&here));
+        for other in ["http://127.0.0.1:8001", "http://[::1]:8000", "http://x:8000", "unix:/127.0.0.1:8000"] {
+            assert!(!target(other).unwrap().is_among(&here), "{other}");
         }
         let secret = target("http://x").unwrap().with_token(Some("kw_secret".to_owned()));
         assert!(!format!("{secret:?}").contains("secret"));

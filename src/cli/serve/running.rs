@@ -84,6 +84,7 @@ fn hook(hook: &Webhook) -> Result<Hook, Failure> {
         format: hook.format,
         kinds: hook.kinds.clone(),
         secret,
+        patience: Duration::from_millis(hook.give_up_after.0),
     })
 }
 

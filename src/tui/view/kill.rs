@@ -37,8 +37,11 @@ fn lines(model: &Model, width: u16) -> Vec<String> {
     let mut said = vec![title(model)];
     match &model.kill {
         Kill::Idle => {}
-        Kill::Armed { .. } => {
+        Kill::Armed { too_soon, .. } => {
             said.push(effect(model));
+            if *too_soon {
+                said.push("Hold on: that K came within 300 ms of another key and did nothing.".to_owned());
+            }
             if model.kill.is_ready(model.now) {
                 said.push("K executes. Any other key cancels. It disarms by itself after 10 s.".to_owned());
             } else {

@@ -15,6 +15,9 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     }
     let theme = pen.theme;
     let (text, style) = match &model.kill {
+        Kill::Armed { too_soon: true, .. } => {
+            ("HOLD ON, that K came too soon: K executes after a moment".to_owned(), theme.critical())
+        }
         Kill::Armed { .. } => {
             ("KILL-ALL armed: K executes, any other key cancels".to_owned(), theme.critical())
         }
