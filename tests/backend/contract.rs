@@ -206,7 +206,9 @@ pub(crate) fn an_order_is_acknowledged_with_its_entry(backend: &Arc<dyn Backend>
     assert_eq!(entries[0].seq, ack.seq);
     assert_eq!(entries[0].sentence, ack.done[0]);
     assert!(entries[0].sentence.contains("Reason given: a test"), "{}", entries[0].sentence);
-    let seen = Room::of(backend).seen;
+    let mut room = Room::of(backend);
+    room.until(|room| room.seen.seq >= ack.seq);
+    let seen = room.seen;
     assert_eq!(seen.flags[0].phase, Phase::Ramping);
     assert_eq!(seen.flags[0].last.as_ref().unwrap().seq, ack.seq);
 }
@@ -239,10 +241,16 @@ pub(crate) fn an_order_id_is_of_one_command_and_kill_all_acts_all_the_same(backe
     let flag = first_flag(backend);
     let start = order("one", Command::Start { flag: flag.clone() });
     let ack = wait(backend.send(start.clone())).unwrap();
-    let before = Room::of(backend).seen;
+    // From afar the answer and the news come by two ways.
+    let seen = || {
+        let mut room = Room::of(backend);
+        room.until(|room| room.seen.seq >= ack.seq);
+        room.seen
+    };
+    let before = seen();
     let other = wait(backend.send(order("one", Command::Rollback { flag }))).unwrap_err();
     assert_eq!(other, OrderError::Refused(Refusal::IdUsed { id: "one".to_owned() }));
-    assert_eq!(Room::of(backend).seen, before, "nothing has changed");
+    assert_eq!(seen(), before, "nothing has changed");
     assert_eq!(wait(backend.send(start.clone())).unwrap(), ack);
     // What stops everything is never refused, and acts once too.
     let killed = wait(backend.send(order("one", Command::KillAll))).unwrap();

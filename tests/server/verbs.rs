@@ -108,7 +108,7 @@ fn watch_follows_a_backend_until_nothing_moves_any_more() {
 
 /// A command in the backend's surroundings that is told no address.
 fn here(served: &Served, arguments: &[&str]) -> (i32, String, String) {
-    ended(&mut served.command(arguments).env_remove("KNIGHTWATCH_URL"))
+    ended(served.command(arguments).env_remove("KNIGHTWATCH_URL"))
 }
 
 #[test]
