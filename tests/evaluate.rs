@@ -1,0 +1,218 @@
+//! `knightwatch evaluate` on the real program: what it keeps, what it goes on from, and what it refuses before it begins.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+#[path = "support/command.rs"]
+mod command;
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use command::{Ended, Home, PATIENCE, ended};
+use serde_json::Value;
+
+/// Enough episodes that a process can be killed among them.
+const ASKED: &str =
+    "evaluate --generated validation --worlds 24 --policy schedule --policy rule --oracle --by-family --json";
+
+fn recorded(home: &Home, more: &str, file: &Path) -> Ended {
+    home.run_on(&format!("{ASKED} {more} --record"), file)
+}
+
+fn lines(file: &Path) -> usize {
+    fs::read_to_string(file).unwrap_or_default().lines().count()
+}
+
+#[test]
+fn an_evaluation_goes_on_from_its_record() {
+    let home = Home::new();
+    let whole = home.run(ASKED);
+    whole.fine();
+    let file = home.path("record.jsonl");
+    assert_eq!(recorded(&home, "", &file).fine().out, whole.out);
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(text.lines().count(), 1 + 3 * 24);
+
+    // What was finished is not played again: a result in the file is taken as it is.
+    let cost =
+        |ended: &Ended| ended.json().iter().map(|line| line["cost"]["mean"].as_f64().unwrap()).sum::<f64>();
+    let first = text.lines().nth(1).unwrap();
+    let mut line: Value = serde_json::from_str(first).unwrap();
+    line["result"]["cost"] = 1e9.into();
+    fs::write(&file, text.replacen(first, &line.to_string(), 1)).unwrap();
+    let taken = recorded(&home, "", &file);
+    assert!(cost(taken.fine()) > cost(&whole) + 1e6);
+
+    // Cut anywhere, also within a line or before the end of the first, it comes to the same.
+    for end in [text.len() - 1, text.len() / 2, text.find('\n').unwrap() + 1, 40, 0] {
+        fs::write(&file, &text[..end]).unwrap();
+        assert_eq!(recorded(&home, "--threads 2", &file).fine().out, whole.out, "cut at {end}");
+        let mut kept: Vec<_> = fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect();
+        let mut all: Vec<_> = text.lines().map(str::to_owned).collect();
+        kept.sort();
+        all.sort();
+        assert_eq!(kept, all, "cut at {end}");
+    }
+}
+
+#[test]
+fn a_killed_evaluation_keeps_what_is_finished() {
+    let home = Home::new();
+    let file = home.path("record.jsonl");
+    let mut child = home.command(&format!("{ASKED} --threads 1 --record")).arg(&file).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while lines(&file) < 4 {
+        assert!(begun.elapsed() < PATIENCE, "nothing is kept");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let kept = fs::read(&file).unwrap();
+    assert_eq!(recorded(&home, "", &file).fine().out, home.run(ASKED).fine().out);
+    let after = fs::read(&file).unwrap();
+    let whole = kept.iter().rposition(|byte| *byte == b'\n').unwrap();
+    assert_eq!(after[..whole], kept[..whole], "what was there stays");
+}
+
+#[test]
+fn a_full_disk_ends_it_and_what_is_finished_stays() {
+    let home = Home::new();
+    let file = home.path("record.jsonl");
+    let command = home.command(ASKED);
+    let program = command.get_program().to_owned();
+    let mut limited = Command::new("sh");
+    // A limit on a file's size is the nearest to a full disk that anybody may set.
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$@\"", "sh"])
+        .arg(program)
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    limited.arg("--record").arg(&file).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let full = ended(limited.spawn().unwrap());
+    full.status(1);
+    assert!(full.out.is_empty() && full.err.contains("record.jsonl: "), "{full:?}");
+    assert!(full.err.contains("finished episodes are in it"), "{full:?}");
+    let kept = fs::read_to_string(&file).unwrap();
+    assert!(kept.ends_with('\n') && kept.lines().count() > 2, "{kept}");
+    assert_eq!(recorded(&home, "", &file).fine().out, home.run(ASKED).fine().out);
+    assert!(fs::read_to_string(&file).unwrap().starts_with(&kept));
+}
+
+#[test]
+fn the_record_of_something_else_is_refused() {
+    let home = Home::new();
+    let file = home.path("record.jsonl");
+    let small = "evaluate --generated validation --worlds 2 --policy rule --json";
+    home.run_on(&format!("{small} --record"), &file).fine();
+    let text = fs::read_to_string(&file).unwrap();
+    let refused = |line: &str, says: &str| {
+        let ended = home.run_on(&format!("{line} --record"), &file);
+        ended.status(2);
+        assert!(ended.out.is_empty() && ended.err.contains(says), "{line}: {}", ended.err);
+        assert_eq!(fs::read_to_string(&file).unwrap(), text, "{line}");
+    };
+    refused("evaluate --generated validation --worlds 3 --policy rule", "its field is");
+    refused(
+        "evaluate --generated validation --worlds 2 --policy schedule",
+        "its list of policies is \"rule\"",
+    );
+    refused("evaluate --generated validation --worlds 2 --policy rule --shift interval-5", "list of shifts");
+    let weights =
+        home.file("w.toml", knightwatch::judge::WEIGHTS.replace("\nerrors = 200.0", "\nerrors = 100.0"));
+    refused(&format!("{small} --cost {}", weights.display()), "hash of the cost");
+    for (content, says) in [
+        ("{}\n", "line 1: not the record of an evaluation"),
+        ("hello", "not the record of an evaluation"),
+        ((text.clone() + "{\"episode\":1}\n").as_str(), "line 4: not a finished episode"),
+        (text.replace("\"episode\":1,", "\"episode\":2,").as_str(), "found episode 2, expected less than 2"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let ended = home.run_on(&format!("{small} --record"), &file);
+        ended.status(2);
+        assert!(ended.err.contains("record.jsonl: ") && ended.err.contains(says), "{}", ended.err);
+        assert_eq!(fs::read_to_string(&file).unwrap(), content);
+    }
+    for (path, says) in [("/dev/full", "not a file"), ("nowhere/record", "No such file")] {
+        let ended = home.run_on(&format!("{small} --record"), Path::new(path));
+        ended.status(2);
+        assert!(ended.err.contains(says), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_folder_of_ones_own_scenarios_is_played() {
+    let home = Home::new();
+    let folder = home.path("mine");
+    let refused = |says: &[&str]| {
+        let ended = home.run_on("evaluate --policy rule --seeds 1 --scenarios", &folder);
+        ended.status(2);
+        assert!(ended.out.is_empty() && says.iter().all(|says| ended.err.contains(says)), "{}", ended.err);
+    };
+    refused(&["mine: ", "No such file"]);
+    fs::create_dir(&folder).unwrap();
+    refused(&["mine: there is no scenario in it"]);
+    let good = knightwatch::sim::Scenario::builtin("good").unwrap();
+    let bad = knightwatch::sim::Scenario::builtin("error-spike").unwrap();
+    fs::write(folder.join("a.toml"), good).unwrap();
+    fs::write(folder.join("b.toml"), bad).unwrap();
+    fs::write(folder.join("notes.txt"), "no scenario").unwrap();
+    let line = "evaluate --policy rule --seeds 2 --json --by-family --scenarios";
+    let played = home.run_on(line, &folder).json().remove(0);
+    assert_eq!(played["field"]["shipped"]["scenarios"], serde_json::json!(["good", "error-spike"]));
+    assert_eq!((&played["episodes"], &played["bad_flags"]), (&4.into(), &2.into()));
+    // Everything that is wrong is said at once, each with its file.
+    fs::write(folder.join("c.toml"), good).unwrap();
+    fs::write(folder.join("d.toml"), "name = 'd'\nduration = 'long'\n").unwrap();
+    let nobody: String =
+        bad.lines().filter(|line| !line.starts_with("start = ")).flat_map(|line| [line, "\n"]).collect();
+    fs::write(folder.join("e.toml"), nobody.replacen("error-spike", "nobody", 1)).unwrap();
+    refused(&["c.toml: found the name \"good\"", "a.toml has too", "d.toml:2:", "e.toml: none of its flags"]);
+    for (line, says) in [
+        ("evaluate --scenarios mine --seeds 0", "0 is not in 1..=10000"),
+        ("evaluate --scenarios mine --scenario good", "cannot be used with"),
+        ("evaluate --scenarios mine --quick", "cannot be used with"),
+        ("evaluate --quick --full", "cannot be used with"),
+        ("evaluate --quick --worlds 3", "--generated"),
+        ("evaluate --shift traffic/9", "traffic/10, traffic*10"),
+        ("evaluate --quick --families healthy,nonsense", "nonsense"),
+    ] {
+        let ended = home.run(line);
+        ended.status(2);
+        assert!(ended.out.is_empty() && ended.err.contains(says), "{line}: {}", ended.err);
+    }
+}
+
+#[test]
+fn results_go_to_a_file_and_beside_it_to_the_terminal() {
+    let home = Home::new();
+    let line = "evaluate --generated validation --worlds 8 --families error-step,healthy --policy schedule \
+                --policy rule --oracle --shift none,traffic/10 --json";
+    let out = home.run(line);
+    let lines = out.fine().json();
+    let file = home.path("results.json");
+    let table = home.run_on(line, &file);
+    assert_eq!(fs::read_to_string(&file).unwrap(), out.out);
+    assert!(table.fine().out.contains("shifted: traffic/10"), "{}", table.out);
+    assert!(table.out.lines().all(|line| line.chars().count() <= 100), "{}", table.out);
+    let families = &lines[0]["field"]["generated"]["families"];
+    assert_eq!(*families, serde_json::json!(["error-step", "healthy"]));
+    let shifts: Vec<_> = lines.iter().map(|line| line["shift"].as_str().unwrap()).collect();
+    assert_eq!(shifts, ["none", "none", "none", "traffic/10", "traffic/10", "traffic/10"]);
+    for part in lines.chunks(3) {
+        let closed: Vec<_> = part.iter().map(|line| line["gap_closed"]["mean"].as_f64().unwrap()).collect();
+        assert!(closed[0].abs() < 1e-12 && (closed[2] - 1.0).abs() < 1e-12 && closed[1] < 1.0, "{closed:?}");
+        assert!(part.iter().all(|line| line["detectable_flags"].as_u64() <= line["bad_flags"].as_u64()));
+        assert_eq!(part[2]["missed_detectable_percent"], 0.0);
+    }
+    assert_ne!(lines[1]["cost"], lines[4]["cost"], "a shift makes a difference");
+    let nowhere = home.run_on(line, Path::new("nowhere/results.json"));
+    nowhere.status(1);
+    assert!(nowhere.err.contains("nowhere/results.json: "), "{}", nowhere.err);
+}
