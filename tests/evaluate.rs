@@ -216,3 +216,46 @@ fn results_go_to_a_file_and_beside_it_to_the_terminal() {
     nowhere.status(1);
     assert!(nowhere.err.contains("nowhere/results.json: "), "{}", nowhere.err);
 }
+
+#[test]
+fn pictures_show_every_policy() {
+    let home = Home::new();
+    let folder = home.path("deep/plots");
+    let line = "evaluate --generated validation --worlds 15 --policy ppo-master --policy rule --policy argo \
+                --policy schedule --tastes 0.25,16 --oracle --plots";
+    home.run_on(line, &folder).fine();
+    let mut names: Vec<_> =
+        fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let both = ["families", "league", "pareto", "profile"]
+        .map(|name| [format!("{name}.png"), format!("{name}.svg")]);
+    assert_eq!(names, both.concat());
+    let svg = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    for (name, policies) in [
+        ("league.svg", &["ppo-master", "ppo x 0.25", "ppo x 16", "rule", "argo", "schedule", "oracle"][..]),
+        ("pareto.svg", &["ppo-master", "ppo x 0.25", "ppo x 16", "rule", "argo", "schedule", "oracle"]),
+        ("profile.svg", &["ppo-master", "ppo x 0.25", "ppo x 16", "rule", "argo", "schedule"]),
+        ("families.svg", &["ppo-master", "oracle", "error-step", "low-traffic"]),
+    ] {
+        for policy in policies {
+            assert!(svg(name).contains(&format!(">{policy}<")), "{name} {policy}");
+        }
+        assert!(!svg(name).contains("NaN") && !svg(name).contains("inf"), "{name}");
+    }
+    for name in names.iter().filter(|name| name.ends_with(".png")) {
+        let bytes = fs::read(folder.join(name)).unwrap();
+        assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.len() > 5_000, "{name}: {}", bytes.len());
+    }
+    // The same results, the same bytes; and nowhere to put them is said with its place.
+    let again = home.path("again");
+    home.run_on(line, &again).fine();
+    for name in &names {
+        assert_eq!(fs::read(folder.join(name)).unwrap(), fs::read(again.join(name)).unwrap(), "{name}");
+    }
+    let in_the_way = home.file("file", "");
+    let refused =
+        home.run_on("evaluate --generated validation --worlds 1 --policy rule --plots", &in_the_way);
+    refused.status(1);
+    assert!(refused.err.contains("file: "), "{}", refused.err);
+    home.run("evaluate --quick --shift none,interval-5 --plots p").status(2);
+}

@@ -8,6 +8,7 @@ mod field;
 mod folder;
 mod ledger;
 mod play;
+mod plots;
 mod results;
 mod small;
 mod table;
@@ -108,6 +109,9 @@ pub(super) struct Args {
     /// Keep every finished episode in this file; what is there already is not played again
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Pictures of the results into this folder: league, pareto, profile and families, each as SVG and PNG
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
     /// How many threads [default: one for each core]; changes nothing but the time it takes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     threads: Option<u16>,
@@ -117,7 +121,7 @@ pub(super) struct Args {
     /// The small world instead, where the best possible policy is known: what it costs, and what baselines cost
     #[arg(
         long,
-        conflicts_with_all = ["policy", "tuned", "oracle", "tastes", "scenario", "scenarios", "seeds", "drawn", "by_family", "against", "cost", "shift", "record"]
+        conflicts_with_all = ["policy", "tuned", "oracle", "tastes", "scenario", "scenarios", "seeds", "drawn", "by_family", "against", "cost", "shift", "record", "plots"]
     )]
     small_world: bool,
 }
@@ -141,6 +145,9 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     if shifts.is_empty() {
         shifts.push(Shift::AsDrawn);
     }
+    if args.plots.is_some() && shifts.len() > 1 {
+        return Err(Failure::input("--plots: pictures are of one --shift, not of several"));
+    }
     let play = Play {
         entrants: &entrants,
         built: &built,
@@ -154,9 +161,20 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let mut lines = Vec::new();
     for (shift, leagues) in shifts.iter().zip(play.leagues(args.threads, ledger.as_ref())?) {
         let whole = Results::of(String::new(), &leagues, against);
-        let parts = if args.by_family { Results::by_part(&field, &leagues, against) } else { Vec::new() };
+        let parts = if args.by_family || args.plots.is_some() {
+            Results::by_part(&field, &leagues, against)
+        } else {
+            Vec::new()
+        };
+        if let Some(folder) = &args.plots {
+            plots::write(
+                folder,
+                &plots::Shown { whole: &whole, parts: &parts, leagues: &leagues, field: &field },
+            )?;
+        }
+        let parts = if args.by_family { &parts[..] } else { &[] };
         if args.json.is_some() {
-            lines.extend(results::lines(&whole, &parts, &play, *shift)?);
+            lines.extend(results::lines(&whole, parts, &play, *shift)?);
         }
         if !to_standard_output {
             if *shift != shifts[0] {
@@ -168,7 +186,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
                 against: leagues[against].policy(),
                 weights: args.cost.as_deref(),
             };
-            table::write(&whole, &parts, &about)?;
+            table::write(&whole, parts, &about)?;
         }
     }
     if let Some(file) = &args.json {
