@@ -259,3 +259,24 @@ fn pictures_show_every_policy() {
     assert!(refused.err.contains("file: "), "{}", refused.err);
     home.run("evaluate --quick --shift none,interval-5 --plots p").status(2);
 }
+
+#[test]
+fn the_worst_worlds_are_found_and_can_be_played_again() {
+    let home = Home::new();
+    let found = home.run("evaluate --worst 30 --policy schedule --json").json();
+    assert_eq!(found.len(), 5);
+    let regret = |world: &Value| world["regret"].as_f64().unwrap();
+    assert!(found.windows(2).all(|pair| regret(&pair[0]) >= regret(&pair[1])));
+    assert!(regret(&found[0]) > 0.0 && found.iter().all(|world| world["number"].as_u64() >= Some(3_000_000)));
+    for world in &found[..2] {
+        let again = world["again"].as_str().unwrap().trim_start_matches("knightwatch ");
+        let lines = home.run(&format!("{again} --json")).json();
+        assert_eq!(lines[0]["cost"]["mean"], world["cost"]);
+        assert_eq!(lines[1]["cost"]["mean"], world["oracle"]);
+    }
+    assert_eq!(found, home.run("evaluate --worst 30 --policy schedule --json --threads 1").json());
+    let table = home.run("evaluate --worst 3 --policy schedule --families error-step");
+    assert!(table.fine().out.starts_with("the worst of 3 validation worlds for schedule"), "{}", table.out);
+    assert!(table.out.contains("error-step"), "{}", table.out);
+    home.run("evaluate --worst 0").status(2);
+}

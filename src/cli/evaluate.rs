@@ -12,6 +12,7 @@ mod plots;
 mod results;
 mod small;
 mod table;
+mod worst;
 
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,15 @@ pub(super) struct Args {
     /// The record: every policy, also as tuned, and the oracle on 200 generated test worlds of every family
     #[arg(long, group = "drawn")]
     full: bool,
+    /// A search in so many generated validation worlds for the five on which the first policy named does worst
+    #[arg(
+        long,
+        value_name = "N",
+        group = "drawn",
+        conflicts_with_all = ["tuned", "oracle", "tastes", "by_family", "against", "shift", "record", "plots"],
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    worst: Option<u32>,
     /// How many generated worlds
     #[arg(
         long,
@@ -137,6 +147,18 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         };
     }
     let cost = args.cost.as_deref().map_or(Ok(Cost::default()), weights)?;
+    if let Some(worlds) = args.worst {
+        let named = args.policy.first().map_or(PolicyName::PpoMaster, |Contender(policy)| *policy);
+        let built = Policies::of(&args.weights, config, &[named])?.usable()?;
+        let (entrant, control) = (&Entrant::Usual(named), &config.control);
+        let search = worst::Search { entrant, built: &built, cost: &cost, control };
+        return match &args.json {
+            Some(_) if !to_standard_output => {
+                Err(Failure::input("--worst: its JSON goes to standard output; leave the file away"))
+            }
+            json => worst::run(&search, worlds, args, json.is_some()),
+        };
+    }
     let field = Field::of(args)?;
     let (entrants, against) = entrants(args, args.weights.taste.unwrap_or(config.agent.taste))?;
     let named: Vec<PolicyName> = entrants.iter().filter_map(Entrant::policy).collect();
