@@ -11,6 +11,7 @@ mod connect;
 mod control_room;
 mod curves;
 mod definitions;
+mod drawing;
 mod evaluate;
 mod explain;
 mod picture;

@@ -10,6 +10,7 @@
 //!                                           -> Truth (what was so; for the judge, never for a policy)
 //! ```
 
+mod detectable;
 mod effect;
 mod generate;
 mod library;
@@ -20,10 +21,12 @@ mod reader;
 mod scenario;
 mod service;
 mod shape;
+mod shift;
 mod truth;
 mod wire;
 mod world;
 
+pub use detectable::DETECTABLE;
 pub use effect::{HARMFUL_ERRORS, HARMFUL_P99};
 pub use generate::{Curriculum, Family, Generator, HORIZON, Split, UnknownFamily};
 #[cfg(feature = "train")]
@@ -33,5 +36,6 @@ pub use problem::{Problem, ScenarioError};
 pub use scenario::{
     Bursts, Cue, Effect, FlagModel, LatencyModel, Outage, Scenario, ServiceModel, Wave, WireModel,
 };
+pub use shift::{Shift, UnknownShift};
 pub use truth::Truth;
 pub use world::World;

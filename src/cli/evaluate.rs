@@ -5,31 +5,38 @@
 
 mod entrant;
 mod field;
+mod folder;
+mod ledger;
+mod play;
+mod plots;
+mod results;
 mod small;
 mod table;
+mod worst;
 
 use std::path::{Path, PathBuf};
-
-use serde::Serialize;
 
 use super::{
     Failure, Outcome,
     policies::{Policies, WeightsArgs},
     print,
-    spread::spread,
 };
 use crate::{
     agent::PolicyName,
     config::Config,
-    control::ControlConfig,
-    judge::{Cost, Difference, League, Record, Standing},
-    sim::Family,
+    judge::Cost,
+    sim::{Family, Shift},
 };
 pub(super) use entrant::{Contender, Entrant};
 use field::{Field, SplitArg};
+use ledger::Ledger;
+use play::Play;
+use results::Results;
 
 /// Weights are a handful of numbers with their comments.
 const MOST_WEIGHTS_BYTES: u64 = 64 * 1024;
+/// The file that is standard output.
+const STANDARD_OUTPUT: &str = "-";
 
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -49,14 +56,32 @@ pub(super) struct Args {
     #[arg(long, value_name = "FACTORS", value_delimiter = ',', value_parser = super::policies::taste, allow_negative_numbers = true)]
     tastes: Vec<f32>,
     /// Only this scenario, by name or file (repeatable)
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "drawn")]
     scenario: Vec<String>,
+    /// Every scenario file (*.toml) of this folder in place of the shipped ones
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["drawn", "scenario"])]
+    scenarios: Option<PathBuf>,
     /// How many seeds for each scenario
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, default_value_t = 5, conflicts_with = "drawn", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
     /// Generated worlds in place of the shipped scenarios
-    #[arg(long, value_name = "SPLIT", value_enum, conflicts_with_all = ["scenario", "seeds"])]
+    #[arg(long, value_name = "SPLIT", value_enum, group = "drawn")]
     generated: Option<SplitArg>,
+    /// A look that takes a minute or two: every policy and the oracle on a few generated validation worlds
+    #[arg(long, group = "drawn")]
+    quick: bool,
+    /// The record: every policy, also as tuned, and the oracle on 200 generated test worlds of every family
+    #[arg(long, group = "drawn")]
+    full: bool,
+    /// A search in so many generated validation worlds for the five on which the first policy named does worst
+    #[arg(
+        long,
+        value_name = "N",
+        group = "drawn",
+        conflicts_with_all = ["tuned", "oracle", "tastes", "by_family", "against", "shift", "record", "plots"],
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    worst: Option<u32>,
     /// How many generated worlds
     #[arg(
         long,
@@ -75,8 +100,8 @@ pub(super) struct Args {
         value_parser = clap::value_parser!(u64).range(..=1_000_000_000)
     )]
     from: u64,
-    /// Only generated worlds of this family (repeatable) [default: those of training; with "test" all of them]
-    #[arg(long, value_name = "NAME", requires = "generated")]
+    /// Only generated worlds of these families, one or several [default: those of training; with "test" all of them]
+    #[arg(long, visible_alias = "families", value_name = "NAMES", requires = "drawn", value_delimiter = ',')]
     family: Vec<Family>,
     /// Also each family of worlds, or each scenario, by itself
     #[arg(long)]
@@ -87,69 +112,107 @@ pub(super) struct Args {
     /// Weights of the cost in place of the shipped ones, a file like config/judge.toml
     #[arg(long, value_name = "FILE")]
     cost: Option<PathBuf>,
+    /// The same worlds under other conditions (one or several): none, traffic/10, traffic*10, sigma*2, missing-30,
+    /// interval-5, interval-30
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    shift: Vec<Shift>,
+    /// Keep every finished episode in this file; what is there already is not played again
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Pictures of the results into this folder: league, pareto, profile and families, each as SVG and PNG
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
     /// How many threads [default: one for each core]; changes nothing but the time it takes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     threads: Option<u16>,
-    /// One JSON object for each policy
-    #[arg(long)]
-    json: bool,
+    /// One JSON object for each policy: in place of the table, or beside it in a file
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STANDARD_OUTPUT)]
+    json: Option<PathBuf>,
     /// The small world instead, where the best possible policy is known: what it costs, and what baselines cost
     #[arg(
         long,
-        conflicts_with_all = ["policy", "tuned", "oracle", "tastes", "scenario", "seeds", "generated", "by_family", "against", "cost"]
+        conflicts_with_all = ["policy", "tuned", "oracle", "tastes", "scenario", "scenarios", "seeds", "drawn", "by_family", "against", "cost", "shift", "record", "plots"]
     )]
     small_world: bool,
 }
 
-/// One policy in `--json`.
-#[derive(Serialize)]
-struct Line<'a> {
-    #[serde(flatten)]
-    standing: &'a Standing,
-    /// What it cost more than the one it is compared with.
-    against: Option<&'a Difference>,
-    /// With `--by-family`, each part by itself.
-    families: Vec<PartLine<'a>>,
-    /// On what.
-    field: &'a Field,
-    /// By which weights.
-    weights: &'a Cost,
-}
-
-/// One part of the field in `--json`.
-#[derive(Serialize)]
-struct PartLine<'a> {
-    family: &'a str,
-    #[serde(flatten)]
-    standing: &'a Standing,
-    against: Option<&'a Difference>,
-}
-
-/// How the policies did on the field, or on a part of it. In the order of the policies.
-struct Results {
-    /// The part's name; empty for the whole.
-    part: String,
-    standings: Vec<Standing>,
-    /// None for the one that the others are compared with.
-    differences: Vec<Option<Difference>>,
-}
-
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
+    let to_standard_output = args.json.as_deref().is_some_and(|file| file == Path::new(STANDARD_OUTPUT));
     if args.small_world {
-        return small::run(args.json);
+        return match &args.json {
+            Some(_) if !to_standard_output => {
+                Err(Failure::input("--small-world: its JSON goes to standard output; leave the file away"))
+            }
+            json => small::run(json.is_some()),
+        };
     }
     let cost = args.cost.as_deref().map_or(Ok(Cost::default()), weights)?;
+    if let Some(worlds) = args.worst {
+        let named = args.policy.first().map_or(PolicyName::PpoMaster, |Contender(policy)| *policy);
+        let built = Policies::of(&args.weights, config, &[named])?.usable()?;
+        let (entrant, control) = (&Entrant::Usual(named), &config.control);
+        let search = worst::Search { entrant, built: &built, cost: &cost, control };
+        return match &args.json {
+            Some(_) if !to_standard_output => {
+                Err(Failure::input("--worst: its JSON goes to standard output; leave the file away"))
+            }
+            json => worst::run(&search, worlds, args, json.is_some()),
+        };
+    }
     let field = Field::of(args)?;
     let (entrants, against) = entrants(args, args.weights.taste.unwrap_or(config.agent.taste))?;
     let named: Vec<PolicyName> = entrants.iter().filter_map(Entrant::policy).collect();
     let built = Policies::of(&args.weights, config, &named)?.usable()?;
-    let leagues = leagues(&entrants, &built, &field, &cost, &config.control, args.threads)?;
-    let whole = results(String::new(), &leagues, against);
-    let parts = if args.by_family { by_part(&field, &leagues, against) } else { Vec::new() };
-    if args.json {
-        json(&whole, &parts, &field, &cost)?;
-    } else {
-        table::write(&whole, &parts, &field, leagues[against].policy(), args.cost.as_deref())?;
+    let mut shifts = args.shift.clone();
+    if shifts.is_empty() {
+        shifts.push(Shift::AsDrawn);
+    }
+    if args.plots.is_some() && shifts.len() > 1 {
+        return Err(Failure::input("--plots: pictures are of one --shift, not of several"));
+    }
+    let play = Play {
+        entrants: &entrants,
+        built: &built,
+        field: &field,
+        shifts: &shifts,
+        cost: &cost,
+        control: &config.control,
+    };
+    let ledger =
+        args.record.as_deref().map(|file| Ledger::open(file, play.header(), play.len())).transpose()?;
+    let mut lines = Vec::new();
+    for (shift, leagues) in shifts.iter().zip(play.leagues(args.threads, ledger.as_ref())?) {
+        let whole = Results::of(String::new(), &leagues, against);
+        let parts = if args.by_family || args.plots.is_some() {
+            Results::by_part(&field, &leagues, against)
+        } else {
+            Vec::new()
+        };
+        if let Some(folder) = &args.plots {
+            plots::write(
+                folder,
+                &plots::Shown { whole: &whole, parts: &parts, leagues: &leagues, field: &field },
+            )?;
+        }
+        let parts = if args.by_family { &parts[..] } else { &[] };
+        if args.json.is_some() {
+            lines.extend(results::lines(&whole, parts, &play, *shift)?);
+        }
+        if !to_standard_output {
+            if *shift != shifts[0] {
+                print::line("")?;
+            }
+            let about = table::About {
+                field: &field,
+                shift: *shift,
+                against: leagues[against].policy(),
+                weights: args.cost.as_deref(),
+            };
+            table::write(&whole, parts, &about)?;
+        }
+    }
+    if let Some(file) = &args.json {
+        results::write(file, to_standard_output, &lines)?;
     }
     print::DONE
 }
@@ -167,12 +230,12 @@ fn entrants(args: &Args, usual: f32) -> Result<(Vec<Entrant>, usize), Failure> {
         named = PolicyName::ALL.to_vec();
     }
     let mut entrants: Vec<Entrant> = named.iter().copied().map(Entrant::Usual).collect();
-    if args.tuned {
+    if args.tuned || args.full {
         let before = entrants.len();
         for policy in &named {
             entrants.extend(Entrant::tuned(*policy)?);
         }
-        if entrants.len() == before {
+        if args.tuned && entrants.len() == before {
             return Err(Failure::input("--tuned: none of these was tuned; `knightwatch tune` does it"));
         }
     }
@@ -183,7 +246,7 @@ fn entrants(args: &Args, usual: f32) -> Result<(Vec<Entrant>, usize), Failure> {
             entrants.push(Entrant::Tasted(*factor));
         }
     }
-    if args.oracle {
+    if args.oracle || args.quick || args.full {
         entrants.push(Entrant::Oracle);
     }
     let Some(against) = args.against.map(|Contender(policy)| Entrant::Usual(policy)) else {
@@ -200,78 +263,4 @@ fn entrants(args: &Args, usual: f32) -> Result<(Vec<Entrant>, usize), Failure> {
 fn weights(file: &Path) -> Result<Cost, Failure> {
     let text = crate::config::read_text(file, MOST_WEIGHTS_BYTES, "weights").map_err(Failure::input)?;
     Cost::parse(&text).map_err(|error| Failure::input(format!("{}: {error}", file.display())))
-}
-
-/// Runs everybody on the whole field. Each episode depends on who plays and on its world alone.
-fn leagues(
-    entrants: &[Entrant],
-    built: &Policies,
-    field: &Field,
-    cost: &Cost,
-    control: &ControlConfig,
-    threads: Option<u16>,
-) -> Result<Vec<League>, Failure> {
-    let records = spread(entrants.len() * field.len(), threads, "episodes", |job| {
-        let (entrant, number) = (&entrants[job / field.len()], job % field.len());
-        let world = field.world(number);
-        let episode = entrant.live(built, cost, (&world.scenario, world.seed), control)?;
-        match episode.fault() {
-            None => Ok(Record::from(&episode)),
-            Some(fault) => {
-                Err(Failure::refused(format!("no result: {} on world {number}: {fault}", entrant.name())))
-            }
-        }
-    });
-    let mut leagues: Vec<League> = entrants.iter().map(|entrant| League::of(&entrant.name())).collect();
-    for (job, record) in records.into_iter().enumerate() {
-        leagues[job / field.len()].add(record?);
-    }
-    Ok(leagues)
-}
-
-fn results(part: String, leagues: &[League], against: usize) -> Results {
-    let differences = leagues
-        .iter()
-        .enumerate()
-        .map(|(index, league)| if index == against { None } else { league.against(&leagues[against]) });
-    Results {
-        part,
-        differences: differences.collect(),
-        standings: leagues.iter().map(League::standing).collect(),
-    }
-}
-
-/// The same of each part of the field, in the order in which they first come.
-fn by_part(field: &Field, leagues: &[League], against: usize) -> Vec<Results> {
-    let part_of = field.parts();
-    let mut parts: Vec<&str> = Vec::new();
-    for part in &part_of {
-        if !parts.contains(part) {
-            parts.push(part);
-        }
-    }
-    let result = |part: &str| {
-        let leagues: Vec<_> =
-            leagues.iter().map(|league| league.part(|index| part_of[index] == part)).collect();
-        results(part.to_owned(), &leagues, against)
-    };
-    parts.into_iter().map(result).collect()
-}
-
-fn json(whole: &Results, parts: &[Results], field: &Field, cost: &Cost) -> Result<(), Failure> {
-    for (index, standing) in whole.standings.iter().enumerate() {
-        let families = parts.iter().map(|results| PartLine {
-            family: &results.part,
-            standing: &results.standings[index],
-            against: results.differences[index].as_ref(),
-        });
-        print::json(&Line {
-            standing,
-            against: whole.differences[index].as_ref(),
-            families: families.collect(),
-            field,
-            weights: cost,
-        })?;
-    }
-    Ok(())
 }

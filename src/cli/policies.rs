@@ -140,6 +140,12 @@ impl Policies {
         }
     }
 
+    /// What PPO-Master decides by, where it has usable weights: their hash, and its taste.
+    pub(super) fn ppo_master(&self) -> String {
+        let settings = Policy::settings(&self.ppo_master);
+        settings.map_or_else(String::new, |settings| format!("{} at {}", settings.weights, settings.taste))
+    }
+
     /// PPO-Master, weighing harm `factor` times as much as the judge.
     pub(super) fn tasted(&self, factor: f32) -> Box<dyn Policy> {
         Box::new(self.ppo_master.clone().with_taste(factor))

@@ -29,8 +29,13 @@ pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Writes a value as one line of JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    raw(&json_line(value)?)
+}
+
+/// The same line, with its end, for wherever it goes.
+pub(super) fn json_line(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string(value).map_err(Failure::refused)?;
-    raw(&(harmless_json(&text) + "\n"))
+    Ok(harmless_json(&text) + "\n")
 }
 
 /// The same JSON with whatever could drive a terminal as `\uXXXX`. Such characters can only stand within strings.

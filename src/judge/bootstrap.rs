@@ -67,19 +67,65 @@ impl Bootstrap {
             return None;
         }
         let mut generator = Pcg64Mcg::seed_from_u64(self.seed);
-        let mut ratios: Vec<f64> = (0..self.resamples.max(1))
-            .filter_map(|_| {
-                let drawn = terms.iter().map(|_| &terms[below_bound(&mut generator, terms.len())]);
-                let (above, below) = sum(drawn);
-                (below > 0.0).then(|| above / below)
-            })
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        let tail = (1.0 - self.confidence.clamp(0.0, 1.0)) / 2.0;
-        let mean = above / below;
-        let at = |share| quantile(&ratios, share).unwrap_or(mean);
-        Some(Estimate { mean, low: at(tail), high: at(1.0 - tail) })
+        let ratios = (0..self.resamples.max(1)).filter_map(|_| {
+            let drawn = terms.iter().map(|_| &terms[below_bound(&mut generator, terms.len())]);
+            let (above, below) = sum(drawn);
+            (below > 0.0).then(|| above / below)
+        });
+        Some(self.between(above / below, ratios.collect()))
     }
+
+    /// The mean of the largest `share` of all values (`CVaR` at 1 - `share`), where a scenario has any number of them; they
+    /// are drawn anew scenario by scenario. None where there is no value.
+    #[must_use]
+    pub fn tail<'a>(&self, scenarios: impl IntoIterator<Item = &'a [f64]>, share: f64) -> Option<Estimate> {
+        let mut values: Vec<(usize, f64)> = Vec::new();
+        let mut count = 0;
+        for (scenario, its) in scenarios.into_iter().enumerate() {
+            values.extend(its.iter().map(|value| (scenario, *value)));
+            count += 1;
+        }
+        values.sort_by(|one, other| other.1.total_cmp(&one.1));
+        let mut times = vec![1_u32; count];
+        let mean = mean_of_worst(values.iter().map(|(_, value)| (*value, 1.0)), share)?;
+        let mut generator = Pcg64Mcg::seed_from_u64(self.seed);
+        let tails = (0..self.resamples.max(1)).filter_map(|_| {
+            times.fill(0);
+            for _ in 0..count {
+                times[below_bound(&mut generator, count)] += 1;
+            }
+            mean_of_worst(values.iter().map(|(scenario, value)| (*value, f64::from(times[*scenario]))), share)
+        });
+        Some(self.between(mean, tails.collect()))
+    }
+
+    /// A statistic with the interval between the quantiles of its resamples.
+    fn between(&self, mean: f64, mut resamples: Vec<f64>) -> Estimate {
+        resamples.sort_by(f64::total_cmp);
+        let tail = (1.0 - self.confidence.clamp(0.0, 1.0)) / 2.0;
+        let at = |share| quantile(&resamples, share).unwrap_or(mean);
+        Estimate { mean, low: at(tail), high: at(1.0 - tail) }
+    }
+}
+
+/// The mean of the largest `share` of the values, which come with their weights and the largest first; of a value that
+/// lies on the border only its part counts. None where there is no weight. Rockafellar and Uryasev, "Conditional
+/// value-at-risk for general loss distributions" (2002), for a finite sample.
+fn mean_of_worst(values: impl Iterator<Item = (f64, f64)> + Clone, share: f64) -> Option<f64> {
+    let weight = share * values.clone().map(|(_, weight)| weight).sum::<f64>();
+    if weight <= 0.0 {
+        return None;
+    }
+    let (mut left, mut sum) = (weight, 0.0);
+    for (value, weight) in values {
+        let part = left.min(weight);
+        sum += part * value;
+        left -= part;
+        if left <= 0.0 {
+            break;
+        }
+    }
+    Some(sum / weight)
 }
 
 /// The mean of `values` and its standard error; both 0 where there is none.
@@ -168,6 +214,28 @@ mod tests {
     fn a_ratio_weighs_scenarios_by_their_denominator() {
         let estimate = Bootstrap::default().ratio(&[(1.0, 1.0), (0.0, 3.0), (7.0, 0.0)]).unwrap();
         assert!((estimate.mean - 2.0).abs() < 1e-12, "{estimate:?}");
+    }
+
+    #[test]
+    fn the_tail_is_the_mean_of_the_worst_twentieth() {
+        let tail =
+            |values: &[f64]| Bootstrap::default().tail(values.chunks(1), 0.05).map(|estimate| estimate.mean);
+        let values: Vec<f64> = (1..=40).map(f64::from).collect();
+        assert!((tail(&values).unwrap() - 39.5).abs() < 1e-12);
+        // Of 30 values it is the worst one and half of the next.
+        assert!((tail(&values[..30]).unwrap() - (30.0 + 0.5 * 29.0) / 1.5).abs() < 1e-12);
+        assert!((tail(&[3.0, 9.0]).unwrap() - 9.0).abs() < 1e-12, "of a few the worst");
+        assert_eq!(tail(&[]), None);
+    }
+
+    #[test]
+    fn a_tail_is_drawn_anew_scenario_by_scenario() {
+        // All that is bad is in one scenario of ten: it is left out of 35 resamples in 100, and then there is no tail.
+        let mut scenarios = vec![vec![0.0; 4]; 9];
+        scenarios.push(vec![8.0; 4]);
+        let estimate = Bootstrap::default().tail(scenarios.iter().map(Vec::as_slice), 0.05).unwrap();
+        assert_eq!(estimate, Estimate { mean: 8.0, low: 0.0, high: 8.0 });
+        assert_eq!(Bootstrap::default().tail([&[][..], &[]], 0.05), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
         Phase, Policy, State, decide, tick,
     },
     flag::{FlagId, FlagKey, Rollout},
-    sim::{Scenario, World},
+    sim::{HARMFUL_ERRORS, HARMFUL_P99, Scenario, Truth, World},
     telemetry::{Feed, Millis},
 };
 
@@ -20,12 +20,21 @@ pub struct FlagResult {
     pub flag: FlagKey,
     /// Whether, in truth, it would at any time have done harm at 100 % with the other flags as they were.
     pub harmful: bool,
+    /// The z-score that an observer could expect of its harm: the scenario's say, whatever the policy did
+    /// ([`Scenario::detectability`]).
+    pub detectability: f64,
     /// When it was started, since the scenario's start.
     pub started_at: Option<Millis>,
     /// When it reached 100 % for the first time.
     pub complete_at: Option<Millis>,
     /// When it was first rolled back.
     pub rolled_back_at: Option<Millis>,
+    /// When it first did harm, in truth: the beginning of the first interval with at least 0.05 % more failed requests, or a
+    /// P99 at least 3 % longer, than control.
+    pub harmed_at: Option<Millis>,
+    /// How often its rollout changed direction: lowered after it was raised, or raised after it was lowered. A rollback to
+    /// 0 % ends the ramp and is none.
+    pub flips: u32,
     /// Its phase at the end.
     pub phase: Phase,
     /// Its rollout at the end.
@@ -58,11 +67,19 @@ impl FlagResult {
 struct Tally {
     /// A flag that hurts only together with another is harmful while that one is on, and guilty ever after.
     harmful: bool,
+    harmed_at: Option<Millis>,
     cost_at_full: f64,
     points: IntervalCost,
     rollbacks: u32,
     /// Its telemetry was lost for so long that a person was called: what comes then is no policy's doing.
     handed_over: bool,
+}
+
+/// Whether treatment was worse than control by as much as harm is.
+fn does_harm(truth: &Truth) -> bool {
+    !truth.rollout.is_zero()
+        && (truth.error_rate_treatment - truth.error_rate_control >= HARMFUL_ERRORS
+            || truth.p99_ratio() >= HARMFUL_P99)
 }
 
 /// Who proposes.
@@ -185,6 +202,9 @@ impl Episode {
             for (index, flag) in episode.state.flags.iter().enumerate() {
                 let (tally, truth) = (&mut tallies[index], &world.truths()[index]);
                 tally.harmful |= truth.harmful;
+                if does_harm(truth) {
+                    tally.harmed_at = tally.harmed_at.or(Some(now.since(scenario.start)));
+                }
                 tally.cost_at_full += if flag.ramp > 0 { truth.cost_at_full } else { 0.0 };
                 if under_way[index] && !tally.handed_over {
                     tally.points += cost.interval(truth, flag.rollout != rollouts[index]);
@@ -243,15 +263,19 @@ impl Episode {
     fn finish(&mut self, scenario: &Scenario, world: &World, tallies: &[Tally], cost: &Cost) {
         let mut results: Vec<FlagResult> = (0_u32..)
             .zip(&self.state.flags)
-            .map(|(id, flag)| {
+            .zip(scenario.detectability())
+            .map(|((id, flag), detectability)| {
                 let truth = world.truth(FlagId(id));
                 let tally = tallies.get(id as usize).copied().unwrap_or_default();
                 FlagResult {
                     flag: flag.spec.key.clone(),
                     harmful: tally.harmful,
+                    detectability,
                     started_at: None,
                     complete_at: None,
                     rolled_back_at: None,
+                    harmed_at: tally.harmed_at,
+                    flips: 0,
                     phase: flag.phase,
                     rollout: flag.rollout,
                     bad_requests: truth.total_bad_requests,
@@ -263,10 +287,18 @@ impl Episode {
                 }
             })
             .collect();
+        let mut lowered = vec![false; results.len()];
         for entry in &self.journal {
             let Some(id) = entry.event.flag() else { continue };
             let Some(result) = results.get_mut(id.index()) else { continue };
             let at = Some(entry.at.since(scenario.start));
+            if let Event::Decided(decision) = &entry.event
+                && decision.from != decision.to
+            {
+                let lowers = decision.to < decision.from && !decision.to.is_zero();
+                result.flips += u32::from(lowers != lowered[id.index()] && !decision.to.is_zero());
+                lowered[id.index()] = lowers;
+            }
             match &entry.event {
                 Event::Started { .. } => result.started_at = result.started_at.or(at),
                 Event::Decided(decision) if decision.to.is_full() => {

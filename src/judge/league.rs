@@ -4,23 +4,26 @@
 //! two policies can be compared scenario by scenario. Intervals are the paired bootstrap's. Which scenarios they were,
 //! and who ran them on how many cores, is none of its business; records are taken in the order they come.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Bootstrap, Episode, Estimate, bootstrap::quantile};
-use crate::telemetry::Millis;
+use crate::{sim::DETECTABLE, telemetry::Millis};
 
 /// The share of scenarios that harm's tail is taken over: `CVaR95`.
 const TAIL: f64 = 0.05;
 
 /// What the league remembers of one episode.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Harmful flags that were started.
-    pub bad_flags: u32,
-    /// Failed requests beyond control's rate that those caused.
-    pub bad_requests: f64,
+    /// Failed requests beyond control's rate that each harmful flag that was started caused.
+    pub bad_requests: Vec<f64>,
     /// Harmful flags that were never rolled back.
     pub missed: u32,
+    /// Harmful flags that an observer could detect ([`DETECTABLE`]).
+    pub detectable: u32,
+    /// Those of them that were never rolled back.
+    pub missed_detectable: u32,
     /// Harmless flags that were started.
     pub good_flags: u32,
     /// Harmless flags that were rolled back.
@@ -29,6 +32,10 @@ pub struct Record {
     pub to_full: Vec<f64>,
     /// Minutes from start to the rollback of the harmful flags that were rolled back.
     pub to_rollback: Vec<f64>,
+    /// The same from when they first did harm; 0 where they had done none.
+    pub to_detect: Vec<f64>,
+    /// Changes of direction of all flags' rollouts.
+    pub flips: u32,
     /// Vetoed or clipped proposals that were journalled.
     pub vetoes: u64,
     /// Decisions that the policy was asked for.
@@ -44,20 +51,26 @@ impl From<&Episode> for Record {
         let mut record = Self { vetoes: episode.vetoes, flag_steps: episode.flag_steps, ..Self::default() };
         for flag in &episode.flags {
             let Some(started) = flag.started_at else { continue };
-            let minutes = |at: Millis| at.since(started).as_secs_f64() / 60.0;
+            let minutes = |from: Millis, to: Millis| to.since(from).as_secs_f64() / 60.0;
             record.harm += flag.harm;
             record.cost += flag.total_points();
+            record.flips += flag.flips;
             if flag.harmful {
-                record.bad_flags += 1;
-                record.bad_requests += flag.bad_requests;
-                match flag.rolled_back_at {
-                    Some(at) => record.to_rollback.push(minutes(at)),
-                    None => record.missed += 1,
+                let missed = u32::from(flag.rolled_back_at.is_none());
+                record.bad_requests.push(flag.bad_requests);
+                record.missed += missed;
+                if flag.detectability >= DETECTABLE {
+                    record.detectable += 1;
+                    record.missed_detectable += missed;
+                }
+                if let Some(at) = flag.rolled_back_at {
+                    record.to_rollback.push(minutes(started, at));
+                    record.to_detect.push(minutes(flag.harmed_at.unwrap_or(at).min(at), at));
                 }
             } else {
                 record.good_flags += 1;
                 record.false_rollbacks += u32::from(flag.rolled_back_at.is_some());
-                record.to_full.extend(flag.complete_at.map(minutes));
+                record.to_full.extend(flag.complete_at.map(|at| minutes(started, at)));
             }
         }
         record
@@ -75,8 +88,14 @@ pub struct Standing {
     pub bad_flags: u64,
     /// Failed requests beyond control's rate for each harmful flag, mean.
     pub bad_requests_per_bad_flag: f64,
+    /// The mean over the worst 5 % of harmful flags (`CVaR95`).
+    pub bad_requests_cvar95: f64,
     /// Harmful flags that were never rolled back, in percent.
     pub missed_percent: f64,
+    /// Harmful flags that an observer could detect.
+    pub detectable_flags: u64,
+    /// Those of them that were never rolled back, in percent.
+    pub missed_detectable_percent: f64,
     /// Harmless flags that were started.
     pub good_flags: u64,
     /// Harmless flags that were rolled back, in percent.
@@ -89,8 +108,12 @@ pub struct Standing {
     pub mean_minutes_to_full: Option<f64>,
     /// Minutes from start to rollback of harmful flags that were rolled back, median.
     pub minutes_to_rollback: Option<f64>,
+    /// Minutes from the first harm to rollback of the same flags, mean; 0 for one that had done none.
+    pub minutes_to_detect: Option<f64>,
     /// Vetoed or clipped proposals for each 1 000 flag-steps.
     pub vetoes_per_thousand: f64,
+    /// How often a flag's rollout changed direction, mean.
+    pub flips_per_flag: f64,
     /// Cost of an episode in points, mean with its 95 % interval. A point is one control interval of one flag at 0 %.
     pub cost: Estimate,
     /// Of it what users suffered.
@@ -106,14 +129,26 @@ pub struct Standing {
 pub struct Intervals {
     /// Of [`Standing::bad_requests_per_bad_flag`].
     pub bad_requests_per_bad_flag: Option<[f64; 2]>,
+    /// Of [`Standing::bad_requests_cvar95`].
+    pub bad_requests_cvar95: Option<[f64; 2]>,
     /// Of [`Standing::missed_percent`].
     pub missed_percent: Option<[f64; 2]>,
+    /// Of [`Standing::missed_detectable_percent`].
+    pub missed_detectable_percent: Option<[f64; 2]>,
     /// Of [`Standing::false_rollbacks_percent`].
     pub false_rollbacks_percent: Option<[f64; 2]>,
     /// Of [`Standing::completed_percent`].
     pub completed_percent: Option<[f64; 2]>,
     /// Of [`Standing::mean_minutes_to_full`].
     pub mean_minutes_to_full: Option<[f64; 2]>,
+    /// Of [`Standing::minutes_to_detect`].
+    pub minutes_to_detect: Option<[f64; 2]>,
+    /// Of [`Standing::vetoes_per_thousand`].
+    pub vetoes_per_thousand: Option<[f64; 2]>,
+    /// Of [`Standing::flips_per_flag`].
+    pub flips_per_flag: Option<[f64; 2]>,
+    /// Of [`Standing::harm_cvar95`].
+    pub harm_cvar95: Option<[f64; 2]>,
 }
 
 /// What a policy cost more than another on the same scenarios; negative where it cost less.
@@ -165,52 +200,97 @@ impl League {
     pub fn standing(&self) -> Standing {
         let bootstrap = Bootstrap::default();
         let records = &self.records;
-        let count = |of: fn(&Record) -> u64| records.iter().map(of).sum::<u64>();
-        let bad_flags = |record: &Record| f64::from(record.bad_flags);
-        let good_flags = |record: &Record| f64::from(record.good_flags);
-        let bad_requests = self.ratio(&bootstrap, |record| record.bad_requests, bad_flags);
-        let missed = self.ratio(&bootstrap, |record| 100.0 * f64::from(record.missed), bad_flags);
-        let false_rollbacks =
-            self.ratio(&bootstrap, |record| 100.0 * f64::from(record.false_rollbacks), good_flags);
-        let minutes = self.ratio(
-            &bootstrap,
-            |record| record.to_full.iter().sum(),
-            |record| record.to_full.len() as f64,
+        let count = |of: fn(&Record) -> usize| records.iter().map(of).sum::<usize>() as u64;
+        let ratio = |above: fn(&Record) -> f64, below: fn(&Record) -> f64| {
+            let terms: Vec<_> = records.iter().map(|record| (above(record), below(record))).collect();
+            bootstrap.ratio(&terms)
+        };
+        let average = |of: fn(&Record) -> &Vec<f64>| {
+            let terms: Vec<_> =
+                records.iter().map(|record| (of(record).iter().sum(), of(record).len() as f64)).collect();
+            bootstrap.ratio(&terms)
+        };
+        let bad_flags: fn(&Record) -> f64 = |record| record.bad_requests.len() as f64;
+        let good_flags: fn(&Record) -> f64 = |record| f64::from(record.good_flags);
+        let bad_requests = average(|record| &record.bad_requests);
+        let worst = bootstrap.tail(records.iter().map(|record| record.bad_requests.as_slice()), TAIL);
+        let missed = ratio(|record| 100.0 * f64::from(record.missed), bad_flags);
+        let missed_detectable = ratio(
+            |record| 100.0 * f64::from(record.missed_detectable),
+            |record| f64::from(record.detectable),
         );
-        let completed = self.ratio(&bootstrap, |record| 100.0 * record.to_full.len() as f64, good_flags);
+        let false_rollbacks = ratio(|record| 100.0 * f64::from(record.false_rollbacks), good_flags);
+        let completed = ratio(|record| 100.0 * record.to_full.len() as f64, good_flags);
+        let minutes = average(|record| &record.to_full);
+        let detected = average(|record| &record.to_detect);
+        let vetoes = ratio(|record| 1_000.0 * record.vetoes as f64, |record| record.flag_steps as f64);
+        let flips = ratio(
+            |record| f64::from(record.flips),
+            |record| f64::from(record.good_flags) + record.bad_requests.len() as f64,
+        );
+        let harm = self.harms();
+        let worst_harm = bootstrap.tail(harm.chunks(1), TAIL);
         let mean = |estimate: Option<Estimate>| estimate.map_or(0.0, |estimate| estimate.mean);
         let ends = |estimate: Option<Estimate>| estimate.map(|estimate| [estimate.low, estimate.high]);
-        let flag_steps = count(|record| record.flag_steps);
-        let vetoes = count(|record| record.vetoes);
-        let harm: Vec<f64> = records.iter().map(|record| record.harm).collect();
         Standing {
             policy: self.policy.clone(),
             episodes: records.len() as u64,
-            bad_flags: count(|record| record.bad_flags.into()),
+            bad_flags: count(|record| record.bad_requests.len()),
             bad_requests_per_bad_flag: mean(bad_requests),
+            bad_requests_cvar95: mean(worst),
             missed_percent: mean(missed),
-            good_flags: count(|record| record.good_flags.into()),
+            detectable_flags: count(|record| record.detectable as usize),
+            missed_detectable_percent: mean(missed_detectable),
+            good_flags: count(|record| record.good_flags as usize),
             false_rollbacks_percent: mean(false_rollbacks),
             completed_percent: mean(completed),
             mean_minutes_to_full: minutes.map(|minutes| minutes.mean),
             minutes_to_full: median(records.iter().flat_map(|record| &record.to_full)),
             minutes_to_rollback: median(records.iter().flat_map(|record| &record.to_rollback)),
-            vetoes_per_thousand: if flag_steps == 0 {
-                0.0
-            } else {
-                1_000.0 * vetoes as f64 / flag_steps as f64
-            },
+            minutes_to_detect: detected.map(|detected| detected.mean),
+            vetoes_per_thousand: mean(vetoes),
+            flips_per_flag: mean(flips),
             cost: bootstrap.mean(&self.costs()).unwrap_or_default(),
             harm: bootstrap.mean(&harm).unwrap_or_default(),
-            harm_cvar95: mean_of_worst(&harm, TAIL),
+            harm_cvar95: mean(worst_harm),
             intervals: Intervals {
                 bad_requests_per_bad_flag: ends(bad_requests),
+                bad_requests_cvar95: ends(worst),
                 missed_percent: ends(missed),
+                missed_detectable_percent: ends(missed_detectable),
                 false_rollbacks_percent: ends(false_rollbacks),
                 completed_percent: ends(completed),
                 mean_minutes_to_full: ends(minutes),
+                minutes_to_detect: ends(detected),
+                vetoes_per_thousand: ends(vetoes),
+                flips_per_flag: ends(flips),
+                harm_cvar95: ends(worst_harm),
             },
         }
+    }
+
+    /// The part of the way from a baseline's cost to the oracle's that this policy goes, with its 95 % interval:
+    /// `(C_base - C) / (C_base - C_oracle)`, 1 for the oracle and below 0 for who is worse than the baseline. All three
+    /// played the same scenarios. None where they have not as many records, or the oracle is no better than the baseline.
+    #[must_use]
+    pub fn closed(&self, base: &Self, oracle: &Self) -> Option<Estimate> {
+        let [own, base, oracle] = [self, base, oracle].map(Self::costs);
+        if own.len() != base.len() || own.len() != oracle.len() {
+            return None;
+        }
+        let terms = own.iter().zip(&base).zip(&oracle);
+        let terms: Vec<_> = terms.map(|((own, base), oracle)| (base - own, base - oracle)).collect();
+        Bootstrap::default().ratio(&terms)
+    }
+
+    /// The cost of each episode in points, in the order in which they came.
+    #[must_use]
+    pub fn costs(&self) -> Vec<f64> {
+        self.records.iter().map(|record| record.cost).collect()
+    }
+
+    fn harms(&self) -> Vec<f64> {
+        self.records.iter().map(|record| record.harm).collect()
     }
 
     /// What this policy cost more than `other` on the same scenarios. None where they have not as many records, or
@@ -218,26 +298,11 @@ impl League {
     #[must_use]
     pub fn against(&self, other: &Self) -> Option<Difference> {
         let bootstrap = Bootstrap::default();
-        let harm = |league: &Self| league.records.iter().map(|record| record.harm).collect::<Vec<_>>();
         Some(Difference {
             policy: other.policy.clone(),
             cost: bootstrap.difference(&self.costs(), &other.costs())?,
-            harm: bootstrap.difference(&harm(self), &harm(other))?,
+            harm: bootstrap.difference(&self.harms(), &other.harms())?,
         })
-    }
-
-    fn costs(&self) -> Vec<f64> {
-        self.records.iter().map(|record| record.cost).collect()
-    }
-
-    fn ratio(
-        &self,
-        bootstrap: &Bootstrap,
-        above: impl Fn(&Record) -> f64,
-        below: impl Fn(&Record) -> f64,
-    ) -> Option<Estimate> {
-        let terms: Vec<_> = self.records.iter().map(|record| (above(record), below(record))).collect();
-        bootstrap.ratio(&terms)
     }
 }
 
@@ -245,26 +310,6 @@ fn median<'a>(values: impl Iterator<Item = &'a f64>) -> Option<f64> {
     let mut sorted: Vec<f64> = values.copied().collect();
     sorted.sort_by(f64::total_cmp);
     quantile(&sorted, 0.5)
-}
-
-/// The mean of the largest `share` of the values; of a value that lies on the border only its part counts. Rockafellar
-/// and Uryasev, "Conditional value-at-risk for general loss distributions" (2002), for a finite sample.
-fn mean_of_worst(values: &[f64], share: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(|a, b| b.total_cmp(a));
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
-    let weight = share * sorted.len() as f64;
-    if weight <= 0.0 {
-        return 0.0;
-    }
-    let mut left = weight;
-    let mut sum = 0.0;
-    for value in sorted {
-        let part = left.clamp(0.0, 1.0);
-        sum += part * value;
-        left -= part;
-    }
-    sum / weight
 }
 
 #[cfg(test)]
@@ -279,17 +324,41 @@ mod tests {
 
     #[test]
     fn shares_are_of_flags_and_not_of_episodes() {
-        let one = Record { bad_flags: 1, missed: 1, bad_requests: 40.0, ..Record::default() };
-        let three =
-            Record { bad_flags: 3, bad_requests: 80.0, good_flags: 2, false_rollbacks: 1, ..one.clone() };
-        let three = Record { missed: 0, to_full: vec![7.0], ..three };
+        let one = Record {
+            bad_requests: vec![40.0],
+            missed: 1,
+            detectable: 1,
+            missed_detectable: 1,
+            flag_steps: 300,
+            vetoes: 3,
+            flips: 2,
+            ..Record::default()
+        };
+        let three = Record {
+            bad_requests: vec![10.0, 70.0, 0.0],
+            good_flags: 2,
+            false_rollbacks: 1,
+            to_full: vec![7.0],
+            to_detect: vec![1.0, 3.0, 2.0],
+            flag_steps: 700,
+            ..Record::default()
+        };
         let standing = league("x", [one, three]).standing();
         assert_eq!((standing.episodes, standing.bad_flags, standing.good_flags), (2, 4, 2));
         assert!((standing.missed_percent - 25.0).abs() < 1e-12);
         assert!((standing.bad_requests_per_bad_flag - 30.0).abs() < 1e-12);
         assert!((standing.false_rollbacks_percent - 50.0).abs() < 1e-12);
         assert!((standing.completed_percent - 50.0).abs() < 1e-12);
-        assert_eq!(standing.minutes_to_full, Some(7.0));
+        assert!(
+            (standing.bad_requests_cvar95 - 70.0).abs() < 1e-12,
+            "a twentieth of four is part of the worst"
+        );
+        assert_eq!(standing.detectable_flags, 1);
+        assert!((standing.missed_detectable_percent - 100.0).abs() < 1e-12);
+        assert!((standing.vetoes_per_thousand - 3.0).abs() < 1e-12);
+        assert!((standing.flips_per_flag - 2.0 / 6.0).abs() < 1e-12);
+        assert_eq!((standing.minutes_to_full, standing.minutes_to_detect), (Some(7.0), Some(2.0)));
+        assert_eq!(standing.intervals.missed_detectable_percent, Some([100.0, 100.0]));
         assert_eq!(standing.intervals.missed_percent, Some([0.0, 100.0]));
     }
 
@@ -303,13 +372,18 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_is_the_mean_of_the_worst_twentieth() {
-        let values: Vec<f64> = (1..=40).map(f64::from).collect();
-        assert!((mean_of_worst(&values, 0.05) - 39.5).abs() < 1e-12);
-        // Of 30 values it is the worst one and half of the next.
-        assert!((mean_of_worst(&values[..30], 0.05) - (30.0 + 0.5 * 29.0) / 1.5).abs() < 1e-12);
-        assert!((mean_of_worst(&[3.0, 9.0], 0.05) - 9.0).abs() < 1e-12, "of a few the worst");
-        assert!(mean_of_worst(&[], 0.05).abs() < 1e-12);
+    fn the_gap_is_from_the_baseline_to_the_oracle() {
+        let costs = |costs: [f64; 3]| costs.map(|cost| Record { cost, ..Record::default() });
+        let base = league("base", costs([100.0, 300.0, 10.0]));
+        let oracle = league("oracle", costs([20.0, 100.0, 10.0]));
+        let closed = |league: &League| league.closed(&base, &oracle).unwrap();
+        assert_eq!(closed(&oracle), Estimate { mean: 1.0, low: 1.0, high: 1.0 });
+        assert_eq!(closed(&base), Estimate::default());
+        let own = closed(&league("own", costs([60.0, 150.0, 17.0])));
+        assert!((own.mean - (40.0 + 150.0 - 7.0) / 280.0).abs() < 1e-12, "{own:?}");
+        assert!(own.low < own.mean && own.mean < own.high);
+        assert_eq!(base.closed(&oracle, &base), None, "the oracle is the worse one");
+        assert_eq!(base.closed(&base, &oracle.part(|index| index < 2)), None);
     }
 
     #[test]

@@ -80,6 +80,13 @@ impl Shape {
         }
     }
 
+    /// The share of requests slower than the P99 of all of them together with nothing changed: 1 % of a plain mixture.
+    pub(super) fn slower(&self, parts: &[Part]) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "about a thousand grid points")]
+        let p99 = ORIGIN as f64 + libm::log(self.p99_ms) * POINTS_PER_E;
+        parts.iter().map(|part| part.share * self.at(p99 - clamp(part.ln_factor) * POINTS_PER_E)).sum()
+    }
+
     /// Finds the P99 of a mixture by halving: 40 halvings of about 1 100 grid points.
     fn solve(&self, parts: &[Part]) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "about a thousand grid points")]

@@ -12,6 +12,8 @@ use crate::{
 
 /// Stands behind the name of a policy whose settings are not its product's.
 pub(super) const TUNED: char = '*';
+/// What the oracle is called.
+pub(super) const ORACLE: &str = "oracle";
 
 /// A policy as `--policy` takes it here: any of them, also those that nobody would let steer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,7 +72,7 @@ impl Entrant {
             Self::Usual(policy) => policy.to_string(),
             Self::Tasted(factor) => format!("ppo x {factor}"),
             Self::Set(policy, _) => format!("{policy}{TUNED}"),
-            Self::Oracle => "oracle".to_owned(),
+            Self::Oracle => ORACLE.to_owned(),
         }
     }
 

@@ -9,12 +9,17 @@ use serde::{Serialize, Serializer};
 
 use super::{
     super::{Failure, scene},
-    Args,
+    Args, folder,
 };
 use crate::sim::{Family, Generator, Scenario, Split};
 
 /// Too large to be part of the comparison: a fleet for load, not for judgement.
 const LEFT_OUT: &str = "fleet-1000";
+
+/// Worlds of `--quick`: so many that it ends within two minutes on two slow cores.
+const QUICK_WORLDS: u64 = 60;
+/// Worlds of each family in `--full`.
+const FULL_WORLDS: u64 = 200;
 
 /// A split, as `--generated` takes it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -64,8 +69,18 @@ pub(super) struct World<'a> {
 
 impl Field {
     pub(super) fn of(args: &Args) -> Result<Self, Failure> {
-        let Some(split) = args.generated.map(Split::from) else {
-            return Ok(Self::Shipped { scenarios: scenarios(&args.scenario)?, seeds: args.seeds });
+        let split = if args.quick {
+            Split::Validation
+        } else if args.full {
+            Split::Test
+        } else if let Some(split) = args.generated {
+            split.into()
+        } else {
+            let scenarios = match &args.scenarios {
+                Some(named) => folder::read(named)?,
+                None => scenarios(&args.scenario)?,
+            };
+            return Ok(Self::Shipped { scenarios, seeds: args.seeds });
         };
         let mut generator = Generator::new(split);
         if !args.family.is_empty() {
@@ -74,7 +89,14 @@ impl Field {
             // What was left out of training is looked at when results are reported, and not before.
             generator.families = Family::ALL.to_vec();
         }
-        Ok(Self::Generated { generator, from: args.from, worlds: args.worlds })
+        let worlds = if args.quick {
+            QUICK_WORLDS
+        } else if args.full {
+            FULL_WORLDS * generator.families.len() as u64
+        } else {
+            args.worlds
+        };
+        Ok(Self::Generated { generator, from: args.from, worlds })
     }
 
     /// How many worlds there are.

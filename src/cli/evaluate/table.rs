@@ -7,7 +7,10 @@ use super::{
     Field, Results,
     entrant::TUNED,
 };
-use crate::judge::{Estimate, Standing};
+use crate::{
+    judge::{Estimate, Standing},
+    sim::Shift,
+};
 
 /// Of fewer episodes no interval is shown: a handful drawn anew knows nothing of what is not in it.
 const FEWEST: u64 = 5;
@@ -15,31 +18,46 @@ const FEWEST: u64 = 5;
 /// Two lines above each column: what, and in which unit. A width below 0 stands left.
 type Columns<'a> = &'a [(i8, &'a str, &'a str)];
 
+/// What the results are of.
+pub(super) struct About<'a> {
+    pub(super) field: &'a Field,
+    pub(super) shift: Shift,
+    /// Whom the others are compared with.
+    pub(super) against: &'a str,
+    /// The file that the weights of the cost come from, where it is not the shipped one.
+    pub(super) weights: Option<&'a Path>,
+}
+
 /// Writes everything.
-pub(super) fn write(
-    whole: &Results,
-    parts: &[Results],
-    field: &Field,
-    against: &str,
-    weights: Option<&Path>,
-) -> Result<(), Failure> {
-    print::line(&field.about())?;
+pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Result<(), Failure> {
+    print::line(&about.field.about())?;
+    if about.shift != Shift::AsDrawn {
+        print::line(&format!("shifted: {}", about.shift))?;
+    }
     print::line("the same for every policy; every policy behind the same shield")?;
     print::line("")?;
     deeds(&whole.standings)?;
     print::line("")?;
-    costs(whole, against)?;
+    harms(&whole.standings)?;
+    print::line("")?;
+    manners(whole)?;
+    print::line("")?;
+    costs(whole, about.against)?;
     if !parts.is_empty() {
         print::line("")?;
         each(parts)?;
     }
-    let weights = weights.map_or_else(|| "config/judge.toml".to_owned(), |file| file.display().to_string());
+    let weights =
+        about.weights.map_or_else(|| "config/judge.toml".to_owned(), |file| file.display().to_string());
     print::line("")?;
     if whole.standings.iter().any(|standing| standing.episodes >= FEWEST) {
         print::line("[ ] holds the truth 95 times in 100: paired bootstrap over the episodes.")?;
     }
     print::line(
         "Minutes to 100 % are a mean over the good flags that got there; minutes to rollback a median.",
+    )?;
+    print::line(
+        "Detectable: an expected z-score of 5 or more in ten minutes at half of the flag's traffic.",
     )?;
     if whole.standings.iter().any(|standing| standing.policy.ends_with(TUNED)) {
         print::line(
@@ -79,6 +97,68 @@ fn deeds(standings: &[Standing]) -> Result<(), Failure> {
                     standing.episodes,
                 ),
                 minutes(standing.minutes_to_rollback),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn harms(standings: &[Standing]) -> Result<(), Failure> {
+    let columns: Columns = &[
+        (-15, "policy", ""),
+        (23, "bad requests", "per bad flag"),
+        (25, "bad requests", "worst 5 % of bad flags"),
+        (18, "min from harm", "to rollback"),
+        (18, "missed, % of", "the detectable"),
+    ];
+    head(columns)?;
+    for standing in standings {
+        let (episodes, ends) = (standing.episodes, &standing.intervals);
+        let requests = |mean, ends| between((standing.bad_flags > 0).then_some(mean), ends, episodes);
+        row(
+            columns,
+            &[
+                standing.policy.clone(),
+                requests(standing.bad_requests_per_bad_flag, ends.bad_requests_per_bad_flag),
+                requests(standing.bad_requests_cvar95, ends.bad_requests_cvar95),
+                between(standing.minutes_to_detect, ends.minutes_to_detect, episodes),
+                share(standing.missed_detectable_percent, ends.missed_detectable_percent, episodes),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn manners(whole: &Results) -> Result<(), Failure> {
+    let columns: Columns = &[
+        (-15, "policy", ""),
+        (22, "gap closed, %", "schedule to oracle"),
+        (22, "vetoes", "per 1000 decisions"),
+        (22, "changes of", "direction, a flag"),
+    ];
+    head(columns)?;
+    for (standing, closed) in whole.standings.iter().zip(&whole.closed) {
+        let (episodes, ends) = (standing.episodes, &standing.intervals);
+        let percent = |share: f64| 100.0 * share;
+        let closed = closed.map(|Estimate { mean, low, high }| Estimate {
+            mean: percent(mean),
+            low: percent(low),
+            high: percent(high),
+        });
+        row(
+            columns,
+            &[
+                standing.policy.clone(),
+                closed.map_or("-".to_owned(), |closed| estimate(&closed, episodes)),
+                share(standing.vetoes_per_thousand, ends.vetoes_per_thousand, episodes),
+                ends.flips_per_flag.map_or("-".to_owned(), |[low, high]| {
+                    let mean = standing.flips_per_flag;
+                    if episodes < FEWEST {
+                        format!("{mean:.2}")
+                    } else {
+                        format!("{mean:.2} [{low:.2}, {high:.2}]")
+                    }
+                }),
             ],
         )?;
     }
@@ -170,7 +250,11 @@ fn row(columns: Columns, cells: &[String]) -> Result<(), Failure> {
 fn number(value: f64) -> String {
     // What would be shown as -0.0 is shown as 0.0.
     let value = if value.abs() < 0.05 { 0.0 } else { value };
-    if value.abs() < 1_000.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+    match value.abs() {
+        0.0..1_000.0 => format!("{value:.1}"),
+        1_000.0..100_000.0 => format!("{value:.0}"),
+        _ => format!("{:.0}k", value / 1_000.0),
+    }
 }
 
 fn estimate(estimate: &Estimate, episodes: u64) -> String {

@@ -1,0 +1,91 @@
+//! The pictures of an evaluation, each as SVG and as PNG: the league, the Pareto front, the performance profile, and the
+//! families. What is in them is taken from the results; how a line becomes dots is not known here.
+
+mod axis;
+mod families;
+mod league;
+mod pareto;
+mod profile;
+
+use std::{fs, path::Path};
+
+use super::{
+    super::{
+        Failure,
+        drawing::{Anchor, COLOURS, Colour, GREY, INK, Picture, Size},
+    },
+    Field, Results,
+    entrant::ORACLE,
+    results::whole,
+};
+use crate::{agent::PolicyName, judge::League};
+use axis::Axis;
+
+/// How wide every picture is, in pixels.
+const WIDTH: u32 = 1_000;
+/// Space at the left and right edge.
+const EDGE: f64 = 24.0;
+/// Where what is below the heading begins.
+const TOP: f64 = 76.0;
+
+/// What is drawn.
+pub(super) struct Shown<'a> {
+    pub(super) whole: &'a Results,
+    pub(super) parts: &'a [Results],
+    pub(super) leagues: &'a [League],
+    pub(super) field: &'a Field,
+}
+
+/// Writes all pictures into a folder, which is made where there is none.
+pub(super) fn write(folder: &Path, shown: &Shown<'_>) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|error| Failure::refused(format!("{}: {error}", folder.display())))?;
+    let about = shown.field.about();
+    for (name, picture) in [
+        ("league", league::draw(shown.whole, &about)),
+        ("pareto", pareto::draw(shown.whole, &about)),
+        ("profile", profile::draw(shown.leagues, &about)),
+        ("families", families::draw(shown.parts, &about)),
+    ] {
+        whole(&folder.join(format!("{name}.svg")), picture.svg().as_bytes())?;
+        whole(&folder.join(format!("{name}.png")), &picture.png())?;
+    }
+    Ok(())
+}
+
+/// An empty picture with its heading and what it is of.
+fn headed(height: f64, title: &str, about: &str) -> Picture {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundred pixels")]
+    let mut picture = Picture::new((WIDTH, height as u32), title);
+    picture.text((EDGE, 28.0), title, Size::Large, Anchor::Start, INK);
+    picture.text((EDGE, 46.0), about, Size::Small, Anchor::Start, GREY);
+    picture
+}
+
+/// A policy's colour: ours is blue, the limit black, the others take turns.
+fn colour(policy: &str, place: usize) -> Colour {
+    if is_ours(policy) {
+        return COLOURS[0];
+    }
+    if policy == ORACLE { INK } else { COLOURS[1 + place % (COLOURS.len() - 1)] }
+}
+
+/// Whether it is PPO-Master, at any taste.
+fn is_ours(policy: &str) -> bool {
+    policy == PolicyName::PpoMaster.as_str() || policy.starts_with("ppo x ")
+}
+
+/// A number with as many digits as matter.
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 10_000.0 => format!("{:.0}k", value / 1_000.0),
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 0.1 => format!("{value:.1}"),
+        0.0 => "0".to_owned(),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// A whole number as one that places are reckoned with.
+fn at(index: usize) -> f64 {
+    f64::from(u32::try_from(index).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,138 @@
+//! What came of an evaluation, as a whole and part by part, and the same as JSON.
+
+use std::{fs, path::Path};
+
+use serde::Serialize;
+
+use super::{
+    super::{Failure, print},
+    Field,
+    entrant::ORACLE,
+    play::Play,
+};
+use crate::{
+    agent::PolicyName,
+    judge::{Cost, Difference, Estimate, League, Standing},
+    sim::Shift,
+};
+
+/// How the policies did on the field, or on a part of it. In the order of the policies.
+pub(super) struct Results {
+    /// The part's name; empty for the whole.
+    pub(super) part: String,
+    pub(super) standings: Vec<Standing>,
+    /// None for the one that the others are compared with.
+    pub(super) differences: Vec<Option<Difference>>,
+    /// The share of the oracle's gap that each closes; None where schedule or oracle did not take part.
+    pub(super) closed: Vec<Option<Estimate>>,
+}
+
+/// One policy in `--json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    own: PartLine<'a>,
+    /// With `--by-family`, each part by itself.
+    families: Vec<PartLine<'a>>,
+    /// On what.
+    field: &'a Field,
+    /// Under which conditions.
+    shift: &'a str,
+    /// By which weights.
+    weights: &'a Cost,
+}
+
+/// One policy on the whole field, or on a part of it.
+#[derive(Serialize)]
+struct PartLine<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    family: &'a str,
+    #[serde(flatten)]
+    standing: &'a Standing,
+    /// What it cost more than the one it is compared with.
+    against: Option<&'a Difference>,
+    /// The share of the gap from the schedule to the oracle that it closes, where both take part.
+    gap_closed: Option<Estimate>,
+}
+
+impl Results {
+    pub(super) fn of(part: String, leagues: &[League], against: usize) -> Self {
+        let differences = leagues
+            .iter()
+            .enumerate()
+            .map(|(index, league)| if index == against { None } else { league.against(&leagues[against]) });
+        let named = |name: &str| leagues.iter().find(|league| league.policy() == name);
+        let gap = named(PolicyName::Schedule.as_str()).zip(named(ORACLE));
+        let closed = |league: &League| gap.and_then(|(base, oracle)| league.closed(base, oracle));
+        Self {
+            part,
+            differences: differences.collect(),
+            closed: leagues.iter().map(closed).collect(),
+            standings: leagues.iter().map(League::standing).collect(),
+        }
+    }
+
+    /// The same of each part of the field, in the order in which they first come.
+    pub(super) fn by_part(field: &Field, leagues: &[League], against: usize) -> Vec<Self> {
+        let part_of = field.parts();
+        let mut parts: Vec<&str> = Vec::new();
+        for part in &part_of {
+            if !parts.contains(part) {
+                parts.push(part);
+            }
+        }
+        let result = |part: &str| {
+            let leagues: Vec<_> =
+                leagues.iter().map(|league| league.part(|index| part_of[index] == part)).collect();
+            Self::of(part.to_owned(), &leagues, against)
+        };
+        parts.into_iter().map(result).collect()
+    }
+
+    fn line(&self, index: usize) -> PartLine<'_> {
+        PartLine {
+            family: &self.part,
+            standing: &self.standings[index],
+            against: self.differences[index].as_ref(),
+            gap_closed: self.closed[index],
+        }
+    }
+}
+
+/// A line of JSON for each policy.
+pub(super) fn lines(
+    whole: &Results,
+    parts: &[Results],
+    play: &Play<'_>,
+    shift: Shift,
+) -> Result<Vec<String>, Failure> {
+    let line = |index: usize| {
+        print::json_line(&Line {
+            own: whole.line(index),
+            families: parts.iter().map(|part| part.line(index)).collect(),
+            field: play.field,
+            shift: shift.as_str(),
+            weights: play.cost,
+        })
+    };
+    (0..whole.standings.len()).map(line).collect()
+}
+
+/// Writes the lines, to a file whole or not at all.
+pub(super) fn write(file: &Path, to_standard_output: bool, lines: &[String]) -> Result<(), Failure> {
+    if to_standard_output {
+        return lines.iter().try_for_each(|line| print::raw(line));
+    }
+    whole(file, lines.concat().as_bytes())
+}
+
+/// Puts a file in its place only once all of it is written.
+pub(super) fn whole(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut fresh = file.as_os_str().to_owned();
+    fresh.push(".new");
+    fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, file)).map_err(|error| {
+        // Half a file is of no use to anybody.
+        let _ = fs::remove_file(&fresh);
+        Failure::refused(format!("{}: {error}", file.display()))
+    })
+}
