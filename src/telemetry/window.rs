@@ -352,9 +352,13 @@ impl Window {
         let since = |slot: usize| {
             // A flag that has just started has had no treatment to report yet.
             let expected_from = if slot == 1 { context.changed_at.max(context.begun) } else { Millis::ZERO };
-            // Nor may it have had anything to report at all: who has never been heard counts from the start.
-            let silent_from = if slot == 1 { expected_from } else { self.started_at.max(context.begun) };
-            let from = self.seen[slot].map_or(silent_from, |seen| seen.max(expected_from));
+            // Nor control, where the ramp began under this controller's eyes: never heard, it counts from there. What ran before
+            // the controller did is lost until it is heard.
+            let silent_from = match slot {
+                1 => Some(expected_from),
+                _ => Some(self.started_at).filter(|started| *started >= context.begun),
+            };
+            let from = self.seen[slot].map(|seen| seen.max(expected_from)).or(silent_from)?;
             Some(context.now.since(from))
         };
         match (context.rollout.is_zero(), context.rollout.is_full()) {
@@ -608,13 +612,9 @@ mod tests {
         };
         for heard in [true, false] {
             assert_ne!(verdict(0, 30_000, heard), Verdict::Lost, "they have only just begun");
-            assert_eq!(verdict(0, 40_000, heard), Verdict::Lost, "a controller that runs waits no longer");
-            assert_ne!(
-                verdict(70_000, 100_000, heard),
-                Verdict::Lost,
-                "a controller that has just begun waits"
-            );
-            assert_eq!(verdict(70_000, 110_000, heard), Verdict::Lost);
+            assert_eq!(verdict(0, 40_000, heard), Verdict::Lost);
+            // What ran before the controller did was heard before: it is lost until it is heard again.
+            assert_eq!(verdict(70_000, 80_000, heard), Verdict::Lost);
         }
         let off = Context { rollout: Rollout::ZERO, ..context_at(&config, Millis(40_000)) };
         assert_eq!(Window::default().report(&off).age, None, "of a flag that is off nothing is expected");

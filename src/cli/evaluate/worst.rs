@@ -72,6 +72,11 @@ pub(super) fn run(search: &Search<'_>, worlds: u32, args: &Args, is_json: bool) 
             .take(worlds - found.len())
             .collect();
         if near.is_empty() && climbed.len() >= drawn.len() {
+            // Nowhere left to climb: the rest is drawn too.
+            let rest = (FIRST..).zip(families.iter().cycle().copied()).skip(drawn.len());
+            let rest: Vec<_> =
+                rest.map(|(number, family)| (family, number)).take(worlds - found.len()).collect();
+            found.extend(search.all(&rest, args.threads)?);
             break;
         }
         found.extend(search.all(&near, args.threads)?);
