@@ -193,24 +193,24 @@ fn what_people_ordered_is_ordered_again_and_changes_nothing_under_the_same_polic
         (6, Command::Resume { flag: flag.clone() }),
         (9, Command::Set { flag: flag.clone(), rollout: to, expires_in: Some(MINUTE), guard_off: true }),
         (10, Command::Release { flag: flag.clone() }),
-        (14, Command::KillAll),
-        (15, Command::Rearm { environment: "simulation".to_owned() }),
-        (16, Command::Start { flag: flag.clone() }),
-        (18, Command::Promote { flag: flag.clone() }),
-        (20, Command::Rollback { flag }),
+        (11, Command::KillAll),
+        (12, Command::Rearm { environment: "simulation".to_owned() }),
+        (13, Command::Start { flag: flag.clone() }),
+        (15, Command::Promote { flag: flag.clone() }),
+        (17, Command::Rollback { flag }),
     ];
-    let path = session(&home, "good", PolicyName::Rule, 2, &orders, 22);
+    let path = session(&home, "good", PolicyName::Rule, 2, &orders, 19);
     let own = what_if(&home, "rule", &path);
     same(&own);
     let flag = &side(&own, "recorded")[0];
-    assert_eq!(flag["complete_at"], 18 * MINUTE.0, "{flag}");
-    assert_eq!(flag["rolled_back_at"], 14 * MINUTE.0, "by kill-all: {flag}");
+    assert_eq!(flag["complete_at"], 15 * MINUTE.0, "{flag}");
+    assert_eq!(flag["rolled_back_at"], 11 * MINUTE.0, "by kill-all: {flag}");
     assert_eq!(
         (&flag["phase"], flag["rollback_points"].as_f64().unwrap() > 0.0),
         (&"rolled_back".into(), true)
     );
     let other = what_if(&home, "schedule", &path);
-    assert_eq!(side(&other, "what_if")[0]["complete_at"], 18 * MINUTE.0, "promoted by ada there too");
+    assert_eq!(side(&other, "what_if")[0]["complete_at"], 15 * MINUTE.0, "promoted by ada there too");
 }
 
 #[test]
