@@ -43,4 +43,4 @@ pub use shield::{Ruling, Shield};
 pub use spec_change::SpecChange;
 pub(crate) use spec_change::said;
 pub use state::{Archived, FlagState, Hold, LastAction, Latch, RearmAsked, State};
-pub use tick::{Happened, Moment, tick};
+pub use tick::{Happened, Moment, held, tick};

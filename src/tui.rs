@@ -32,6 +32,7 @@ pub use command::{COMMANDS, Chord, CommandId, Spec, key_table_markdown, on};
 pub use kill::{ARMED_MS, QUIET_MS};
 pub use message::{Effect, Glyphs, Message, Palette, Real, Settings};
 pub use model::Model;
+pub(crate) use pen::wrap;
 pub use picture::svg;
 pub use runtime::{Cause, Exit, RunError, RuntimeOptions, run, run_training};
 pub use signals::Ending;

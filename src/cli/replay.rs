@@ -1,5 +1,7 @@
-//! `knightwatch replay FILE`: a recorded session, played back as it was, recorded telemetry, decided on anew, or the log
-//! of a training.
+//! `knightwatch replay FILE`: a recorded session, played back as it was or under another policy, recorded telemetry, decided
+//! on anew, or the log of a training.
+
+mod what_if;
 
 use std::{
     fs::File,
@@ -36,7 +38,7 @@ const INTERVALS_A_SECOND: u64 = 3;
 pub(super) struct Args {
     /// A session file, a training log, a CSV of recorded telemetry (Nezha, petshop, NAB), or a petshop folder
     file: PathBuf,
-    /// Who decides on recorded telemetry [default: ppo-master]
+    /// Who decides on recorded telemetry [default: ppo-master]; of a session: what if this policy had steered it
     #[arg(long, value_enum)]
     policy: Option<PolicyArg>,
     #[command(flatten)]
@@ -59,6 +61,9 @@ pub(super) struct Args {
     /// No screen: one line for each change, as fast as it goes
     #[arg(long)]
     text: bool,
+    /// What if, as one JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     curves: curves::CurveArgs,
     #[command(flatten)]
@@ -66,25 +71,40 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
-    if !args.text && args.curves.given().is_none() {
+    let kind = kind(&args.file)?;
+    let what_if = args.policy.filter(|_| matches!(kind, Kind::Session));
+    if args.json && what_if.is_none() {
+        return Err(Failure::input("--json: only of a session under another policy; name one with --policy"));
+    }
+    if !args.text && args.curves.given().is_none() && what_if.is_none() {
         crate::tui::check().map_err(Failure::input)?;
     }
-    let kind = kind(&args.file)?;
     if let (Kind::Session | Kind::Telemetry, Some(option)) = (kind, args.curves.given()) {
         return Err(Failure::input(format!(
             "{}: {option} is for a training log; expected a file that begins with {{\"training\": ...}}",
             args.file.display()
         )));
     }
-    if let (Kind::Session | Kind::Training, Some(option)) = (kind, args.for_telemetry()) {
-        let what = match kind {
-            Kind::Training => "a training log is shown as it is",
-            Kind::Session | Kind::Telemetry => "a session is played back as it was decided then",
+    let only_for_telemetry = match (kind, what_if) {
+        (_, Some(_)) => args.of_recording(),
+        (Kind::Session | Kind::Training, None) => args.for_telemetry(),
+        (Kind::Telemetry, None) => None,
+    };
+    if let Some(option) = only_for_telemetry {
+        let what = match (kind, what_if) {
+            (_, Some(_)) => "a session has a world and a seed of its own",
+            (Kind::Training, None) => "a training log is shown as it is",
+            (Kind::Session | Kind::Telemetry, None) => {
+                "a session is played back as it was decided then, or with --policy under another policy"
+            }
         };
         return Err(Failure::input(format!(
             "{}: {what}; {option} is for recorded telemetry",
             args.file.display()
         )));
+    }
+    if let Some(policy) = what_if {
+        return what_if::run(args, policy.into(), config);
     }
     let (engine, options) = match kind {
         Kind::Training => return curves::run(&args.file, &args.curves, args.text, &args.screen, config),
@@ -99,18 +119,22 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
 }
 
 impl Args {
-    /// The first option given that only matters where recorded telemetry is decided on.
+    /// The first option given that only matters where a policy decides.
     fn for_telemetry(&self) -> Option<&'static str> {
+        let policy = self.policy.map(|_| "--policy");
+        self.weights.given().or(policy).or_else(|| self.of_recording())
+    }
+
+    /// The first option given that only matters where telemetry was recorded elsewhere.
+    fn of_recording(&self) -> Option<&'static str> {
         let given = [
-            (self.policy.is_some(), "--policy"),
             (self.seed.is_some(), "--seed"),
             (self.requests.is_some(), "--requests"),
             (self.service.is_some(), "--service"),
             (self.incidents.is_some(), "--incidents"),
             (!self.issue.is_empty(), "--issue"),
         ];
-        let other = given.into_iter().find(|(given, _)| *given).map(|(_, option)| option);
-        self.weights.given().or(other)
+        given.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
     }
 }
 

@@ -114,6 +114,6 @@ fn table(episode: &Episode, cost: bool) -> Result<(), Failure> {
 
 /// Whole dollars in groups of three.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of costs, never negative")]
-fn dollars(amount: f64) -> String {
+pub(super) fn dollars(amount: f64) -> String {
     crate::control::grouped(libm::round(amount) as u64)
 }

@@ -201,16 +201,9 @@ fn settle(
     };
     if news {
         let decision = Decision {
-            flag: flag.id,
-            proposed,
-            outcome: ruling.outcome,
-            action: ruling.action,
-            from: flag.rollout,
-            to: ruling.to,
-            reason: ruling.reason.clone(),
-            evidence: evidence(&ruling.reason, &outlook.report),
             holds: std::mem::take(&mut outlook.holds),
             explanation: outlook.proposal.as_ref().and_then(|proposal| proposal.explanation.clone()),
+            ..decision(flag, proposed, &ruling, &outlook.report)
         };
         let by_shield = matches!(ruling.outcome, Outcome::Obliged | Outcome::Vetoed);
         if ruling.action == Action::RollBack {
@@ -226,6 +219,47 @@ fn settle(
         outlook.holds = outlook.holds.saturating_add(1);
     }
     outlook.ruling = Some(ruling);
+}
+
+/// A ruling on `flag` as it stood, with what it goes by.
+fn decision(flag: &FlagState, proposed: Action, ruling: &Ruling, report: &WindowReport) -> Decision {
+    Decision {
+        flag: flag.id,
+        proposed,
+        outcome: ruling.outcome,
+        action: ruling.action,
+        from: flag.rollout,
+        to: ruling.to,
+        reason: ruling.reason.clone(),
+        evidence: evidence(&ruling.reason, report),
+        holds: 0,
+        explanation: None,
+    }
+}
+
+/// Why a flag that was not moved at the last tick was not: what was ruled then, or, where nobody was asked, what would have
+/// stood in the way of a raise. No journal has it: repeated holds are only counted. `None` for a flag that was not observed.
+#[must_use]
+pub fn held(
+    state: &State,
+    observatory: &Observatory,
+    config: &ControlConfig,
+    flag: FlagId,
+    now: Millis,
+) -> Option<Decision> {
+    let outlook = observatory.outlook(flag)?;
+    let flag = state.flags.get(flag.index())?;
+    let proposed = outlook.proposal.as_ref().map(|proposal| proposal.action).unwrap_or_default();
+    let ruling = if let Some(ruling) = &outlook.ruling {
+        ruling.clone()
+    } else {
+        let troubled = observatory.troubled(state, config);
+        Shield::new(&config.shield, config.interval, state, now)
+            .since(observatory.begun)
+            .freezing(&troubled)
+            .rule(flag, &outlook.report, proposed)
+    };
+    Some(decision(flag, proposed, &ruling, &outlook.report))
 }
 
 fn lost_beyond_deadline(

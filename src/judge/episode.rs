@@ -2,15 +2,16 @@
 
 use serde::Serialize;
 
-use super::{Cost, IntervalCost, oracle::Oracle};
+use super::{
+    Cost, IntervalCost,
+    life::{self, Life, Plan, Player, Tally},
+    oracle::Oracle,
+};
 use crate::{
-    control::{
-        Actor, AlarmKind, Command, ControlConfig, Entry, Event, Moment, Observatory, Order, OrderId, Outcome,
-        Phase, Policy, State, decide, tick,
-    },
+    control::{AlarmKind, ControlConfig, Decision, Entry, Event, Happened, Outcome, Phase, Policy, State},
     flag::{FlagId, FlagKey, Rollout},
-    sim::{HARMFUL_ERRORS, HARMFUL_P99, Scenario, Truth, World},
-    telemetry::{Feed, Millis},
+    sim::{Scenario, World},
+    telemetry::Millis,
 };
 
 /// What came of one flag.
@@ -62,42 +63,8 @@ impl FlagResult {
     }
 }
 
-/// What is gathered of one flag as the world runs.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    /// A flag that hurts only together with another is harmful while that one is on, and guilty ever after.
-    harmful: bool,
-    harmed_at: Option<Millis>,
-    cost_at_full: f64,
-    points: IntervalCost,
-    rollbacks: u32,
-    /// Its telemetry was lost for so long that a person was called: what comes then is no policy's doing.
-    handed_over: bool,
-}
-
-/// Whether treatment was worse than control by as much as harm is.
-fn does_harm(truth: &Truth) -> bool {
-    !truth.rollout.is_zero()
-        && (truth.error_rate_treatment - truth.error_rate_control >= HARMFUL_ERRORS
-            || truth.p99_ratio() >= HARMFUL_P99)
-}
-
-/// Who proposes.
-enum Player<'p> {
-    Policy(&'p mut dyn Policy),
-    Oracle(Oracle),
-}
-
-impl Player<'_> {
-    fn policy(&mut self) -> &mut dyn Policy {
-        match self {
-            Self::Policy(policy) => &mut **policy,
-            Self::Oracle(oracle) => oracle,
-        }
-    }
-}
-
 /// A scenario lived through.
+#[derive(Default)]
 pub struct Episode {
     /// The journal, oldest first.
     pub journal: Vec<Entry>,
@@ -107,7 +74,7 @@ pub struct Episode {
     pub flag_steps: u64,
     /// Vetoed or clipped proposals that were journalled.
     pub vetoes: u64,
-    state: State,
+    pub(super) state: State,
 }
 
 impl Episode {
@@ -150,75 +117,19 @@ impl Episode {
         cost: &Cost,
         scenario: &Scenario,
         seed: u64,
-        mut player: Player<'_>,
+        player: Player<'_>,
         config: &ControlConfig,
         mut each: impl FnMut(&[Entry]),
     ) -> Self {
-        let config = &ControlConfig { interval: scenario.interval, ..config.clone() };
-        let mut world = World::new(scenario, seed);
-        let mut observatory = Observatory::new();
-        let mut episode = Self {
-            journal: Vec::new(),
-            flags: Vec::new(),
-            flag_steps: 0,
-            vetoes: 0,
-            state: State::default(),
-        };
-        episode.begin(scenario, seed, player.policy());
-        each(&episode.journal);
-        let mut cues = scenario.cues().iter().peekable();
-        let mut feed = Feed::default();
-        let mut tallies = vec![Tally::default(); scenario.flags.len()];
-        while !world.done() {
-            let now = world.now();
-            let told = episode.journal.len();
-            while let Some(cue) = cues.next_if(|cue| scenario.start + cue.at <= now) {
-                let flag = scenario.flags[cue.flag.index()].spec.key.clone();
-                let order = Order {
-                    id: OrderId(String::new()),
-                    actor: Actor::Person(cue.operator.clone()),
-                    authenticated: None,
-                    reason: String::new(),
-                    expected: None,
-                    command: Command::Start { flag },
-                };
-                if let Ok(granted) = decide(&episode.state, &observatory, config, now, &order) {
-                    episode.keep(now, granted.happened);
-                }
-            }
-            let rollouts: Vec<Rollout> = episode.state.flags.iter().map(|flag| flag.rollout).collect();
-            let under_way: Vec<bool> =
-                episode.state.flags.iter().map(|flag| !flag.phase.needs_start()).collect();
-            world.step(&rollouts, &mut feed);
-            if let Player::Oracle(oracle) = &mut player {
-                oracle.learn(world.truths());
-            }
-            let end = world.now();
-            let moment = Moment { end, now: end };
-            let happened = tick(&episode.state, &mut observatory, player.policy(), config, &feed, moment);
-            episode.flag_steps +=
-                episode.state.flags.iter().filter(|flag| flag.phase == Phase::Ramping).count() as u64;
-            episode.keep(end, happened);
-            for (index, flag) in episode.state.flags.iter().enumerate() {
-                let (tally, truth) = (&mut tallies[index], &world.truths()[index]);
-                tally.harmful |= truth.harmful;
-                if does_harm(truth) {
-                    tally.harmed_at = tally.harmed_at.or(Some(now.since(scenario.start)));
-                }
-                tally.cost_at_full += if flag.ramp > 0 { truth.cost_at_full } else { 0.0 };
-                if under_way[index] && !tally.handed_over {
-                    tally.points += cost.interval(truth, flag.rollout != rollouts[index]);
-                    tally.rollbacks += u32::from(flag.phase == Phase::RolledBack);
-                    let since_change = end.since(flag.changed_at);
-                    tally.handed_over = observatory
-                        .report(flag.id)
-                        .is_some_and(|report| config.shield.hands_over(report, since_change).is_some());
-                }
-            }
-            each(&episode.journal[told..]);
+        let plan = Plan { player, orders: life::cues(scenario), environment: "simulation".to_owned() };
+        let mut life = Life::begin(scenario, seed, plan, config, cost);
+        each(&life.episode.journal);
+        while !life.done() {
+            let told = life.episode.journal.len();
+            life.step();
+            each(&life.episode.journal[told..]);
         }
-        episode.finish(scenario, &world, &tallies, cost);
-        episode
+        life.finish()
     }
 
     /// The state at the end.
@@ -237,30 +148,24 @@ impl Episode {
         })
     }
 
-    fn begin(&mut self, scenario: &Scenario, seed: u64, policy: &dyn Policy) {
-        let started = Event::SessionStarted {
-            environment: "simulation".to_owned(),
-            source: format!("scenario {} (seed {seed})", scenario.name),
-            policy: policy.name().to_owned(),
-            seed: Some(seed),
-            settings: policy.settings(),
-        };
-        let mut happened = vec![(Actor::System, started)];
-        happened.extend(scenario.specs().into_iter().map(|spec| (Actor::System, Event::Created { spec })));
-        self.keep(scenario.start, happened);
-    }
-
-    fn keep(&mut self, at: Millis, happened: Vec<(Actor, Event)>) {
-        for entry in self.state.entries(at, happened, "") {
-            if let Event::Decided(decision) = &entry.event {
-                self.vetoes += u64::from(matches!(decision.outcome, Outcome::Vetoed | Outcome::Clipped));
-            }
-            self.state.apply(&entry);
-            self.journal.push(entry);
+    /// Journals what happened and folds it in.
+    pub(super) fn keep(&mut self, at: Millis, happened: Vec<Happened>, note: &str) {
+        for entry in self.state.entries(at, happened, note) {
+            self.fold(entry);
         }
     }
 
-    fn finish(&mut self, scenario: &Scenario, world: &World, tallies: &[Tally], cost: &Cost) {
+    /// Folds an entry in that is journalled already.
+    pub(super) fn fold(&mut self, entry: Entry) {
+        if let Event::Decided(decision) = &entry.event {
+            self.vetoes += u64::from(matches!(decision.outcome, Outcome::Vetoed | Outcome::Clipped));
+        }
+        self.state.apply(&entry);
+        self.journal.push(entry);
+    }
+
+    /// Sums up.
+    pub(super) fn finish(&mut self, scenario: &Scenario, world: &World, tallies: &[Tally], cost: &Cost) {
         let mut results: Vec<FlagResult> = (0_u32..)
             .zip(&self.state.flags)
             .zip(scenario.detectability())
@@ -289,25 +194,34 @@ impl Episode {
             .collect();
         let mut lowered = vec![false; results.len()];
         for entry in &self.journal {
-            let Some(id) = entry.event.flag() else { continue };
-            let Some(result) = results.get_mut(id.index()) else { continue };
             let at = Some(entry.at.since(scenario.start));
-            if let Event::Decided(decision) = &entry.event
-                && decision.from != decision.to
-            {
-                let lowers = decision.to < decision.from && !decision.to.is_zero();
-                result.flips += u32::from(lowers != lowered[id.index()] && !decision.to.is_zero());
-                lowered[id.index()] = lowers;
-            }
-            match &entry.event {
-                Event::Started { .. } => result.started_at = result.started_at.or(at),
-                Event::Decided(decision) if decision.to.is_full() => {
-                    result.complete_at = result.complete_at.or(at);
-                }
-                Event::Decided(decision) if decision.to.is_zero() && !decision.from.is_zero() => {
+            if let Event::KilledAll { .. } = entry.event {
+                for result in results.iter_mut().filter(|result| result.started_at.is_some()) {
                     result.rolled_back_at = result.rolled_back_at.or(at);
                 }
-                _ => {}
+            }
+            let Some(id) = entry.event.flag() else { continue };
+            let Some(result) = results.get_mut(id.index()) else { continue };
+            let (from, to) = match &entry.event {
+                Event::Started { to, .. } => (Rollout::ZERO, *to),
+                Event::Decided(Decision { from, to, .. }) | Event::Set { from, to, .. } => (*from, *to),
+                Event::Promoted { from, .. } => (*from, Rollout::FULL),
+                Event::RolledBack { from, .. } => (*from, Rollout::ZERO),
+                _ => continue,
+            };
+            if from != to {
+                let lowers = to < from && !to.is_zero();
+                result.flips += u32::from(!from.is_zero() && !to.is_zero() && lowers != lowered[id.index()]);
+                lowered[id.index()] = lowers;
+            }
+            if from.is_zero() && !to.is_zero() {
+                result.started_at = result.started_at.or(at);
+            }
+            if to.is_full() {
+                result.complete_at = result.complete_at.or(at);
+            }
+            if to.is_zero() && !from.is_zero() {
+                result.rolled_back_at = result.rolled_back_at.or(at);
             }
         }
         self.flags = results;

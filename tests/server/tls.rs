@@ -73,7 +73,7 @@ fn who_trusts_the_authority_gets_in_and_who_does_not_is_told_why() {
     assert_eq!(status(&served, &other, Some(&ours), &[]).0, Some(3));
     // Nor in the open: from elsewhere, since here the port is known to be this backend's, which is reached by its socket.
     let elsewhere = tempfile::tempdir().unwrap();
-    let elsewhere = [("XDG_STATE_HOME", elsewhere.path().to_str().unwrap())];
+    let elsewhere = [("KNIGHTWATCH_STATE", elsewhere.path().to_str().unwrap())];
     assert_eq!(status(&served, &url.replace("https", "http"), None, &elsewhere).0, Some(3));
     let missing = status(&served, &url, Some("/nowhere/ca.pem"), &[]);
     assert!(missing.0 == Some(2) && missing.1.contains("/nowhere/ca.pem"), "{missing:?}");

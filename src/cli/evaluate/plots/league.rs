@@ -14,12 +14,14 @@ const BAR: f64 = 150.0;
 /// Where the columns of numbers end.
 const NUMBERS: [f64; 2] = [892.0, 976.0];
 
+/// The ends of an interval and the mean between them, where there are any.
+type Column = fn(&Standing) -> Option<[f64; 3]>;
+
 pub(super) fn draw(whole: &Results, about: &str) -> Picture {
     let mut standings: Vec<&Standing> = whole.standings.iter().collect();
     standings.sort_by(|one, other| one.cost.mean.total_cmp(&other.cost.mean));
     let bottom = TOP + 44.0 + ROW * at(standings.len());
     let mut picture = headed(bottom + 40.0, "The league: lowest cost first", about);
-    type Column = fn(&Standing) -> Option<[f64; 3]>;
     let columns: [(&str, &str, Column); 3] = [
         ("cost", "points an episode", |s| Some([s.cost.low, s.cost.mean, s.cost.high])),
         ("bad requests", "for each bad flag", |s| {

@@ -40,8 +40,8 @@ pub(super) fn draw(leagues: &[League], about: &str) -> Picture {
     for quarter in 0..=4 {
         let share = f64::from(quarter) / 4.0;
         picture.line((left, up(share)), (right, up(share)), 1.0, GRID);
-        let words = format!("{} %", short(100.0 * share));
-        picture.text((left - 8.0, up(share) + 5.0), &words, Size::Large, Anchor::End, GREY);
+        let percent = format!("{} %", short(100.0 * share));
+        picture.text((left - 8.0, up(share) + 5.0), &percent, Size::Large, Anchor::End, GREY);
     }
     let x_title = "cost as a multiple of the lowest on the same world";
     picture.text((f64::midpoint(left, right), bottom + 42.0), x_title, Size::Large, Anchor::Middle, INK);

@@ -1,0 +1,273 @@
+//! Living through a scenario, one control interval after the other: orders, world, tick, truth, in this order everywhere.
+//!
+//! Who decides is a policy, the oracle, or a journal that has it all already. What comes of it is an [`Episode`]. It must
+//! not know whether anybody compares it with another life.
+
+use std::collections::VecDeque;
+
+use super::{Cost, Episode, IntervalCost, oracle::Oracle};
+use crate::{
+    control::{
+        Actor, Command, ControlConfig, Entry, Event, FlagState, Moment, Observatory, Order, OrderId, Phase,
+        Policy, Refusal, State, decide, tick,
+    },
+    flag::Rollout,
+    sim::{Cue, HARMFUL_ERRORS, HARMFUL_P99, Scenario, Truth, World},
+    telemetry::{Feed, Millis},
+};
+
+/// What is gathered of one flag as the world runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// A flag that hurts only together with another is harmful while that one is on, and guilty ever after.
+    pub(super) harmful: bool,
+    pub(super) harmed_at: Option<Millis>,
+    pub(super) cost_at_full: f64,
+    pub(super) points: IntervalCost,
+    pub(super) rollbacks: u32,
+    /// Its telemetry was lost for so long that a person was called: what comes then is no policy's doing.
+    handed_over: bool,
+}
+
+/// Whether treatment was worse than control by as much as harm is.
+fn does_harm(truth: &Truth) -> bool {
+    !truth.rollout.is_zero()
+        && (truth.error_rate_treatment - truth.error_rate_control >= HARMFUL_ERRORS
+            || truth.p99_ratio() >= HARMFUL_P99)
+}
+
+/// Who proposes.
+pub(super) enum Player<'p> {
+    Policy(&'p mut dyn Policy),
+    Oracle(Oracle),
+    /// Nobody: what was decided, and what people ordered, is in these entries.
+    Journal(VecDeque<Entry>),
+}
+
+impl Player<'_> {
+    /// The policy, where one decides.
+    fn policy(&mut self) -> Option<&mut dyn Policy> {
+        match self {
+            Self::Policy(policy) => Some(&mut **policy),
+            Self::Oracle(oracle) => Some(oracle),
+            Self::Journal(_) => None,
+        }
+    }
+}
+
+/// What people order, and when, in controller time; oldest first.
+pub(super) type Orders = VecDeque<(Millis, Order)>;
+
+/// What is to be lived through.
+pub(super) struct Plan<'p> {
+    pub(super) player: Player<'p>,
+    /// Beside those in a journal that plays.
+    pub(super) orders: Orders,
+    /// The environment's name; re-arming asks for it.
+    pub(super) environment: String,
+}
+
+/// An order that came to nothing, and why.
+pub(super) struct Refused {
+    pub(super) at: Millis,
+    pub(super) order: Order,
+    pub(super) why: Refusal,
+}
+
+/// A life under way.
+pub(super) struct Life<'w, 'p> {
+    pub(super) episode: Episode,
+    pub(super) observatory: Observatory,
+    pub(super) config: ControlConfig,
+    pub(super) feed: Feed,
+    pub(super) refused: Vec<Refused>,
+    player: Player<'p>,
+    orders: Orders,
+    scenario: &'w Scenario,
+    cost: &'w Cost,
+    world: World,
+    tallies: Vec<Tally>,
+    rollouts: Vec<Rollout>,
+    under_way: Vec<bool>,
+}
+
+impl<'w, 'p> Life<'w, 'p> {
+    /// A life at the scenario's start, with its flags declared.
+    pub(super) fn begin(
+        scenario: &'w Scenario,
+        seed: u64,
+        plan: Plan<'p>,
+        config: &ControlConfig,
+        cost: &'w Cost,
+    ) -> Self {
+        let Plan { mut player, orders, environment } = plan;
+        let mut episode = Episode::default();
+        let start = scenario.start;
+        if let Player::Journal(entries) = &mut player {
+            episode.fold_tick(entries, start);
+        } else {
+            let policy = player.policy();
+            let started = Event::SessionStarted {
+                environment,
+                source: format!("scenario {} (seed {seed})", scenario.name),
+                policy: policy.as_ref().map(|policy| policy.name().to_owned()).unwrap_or_default(),
+                seed: Some(seed),
+                settings: policy.and_then(|policy| policy.settings()),
+            };
+            let specs = scenario.specs().into_iter();
+            let mut happened = vec![(Actor::System, started)];
+            happened.extend(specs.map(|spec| (Actor::System, Event::Created { spec })));
+            episode.keep(start, happened, "");
+        }
+        Self {
+            episode,
+            observatory: Observatory::new(),
+            config: ControlConfig { interval: scenario.interval, ..config.clone() },
+            feed: Feed::default(),
+            refused: Vec::new(),
+            player,
+            orders,
+            scenario,
+            cost,
+            world: World::new(scenario, seed),
+            tallies: vec![Tally::default(); scenario.flags.len()],
+            rollouts: Vec::new(),
+            under_way: Vec::new(),
+        }
+    }
+
+    /// The end of the last interval.
+    pub(super) fn now(&self) -> Millis {
+        self.world.now()
+    }
+
+    /// Whether the scenario is over.
+    pub(super) fn done(&self) -> bool {
+        self.world.done()
+    }
+
+    /// Lives through one interval.
+    pub(super) fn step(&mut self) {
+        self.obey();
+        let flags = &self.episode.state.flags;
+        self.rollouts.clear();
+        self.rollouts.extend(flags.iter().map(|flag| flag.rollout));
+        self.under_way.clear();
+        self.under_way.extend(flags.iter().map(|flag| !flag.phase.needs_start()));
+        self.episode.flag_steps += flags.iter().filter(|flag| flag.phase == Phase::Ramping).count() as u64;
+        self.world.step(&self.rollouts, &mut self.feed);
+        if let Player::Oracle(oracle) = &mut self.player {
+            oracle.learn(self.world.truths());
+        }
+        let end = self.world.now();
+        let moment = Moment { end, now: end };
+        let Self { episode, observatory, config, feed, player, .. } = self;
+        if let Player::Journal(entries) = player {
+            observatory.observe(&episode.state, config, feed, moment);
+            episode.fold_tick(entries, end);
+        } else if let Some(policy) = player.policy() {
+            let happened = tick(&episode.state, observatory, policy, config, feed, moment);
+            episode.keep(end, happened, "");
+        }
+        self.tally(end);
+    }
+
+    /// What the interval that ends at `end` came to, in truth.
+    fn tally(&mut self, end: Millis) {
+        let begun = end.since(self.scenario.start).since(self.config.interval);
+        let flags = self.episode.state.flags.iter().zip(self.rollouts.iter().zip(&self.under_way));
+        let truths = self.tallies.iter_mut().zip(self.world.truths());
+        for ((flag, (rollout, under_way)), (tally, truth)) in flags.zip(truths) {
+            tally.harmful |= truth.harmful;
+            if does_harm(truth) {
+                tally.harmed_at = tally.harmed_at.or(Some(begun));
+            }
+            tally.cost_at_full += if flag.ramp > 0 { truth.cost_at_full } else { 0.0 };
+            if *under_way && !tally.handed_over {
+                tally.points += self.cost.interval(truth, flag.rollout != *rollout);
+                tally.rollbacks += u32::from(flag.phase == Phase::RolledBack);
+                let since_change = end.since(flag.changed_at);
+                let report = self.observatory.report(flag.id);
+                tally.handed_over = report
+                    .is_some_and(|report| self.config.shield.hands_over(report, since_change).is_some());
+            }
+        }
+    }
+
+    /// Carries out what people have ordered by now. What they do to a flag under way costs what it would cost a policy.
+    pub(super) fn obey(&mut self) {
+        let now = self.now();
+        let due = match &self.player {
+            Player::Journal(entries) => entries.front().map(|entry| entry.at),
+            Player::Policy(_) | Player::Oracle(_) => self.orders.front().map(|(at, _)| *at),
+        };
+        if due.is_none_or(|due| due > now) {
+            return;
+        }
+        let standing = |flag: &FlagState| (flag.rollout, !flag.phase.needs_start());
+        let before: Vec<_> = self.episode.state.flags.iter().map(standing).collect();
+        if let Player::Journal(entries) = &mut self.player {
+            while let Some(entry) = entries.pop_front_if(|entry| entry.at <= now) {
+                self.episode.fold(entry);
+            }
+        }
+        while let Some((at, order)) = self.orders.pop_front_if(|(at, _)| *at <= now) {
+            match decide(&self.episode.state, &self.observatory, &self.config, now, &order) {
+                Ok(granted) => self.episode.keep(now, granted.happened, &order.reason),
+                Err(why) => self.refused.push(Refused { at, order, why }),
+            }
+        }
+        let flags = self.episode.state.flags.iter().zip(before).zip(&mut self.tallies);
+        for ((flag, (rollout, under_way)), tally) in flags {
+            if under_way && !tally.handed_over && flag.rollout != rollout {
+                tally.points.acting += self.cost.acting;
+                tally.rollbacks += u32::from(flag.phase == Phase::RolledBack);
+            }
+        }
+    }
+
+    /// What came of it.
+    pub(super) fn finish(mut self) -> Episode {
+        self.episode.finish(self.scenario, &self.world, &self.tallies, self.cost);
+        self.episode
+    }
+}
+
+impl Episode {
+    /// Folds in what a journal has of the tick that ends at `end`: orders of the same moment come after it.
+    fn fold_tick(&mut self, entries: &mut VecDeque<Entry>, end: Millis) {
+        while let Some(entry) = entries.pop_front_if(|entry| entry.at <= end && !by_order(entry, &self.state))
+        {
+            self.fold(entry);
+        }
+    }
+}
+
+/// Whether an entry came of a person's order, and not of a tick. A start that has waited for its deployment is the
+/// person's too, but a tick's doing.
+pub(super) fn by_order(entry: &Entry, state: &State) -> bool {
+    let waited = match &entry.event {
+        Event::Started { flag, .. } => {
+            state.flags.get(flag.index()).is_some_and(|flag| flag.waiting.is_some())
+        }
+        _ => false,
+    };
+    matches!(entry.actor, Actor::Person(_)) && !waited
+}
+
+/// The people who start flags in a scenario.
+pub(super) fn cues(scenario: &Scenario) -> Orders {
+    let order = |cue: &Cue| {
+        let flag = scenario.flags[cue.flag.index()].spec.key.clone();
+        let order = Order {
+            id: OrderId(String::new()),
+            actor: Actor::Person(cue.operator.clone()),
+            authenticated: None,
+            reason: String::new(),
+            expected: None,
+            command: Command::Start { flag },
+        };
+        (scenario.start + cue.at, order)
+    };
+    scenario.cues().iter().map(order).collect()
+}
