@@ -89,7 +89,7 @@ const OPPONENTS: [(PolicyName, f32, f64); 4] = [
     (PolicyName::ShieldAlone, 0.25, 1.05),
     (PolicyName::Rule, USUAL_TASTE, 1.0),
     (PolicyName::Schedule, USUAL_TASTE, 1.0),
-    (PolicyName::Flagger, 16.0, 1.0),
+    (PolicyName::Flagger, 13.0, 1.0),
 ];
 
 #[test]

@@ -248,7 +248,7 @@ fn the_text_says_where_they_part_and_what_it_would_have_cost() {
     assert!(head.contains("steered by schedule; what if by ppo-master"), "{head}");
     assert!(head.contains("left after "), "it was not lived through to its end: {head}");
     for part in [&format!("{flag}  after "), "  recorded  ", "  what if   ", "difference", "rolled back"] {
-        assert!(said.out.contains(part.as_str()), "{part}: {}", said.out);
+        assert!(said.out.contains(part), "{part}: {}", said.out);
     }
     let table = said.out.lines().skip_while(|line| !line.starts_with("flag"));
     for line in table.take_while(|line| !line.starts_with("To 100 %")) {

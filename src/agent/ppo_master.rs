@@ -44,7 +44,7 @@ fn shipped_hash() -> &'static str {
 
 /// How many times as much as the judge's weights say harm weighs against waiting, where nobody says otherwise: with it the
 /// agent does less harm than fixed rules and is still sooner at 100 % (`knightwatch evaluate --tastes 1,4,16`).
-pub const USUAL_TASTE: f32 = 2.0;
+pub const USUAL_TASTE: f32 = 5.0;
 
 impl PpoMaster {
     /// With the weights of this file. One that cannot be used makes a policy that answers with that fault: everything
