@@ -191,7 +191,15 @@ fn what_people_ordered_is_ordered_again_and_changes_nothing_under_the_same_polic
     let orders = [
         (4, Command::Pause { flag: flag.clone() }),
         (6, Command::Resume { flag: flag.clone() }),
-        (9, Command::Set { flag: flag.clone(), rollout: to, expires_in: Some(MINUTE), guard_off: true }),
+        (
+            9,
+            Command::Set {
+                flag: flag.clone(),
+                rollout: to,
+                expires_in: Some(Millis(5 * MINUTE.0)),
+                guard_off: true,
+            },
+        ),
         (10, Command::Release { flag: flag.clone() }),
         (11, Command::KillAll),
         (12, Command::Rearm { environment: "simulation".to_owned() }),
@@ -248,7 +256,7 @@ fn the_text_says_where_they_part_and_what_it_would_have_cost() {
     assert!(head.contains("steered by schedule; what if by ppo-master"), "{head}");
     assert!(head.contains("left after "), "it was not lived through to its end: {head}");
     for part in [&format!("{flag}  after "), "  recorded  ", "  what if   ", "difference", "rolled back"] {
-        assert!(said.out.contains(part.as_str()), "{part}: {}", said.out);
+        assert!(said.out.contains(part), "{part}: {}", said.out);
     }
     let table = said.out.lines().skip_while(|line| !line.starts_with("flag"));
     for line in table.take_while(|line| !line.starts_with("To 100 %")) {
