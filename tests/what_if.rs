@@ -191,7 +191,15 @@ fn what_people_ordered_is_ordered_again_and_changes_nothing_under_the_same_polic
     let orders = [
         (4, Command::Pause { flag: flag.clone() }),
         (6, Command::Resume { flag: flag.clone() }),
-        (9, Command::Set { flag: flag.clone(), rollout: to, expires_in: Some(MINUTE), guard_off: true }),
+        (
+            9,
+            Command::Set {
+                flag: flag.clone(),
+                rollout: to,
+                expires_in: Some(Millis(5 * MINUTE.0)),
+                guard_off: true,
+            },
+        ),
         (10, Command::Release { flag: flag.clone() }),
         (11, Command::KillAll),
         (12, Command::Rearm { environment: "simulation".to_owned() }),
