@@ -119,18 +119,24 @@ fn play(policy: PolicyName, seed: u64) -> BTreeMap<String, FlagResult> {
 
 #[test]
 fn in_the_default_scene_good_flags_are_sooner_there_and_bad_ones_do_less_harm_than_under_the_rule_policy() {
-    let (mut sooner, mut later, mut harm) = (0, 0, [0.0, 0.0]);
+    let (mut sooner, mut later, mut left) = (0, 0, 0);
+    let (mut harm, mut cost) = ([0.0, 0.0], [0.0, 0.0]);
     for seed in 1..=12 {
         let (agent, rule) = (play(PolicyName::PpoMaster, seed), play(PolicyName::Rule, seed));
         for (key, flag) in &agent {
             let other = &rule[key];
             harm[0] += flag.harm;
             harm[1] += other.harm;
-            if !flag.harmful && other.complete_at.is_some() {
-                let at = flag.complete_at;
-                assert!(at.is_some(), "seed {seed}: {key} did not reach 100 %: {flag:?}");
-                sooner += u32::from(at < other.complete_at);
-                later += u32::from(at > other.complete_at);
+            cost[0] += flag.total_points();
+            cost[1] += other.total_points();
+            if let (false, Some(theirs)) = (flag.harmful, other.complete_at) {
+                match flag.complete_at {
+                    Some(ours) => {
+                        sooner += u32::from(ours < theirs);
+                        later += u32::from(ours > theirs);
+                    }
+                    None => left += 1,
+                }
             }
         }
         assert_eq!(agent["courier-quotes"].rolled_back_at, None, "seed {seed}: the innocent was rolled back");
@@ -138,4 +144,7 @@ fn in_the_default_scene_good_flags_are_sooner_there_and_bad_ones_do_less_harm_th
     }
     assert!(sooner > 2 * later, "{sooner} sooner, {later} later");
     assert!(harm[0] < harm[1], "harm {harm:?}");
+    // With what a rollback of a good flag costs, and waiting for one that is left behind: there may be one in all scenes.
+    assert!(cost[0] < cost[1], "cost {cost:?}");
+    assert!(left <= 1, "{left} good flags are left behind");
 }

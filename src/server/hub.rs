@@ -126,12 +126,17 @@ impl Hub {
     /// Waits, not for long, until what can be read is at least as new as entry `seq`: whoever was told that an order is
     /// done reads it done.
     pub(super) async fn caught_up(&self, seq: Seq) {
-        let mut news = self.news();
-        let caught_up =
-            async { while self.room().is_some_and(|room| room.seq < seq) && news.changed().await.is_ok() {} };
-        if tokio::time::timeout(CAUGHT_UP, caught_up).await.is_err() {
+        if !self.shows(|room| room.seq >= seq).await {
             tracing::warn!("what can be read is behind entry {seq}");
         }
+    }
+
+    /// Waits, not for long, until what can be read is as `wanted`; whether it has come to be.
+    pub(super) async fn shows(&self, wanted: impl Fn(&Snapshot) -> bool) -> bool {
+        let mut news = self.news();
+        let shown =
+            async { while self.room().is_some_and(|room| !wanted(&room)) && news.changed().await.is_ok() {} };
+        tokio::time::timeout(CAUGHT_UP, shown).await.is_ok()
     }
 
     /// Wakes at each event.

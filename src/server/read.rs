@@ -43,6 +43,10 @@ impl ServerState {
     )
 )]
 pub(super) async fn status(State(state): State<Shared>, _: Viewer) -> Result<Json<Status>, Problem> {
+    // Kill-all is answered before anybody is told: whoever has its answer reads it here all the same.
+    if state.register.is_latched() {
+        state.hub.shows(|room| room.latch.is_some()).await;
+    }
     Ok(Json(Status::of(&*state.room()?, state.listen.get().map_or(&[], Vec::as_slice))))
 }
 
