@@ -179,7 +179,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         control: &config.control,
     };
     let ledger =
-        args.record.as_deref().map(|file| Ledger::open(file, play.header(), play.len())).transpose()?;
+        args.record.as_deref().map(|file| Ledger::open(file, &play.header(), play.len())).transpose()?;
     let mut lines = Vec::new();
     for (shift, leagues) in shifts.iter().zip(play.leagues(args.threads, ledger.as_ref())?) {
         let whole = Results::of(String::new(), &leagues, against);

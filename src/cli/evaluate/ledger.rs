@@ -78,7 +78,7 @@ impl Ledger {
     /// # Errors
     /// A file that is none, that somebody else is writing, that is of another evaluation, or that has a line which is no
     /// episode's.
-    pub(super) fn open(path: &Path, header: Header, episodes: usize) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path, header: &Header, episodes: usize) -> Result<Self, Failure> {
         let named = |problem: String| Failure::input(format!("{}: {problem}", path.display()));
         let failed = |error: io::Error| named(error.to_string());
         if path.metadata().is_ok_and(|found| !found.is_file()) {
@@ -101,7 +101,7 @@ impl Ledger {
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(failed)?;
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        let first = serde_json::to_string(&header).map_err(Failure::refused)? + "\n";
+        let first = serde_json::to_string(header).map_err(Failure::refused)? + "\n";
         if whole == 0 && !first.as_bytes().starts_with(&text) {
             return Err(named("not the record of an evaluation".to_owned()));
         }
@@ -110,7 +110,7 @@ impl Ledger {
             if number == 1 {
                 let found: Header = serde_json::from_slice(line)
                     .map_err(|_| named("line 1: not the record of an evaluation".to_owned()))?;
-                is_same(&found, &header).map_err(named)?;
+                is_same(&found, header).map_err(named)?;
                 continue;
             }
             let Line { episode, result } = serde_json::from_slice(line)
