@@ -62,7 +62,7 @@ pub(super) type Place = (f64, f64);
 #[derive(Clone, Debug, PartialEq)]
 enum Shape {
     Rect { at: Place, size: (f64, f64), colour: Colour },
-    Line { from: Place, to: Place, width: f64, colour: Colour },
+    Path { points: Vec<Place>, width: f64, colour: Colour },
     Circle { at: Place, radius: f64, colour: Colour, filled: bool },
     Text { at: Place, words: String, size: Size, anchor: Anchor, colour: Colour },
 }
@@ -86,7 +86,12 @@ impl Picture {
     }
 
     pub(super) fn line(&mut self, from: Place, to: Place, width: f64, colour: Colour) {
-        self.shapes.push(Shape::Line { from, to, width, colour });
+        self.path(&[from, to], width, colour);
+    }
+
+    /// A line from each place to the next.
+    pub(super) fn path(&mut self, points: &[Place], width: f64, colour: Colour) {
+        self.shapes.push(Shape::Path { points: points.to_vec(), width, colour });
     }
 
     /// Filled, or a ring with paper in it.

@@ -40,14 +40,17 @@ impl Canvas {
                 };
                 self.fill(from, to, *colour, inside);
             }
-            Shape::Line { from, to, width, colour } => {
-                let (from, to, half) = (dots(*from), dots(*to), SCALE * width / 2.0);
-                self.fill(
-                    (from.0.min(to.0) - half, from.1.min(to.1) - half),
-                    (from.0.max(to.0) + half, from.1.max(to.1) + half),
-                    *colour,
-                    |at| edge(distance(at, from, to) - half),
-                );
+            Shape::Path { points, width, colour } => {
+                let half = SCALE * width / 2.0;
+                for pair in points.windows(2) {
+                    let (from, to) = (dots(pair[0]), dots(pair[1]));
+                    self.fill(
+                        (from.0.min(to.0) - half, from.1.min(to.1) - half),
+                        (from.0.max(to.0) + half, from.1.max(to.1) + half),
+                        *colour,
+                        |at| edge(distance(at, from, to) - half),
+                    );
+                }
             }
             Shape::Circle { at, radius, colour, filled } => {
                 let (at, radius) = (dots(*at), SCALE * radius);

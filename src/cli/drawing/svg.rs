@@ -29,12 +29,18 @@ fn one(out: &mut String, shape: &Shape) -> std::fmt::Result {
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{}\"/>",
             hex(*colour)
         ),
-        Shape::Line { from: (x1, y1), to: (x2, y2), width, colour } => writeln!(
-            out,
-            "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{}\" \
-             stroke-width=\"{width}\" stroke-linecap=\"round\"/>",
-            hex(*colour)
-        ),
+        Shape::Path { points, width, colour } => {
+            out.push_str("<polyline points=\"");
+            for (index, (x, y)) in points.iter().enumerate() {
+                write!(out, "{}{x:.1},{y:.1}", if index == 0 { "" } else { " " })?;
+            }
+            writeln!(
+                out,
+                "\" fill=\"none\" stroke=\"{}\" stroke-width=\"{width}\" stroke-linecap=\"round\" \
+                 stroke-linejoin=\"round\"/>",
+                hex(*colour)
+            )
+        }
         Shape::Circle { at: (x, y), radius, colour, filled } => writeln!(
             out,
             "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{}\" stroke=\"{}\" stroke-width=\"2\"/>",

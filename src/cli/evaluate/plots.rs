@@ -85,6 +85,12 @@ fn short(value: f64) -> String {
     }
 }
 
+/// A round number, as it stands beside an axis.
+fn round(value: f64) -> String {
+    let value = libm::round(value * 1e6) / 1e6;
+    if value.abs() >= 10_000.0 { format!("{}k", value / 1_000.0) } else { value.to_string() }
+}
+
 /// A whole number as one that places are reckoned with.
 fn at(index: usize) -> f64 {
     f64::from(u32::try_from(index).unwrap_or(u32::MAX))

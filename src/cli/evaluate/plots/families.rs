@@ -2,7 +2,7 @@
 
 use super::{
     super::super::drawing::{Anchor, COLOURS, Colour, GREY, GRID, INK, Picture, Size},
-    Axis, EDGE, ORACLE, Results, TOP, at, headed, short,
+    Axis, EDGE, ORACLE, Results, TOP, at, headed, is_ours, round, short,
 };
 use crate::judge::Standing;
 
@@ -11,7 +11,7 @@ const ROW: f64 = 44.0;
 /// Height of a bar.
 const BAR: f64 = 10.0;
 /// Where bars begin, and where the longest ends.
-const PLOT: (f64, f64) = (190.0, 760.0);
+const PLOT: (f64, f64) = (190.0, 830.0);
 const OTHER: Colour = COLOURS[1];
 const LIMIT: Colour = [0x9a, 0xa0, 0xa6];
 
@@ -28,7 +28,12 @@ pub(super) fn draw(parts: &[Results], about: &str) -> Picture {
     let shown: Vec<(&str, [Option<&Standing>; 3])> = parts
         .iter()
         .map(|part| {
-            let others = part.standings.iter().skip(1).filter(|other| other.policy != ORACLE);
+            // PPO-Master at another taste is no opponent of PPO-Master.
+            let others = part
+                .standings
+                .iter()
+                .skip(1)
+                .filter(|other| other.policy != ORACLE && !(is_ours(first) && is_ours(&other.policy)));
             let best = others.min_by(|one, other| one.cost.mean.total_cmp(&other.cost.mean));
             let oracle = part.standings.iter().find(|standing| standing.policy == ORACLE);
             (part.part.as_str(), [part.standings.first(), best, oracle])
@@ -38,7 +43,7 @@ pub(super) fn draw(parts: &[Results], about: &str) -> Picture {
     let axis = Axis::log(costs.flat_map(|standing| [standing.cost.low, standing.cost.high]), 1.0, PLOT);
     for tick in axis.ticks() {
         picture.line((axis.at(tick), TOP + 8.0), (axis.at(tick), bottom), 1.0, GRID);
-        picture.text((axis.at(tick), bottom + 20.0), &short(tick), Size::Large, Anchor::Middle, GREY);
+        picture.text((axis.at(tick), bottom + 20.0), &round(tick), Size::Large, Anchor::Middle, GREY);
     }
     for (row, (family, three)) in shown.iter().enumerate() {
         let top = TOP + 14.0 + ROW * at(row);

@@ -2,7 +2,7 @@
 
 use super::{
     super::super::drawing::{Anchor, Colour, GREY, GRID, INK, Picture, Size},
-    Axis, EDGE, Results, TOP, WIDTH, at, colour, headed, short,
+    Axis, EDGE, Results, TOP, WIDTH, at, colour, headed, round, short,
 };
 use crate::judge::Standing;
 
@@ -14,7 +14,7 @@ const BAR: f64 = 150.0;
 /// Where the columns of numbers end.
 const NUMBERS: [f64; 2] = [892.0, 976.0];
 
-/// The ends of an interval and the mean between them, where there are any.
+/// Lower end, mean and upper end of what a column shows.
 type Column = fn(&Standing) -> Option<[f64; 3]>;
 
 pub(super) fn draw(whole: &Results, about: &str) -> Picture {
@@ -42,7 +42,7 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
         for tick in axis.ticks() {
             let x = axis.at(tick);
             picture.line((x, TOP + 26.0), (x, bottom), 1.0, GRID);
-            let words = short(tick);
+            let words = round(tick);
             if x - Size::Small.width(&words) / 2.0 > free {
                 picture.text((x, bottom + 14.0), &words, Size::Small, Anchor::Middle, GREY);
                 free = x + Size::Small.width(&words) / 2.0 + 4.0;

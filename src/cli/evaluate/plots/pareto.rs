@@ -2,7 +2,7 @@
 
 use super::{
     super::super::drawing::{Anchor, Colour, GREY, GRID, INK, Picture, Place, Size},
-    Axis, EDGE, Results, TOP, WIDTH, colour, headed, is_ours, short,
+    Axis, EDGE, Results, TOP, WIDTH, colour, headed, is_ours, round,
 };
 use crate::judge::Standing;
 
@@ -37,11 +37,11 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
         Axis::log(drawn.iter().map(|(standing, _)| standing.bad_requests_per_bad_flag), 0.1, (bottom, top));
     for tick in minutes.ticks() {
         picture.line((minutes.at(tick), top), (minutes.at(tick), bottom), 1.0, GRID);
-        picture.text((minutes.at(tick), bottom + 20.0), &short(tick), Size::Large, Anchor::Middle, GREY);
+        picture.text((minutes.at(tick), bottom + 20.0), &round(tick), Size::Large, Anchor::Middle, GREY);
     }
     for tick in requests.ticks() {
         picture.line((left, requests.at(tick)), (right, requests.at(tick)), 1.0, GRID);
-        picture.text((left - 8.0, requests.at(tick) + 5.0), &short(tick), Size::Large, Anchor::End, GREY);
+        picture.text((left - 8.0, requests.at(tick) + 5.0), &round(tick), Size::Large, Anchor::End, GREY);
     }
     picture.text(
         (f64::midpoint(left, right), bottom + 42.0),
@@ -62,13 +62,19 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
         .collect();
     let mut ours: Vec<&Point> = points.iter().filter(|point| is_ours(&point.standing.policy)).collect();
     ours.sort_by(|one, other| one.at.0.total_cmp(&other.at.0));
-    for pair in ours.windows(2) {
-        picture.line(pair[0].at, pair[1].at, 2.0, pair[0].colour);
+    let front: Vec<Place> = ours.iter().map(|point| point.at).collect();
+    if let [first, _, ..] = ours[..] {
+        picture.path(&front, 2.0, first.colour);
     }
-    for point in &points {
-        picture.circle(point.at, RADIUS, point.colour, point.standing.false_rollbacks_percent <= MOST_FALSE);
+    // Rings first: a point within one is seen, a ring around a point is not.
+    for is_filled in [false, true] {
+        for point in &points {
+            if (point.standing.false_rollbacks_percent <= MOST_FALSE) == is_filled {
+                picture.circle(point.at, RADIUS, point.colour, is_filled);
+            }
+        }
     }
-    names(&mut picture, &points);
+    names(&mut picture, &points, &front);
     picture.circle((EDGE + 6.0, HEIGHT - 20.0), 5.0, INK, true);
     picture.text(
         (EDGE + 18.0, HEIGHT - 16.0),
@@ -92,39 +98,32 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
     picture
 }
 
-/// Puts each name where it covers neither a point nor another name, as near to its point as that allows.
-fn names(picture: &mut Picture, points: &[Point<'_>]) {
+/// Puts each name where it covers neither a point, nor another name, nor a line, as near to its point as that allows; from
+/// further off a line leads to it, which crosses no name either.
+fn names(picture: &mut Picture, points: &[Point<'_>], front: &[Place]) {
     let around = |(x, y): Place, by: f64| [x - by, y - by, x + by, y + by];
-    let mut taken: Vec<Box4> = points.iter().map(|point| around(point.at, RADIUS + 2.0)).collect();
+    let dots: Vec<Box4> = points.iter().map(|point| around(point.at, RADIUS + 2.0)).collect();
+    let mut lines: Vec<(Place, Place)> = front.windows(2).map(|pair| (pair[0], pair[1])).collect();
+    let mut taken: Vec<Box4> = Vec::new();
     for point in points {
         let width = Size::Large.width(&point.standing.policy);
-        let placed = (0..12_u8)
-            .flat_map(|ring| {
-                let away = RADIUS + 6.0 + 14.0 * f64::from(ring);
-                // To the right, to the left, above, below, and the corners between.
-                [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1)].map(
-                    |(across, down)| {
-                        let x = match across {
-                            1 => point.at.0 + if down == 0 { away } else { 0.7 * away },
-                            0 => point.at.0 - width / 2.0,
-                            _ => point.at.0 - width - if down == 0 { away } else { 0.7 * away },
-                        };
-                        let y = point.at.1 + f64::from(down) * (away + 4.0) + 5.0;
-                        [x, y - 12.0, x + width, y + 3.0]
-                    },
-                )
-            })
-            .find(|own| {
-                own[0] >= PLOT[0]
-                    && own[2] <= PLOT[1]
-                    && own[1] >= PLOT[2]
-                    && own[3] <= PLOT[3]
-                    && !taken.iter().any(|other| overlap(own, other))
-            });
+        let leads = |own: &Box4| {
+            let nearest = (point.at.0.clamp(own[0], own[2]), point.at.1.clamp(own[1], own[3]));
+            ((nearest.0 - point.at.0).hypot(nearest.1 - point.at.1) > RADIUS + 14.0).then_some(nearest)
+        };
+        let placed = around_it(point.at, width).find(|own| {
+            own[0] >= PLOT[0]
+                && own[2] <= PLOT[1]
+                && own[1] >= PLOT[2]
+                && own[3] <= PLOT[3]
+                && !taken.iter().chain(&dots).any(|other| overlap(own, other))
+                && !lines.iter().any(|line| crosses(*line, own))
+                && leads(own).is_none_or(|to| !taken.iter().any(|other| crosses((point.at, to), other)))
+        });
         let Some(own) = placed else { continue };
-        let nearest = (point.at.0.clamp(own[0], own[2]), point.at.1.clamp(own[1], own[3]));
-        if (nearest.0 - point.at.0).hypot(nearest.1 - point.at.1) > RADIUS + 14.0 {
-            picture.line(point.at, nearest, 0.75, point.colour);
+        if let Some(to) = leads(&own) {
+            picture.line(point.at, to, 0.75, point.colour);
+            lines.push((point.at, to));
         }
         picture.text(
             (own[0], own[3] - 3.0),
@@ -137,6 +136,70 @@ fn names(picture: &mut Picture, points: &[Point<'_>]) {
     }
 }
 
+/// Places for words of a width, the nearest first: to the right, to the left, above, below, and the corners between.
+fn around_it(at: Place, width: f64) -> impl Iterator<Item = Box4> {
+    let sides = [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1)];
+    (0..14_u8).flat_map(move |ring| {
+        let away = RADIUS + 6.0 + 14.0 * f64::from(ring);
+        sides.map(|(across, down)| {
+            let aside = if down == 0 { away } else { 0.7 * away };
+            let x = match across {
+                1 => at.0 + aside,
+                0 => at.0 - width / 2.0,
+                _ => at.0 - width - aside,
+            };
+            let y = at.1 + f64::from(down) * (away + 4.0) + 5.0;
+            [x, y - 12.0, x + width, y + 3.0]
+        })
+    })
+}
+
 fn overlap(one: &Box4, other: &Box4) -> bool {
     one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3]
+}
+
+/// Whether a line goes through a box, by looking at places on it that are closer than a box is high.
+fn crosses((from, to): (Place, Place), own: &Box4) -> bool {
+    const LOOKS: u8 = 100;
+    (0..=LOOKS).any(|look| {
+        let part = f64::from(look) / f64::from(LOOKS);
+        let (x, y) = (from.0 + part * (to.0 - from.0), from.1 + part * (to.1 - from.1));
+        own[0] < x && x < own[2] && own[1] < y && y < own[3]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_crosses_what_it_goes_through() {
+        let own = [10.0, 10.0, 60.0, 25.0];
+        assert!(crosses(((0.0, 0.0), (100.0, 40.0)), &own));
+        assert!(!crosses(((0.0, 30.0), (100.0, 30.0)), &own));
+        assert!(overlap(&own, &[50.0, 20.0, 70.0, 30.0]) && !overlap(&own, &[60.0, 10.0, 70.0, 25.0]));
+    }
+
+    #[test]
+    fn names_of_points_at_one_place_all_find_room() {
+        let standings: Vec<Standing> = (0..15)
+            .map(|index| Standing {
+                policy: format!("policy-number-{index}"),
+                mean_minutes_to_full: Some(20.0),
+                bad_requests_per_bad_flag: 100.0,
+                ..Standing::default()
+            })
+            .collect();
+        let nothing = |_: &Standing| None;
+        let whole = Results {
+            part: String::new(),
+            differences: standings.iter().map(nothing).collect(),
+            closed: standings.iter().map(|_| None).collect(),
+            standings,
+        };
+        let svg = draw(&whole, "here").svg();
+        for index in 0..15 {
+            assert!(svg.contains(&format!(">policy-number-{index}<")), "{index}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     super::super::drawing::{Anchor, GREY, GRID, INK, Picture, Size},
-    Axis, EDGE, ORACLE, TOP, at, colour, headed, is_ours, short,
+    Axis, EDGE, ORACLE, TOP, at, colour, headed, is_ours,
 };
 use crate::judge::League;
 
@@ -40,7 +40,7 @@ pub(super) fn draw(leagues: &[League], about: &str) -> Picture {
     for quarter in 0..=4 {
         let share = f64::from(quarter) / 4.0;
         picture.line((left, up(share)), (right, up(share)), 1.0, GRID);
-        let percent = format!("{} %", short(100.0 * share));
+        let percent = format!("{} %", 100.0 * share);
         picture.text((left - 8.0, up(share) + 5.0), &percent, Size::Large, Anchor::End, GREY);
     }
     let x_title = "cost as a multiple of the lowest on the same world";
@@ -54,9 +54,7 @@ pub(super) fn draw(leagues: &[League], about: &str) -> Picture {
             .map(|step| libm::pow(MOST, f64::from(step) / f64::from(STEPS)))
             .map(|times| (ratio.at(times), up(within(costs, times))))
             .collect();
-        for pair in points.windows(2) {
-            picture.line(pair[0], pair[1], thick, colour(policy, place));
-        }
+        picture.path(&points, thick, colour(policy, place));
         ends.push((points.last().map_or(bottom, |point| point.1), place));
     }
     // Names stand beside the ends of their lines, in the same order, none on another.
