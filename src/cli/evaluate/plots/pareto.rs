@@ -111,15 +111,21 @@ fn names(picture: &mut Picture, points: &[Point<'_>], front: &[Place]) {
             let nearest = (point.at.0.clamp(own[0], own[2]), point.at.1.clamp(own[1], own[3]));
             ((nearest.0 - point.at.0).hypot(nearest.1 - point.at.1) > RADIUS + 14.0).then_some(nearest)
         };
-        let placed = around_it(point.at, width).find(|own| {
+        let free = |own: &Box4| {
             own[0] >= PLOT[0]
                 && own[2] <= PLOT[1]
                 && own[1] >= PLOT[2]
                 && own[3] <= PLOT[3]
                 && !taken.iter().chain(&dots).any(|other| overlap(own, other))
-                && !lines.iter().any(|line| crosses(*line, own))
+        };
+        let clear = |own: &Box4| {
+            !lines.iter().any(|line| crosses(*line, own))
                 && leads(own).is_none_or(|to| !taken.iter().any(|other| crosses((point.at, to), other)))
-        });
+        };
+        // In a crowd a name on a line is better than none.
+        let placed = around_it(point.at, width)
+            .find(|own| free(own) && clear(own))
+            .or_else(|| around_it(point.at, width).find(free));
         let Some(own) = placed else { continue };
         if let Some(to) = leads(&own) {
             picture.line(point.at, to, 0.75, point.colour);
@@ -139,7 +145,7 @@ fn names(picture: &mut Picture, points: &[Point<'_>], front: &[Place]) {
 /// Places for words of a width, the nearest first: to the right, to the left, above, below, and the corners between.
 fn around_it(at: Place, width: f64) -> impl Iterator<Item = Box4> {
     let sides = [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1)];
-    (0..14_u8).flat_map(move |ring| {
+    (0..40_u8).flat_map(move |ring| {
         let away = RADIUS + 6.0 + 14.0 * f64::from(ring);
         sides.map(|(across, down)| {
             let aside = if down == 0 { away } else { 0.7 * away };
