@@ -90,7 +90,7 @@ impl Score {
         let sum = |of: &dyn Fn(&Record) -> f64| records.iter().map(of).sum::<f64>();
         let share = |part: f64, all: f64| if all > 0.0 { part / all } else { 0.0 };
         let good = sum(&|record| record.good_flags.into());
-        let bad = sum(&|record| record.bad_flags.into());
+        let bad = sum(&|record| record.bad_requests.iter().map(|_| 1.0).sum());
         let complete = sum(&|record| record.to_full.iter().map(|_| 1.0).sum());
         let minutes = sum(&|record| record.to_full.iter().sum());
         Self {
