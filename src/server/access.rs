@@ -27,6 +27,9 @@ use subtle::ConstantTimeEq;
 use super::{Peer, Problem, state::ServerState};
 use crate::{engine::wall_clock, flag::clean_line, telemetry::Millis};
 
+/// What whoever reaches loopback may without a token, unless `server.open_loopback` is false.
+pub(super) const OPEN_TO_LOOPBACK: [Scope; 2] = [Scope::Viewer, Scope::Eval];
+
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -312,7 +315,7 @@ impl Access {
                 Ok(Principal { identity: own.unwrap_or_else(|| user.clone()), ..principal })
             }
             Some(Peer::Tcp(address)) if self.is_open() && address.ip().to_canonical().is_loopback() => {
-                Ok(Principal::new("anonymous", vec![Scope::Viewer, Scope::Eval]))
+                Ok(Principal::new("anonymous", OPEN_TO_LOOPBACK.to_vec()))
             }
             _ => Err(Problem::unauthorized()),
         }

@@ -66,8 +66,9 @@ fn operation_in(page: &mut String, path: &str, method: &str, operation: &Value) 
         let _ = write!(page, "<p>{}</p>", escaped(&operation["description"]));
     }
     page.push_str("<ul>");
+    let bare = if operation["security"][1].is_object() { ", or loopback" } else { "" };
     for scope in operation["security"][0]["bearer"].as_array().into_iter().flatten() {
-        let _ = write!(page, "<li>needs the scope <code>{}</code></li>", escaped(scope));
+        let _ = write!(page, "<li>needs the scope <code>{}</code>{bare}</li>", escaped(scope));
     }
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
         let (name, place) = (escaped(&parameter["name"]), escaped(&parameter["in"]));

@@ -3,12 +3,14 @@
 //!
 //! Knows neither paths nor what handlers do.
 
+use std::iter;
+
 use utoipa::openapi::{PathItem, security::SecurityRequirement};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::{
     Problem, Scope,
-    access::{Admin, Eval, Ingest, Operator, Viewer},
+    access::{Admin, Eval, Ingest, OPEN_TO_LOOPBACK, Operator, Viewer},
 };
 
 /// The name of the scheme in the description.
@@ -68,7 +70,10 @@ pub(super) fn described<S: Clone + Send + Sync + 'static>(
         for operation in
             [get, put, post, delete, options, head, patch, trace].into_iter().filter_map(Option::as_mut)
         {
-            operation.security = Some(vec![SecurityRequirement::new(SCHEME, [scope.as_str()])]);
+            // The empty requirement: whoever brings no token is let in where loopback is open.
+            let bare = OPEN_TO_LOOPBACK.contains(&scope).then(SecurityRequirement::default);
+            let bearer = SecurityRequirement::new(SCHEME, [scope.as_str()]);
+            operation.security = Some(iter::once(bearer).chain(bare).collect());
         }
     }
     (schemas, paths, router)

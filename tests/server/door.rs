@@ -148,6 +148,13 @@ fn the_description_names_the_scope_that_each_door_asks_for() {
             };
             let other = if scope == "eval" { &ingest } else { &eval };
             let path = path.replace("{key}", "power-peg").replace("{id}", "1").replace("{alarm}", "1");
+            // An empty requirement beside the scope: on loopback no token is needed.
+            let bare = operation["security"][1] == json!({});
+            assert_eq!(bare, ["viewer", "eval"].contains(&scope), "{method} {path}");
+            // Streams have no end: who is let in is seen by whoever is not.
+            if !bare {
+                assert_eq!(request(&served, &method, &path, "", "").status, 401, "{method} {path}");
+            }
             let refused = with(&served, other, &method, &path, "");
             // OFREP leaves the body empty.
             let said =
