@@ -312,7 +312,9 @@ const fn of_all_flags(event: &Event) -> bool {
         | Event::AlarmAcknowledged { .. }
         | Event::AlarmShelved { .. }
         | Event::AlarmUnshelved { .. }
-        | Event::BriefingAcknowledged => false,
+        | Event::BriefingAcknowledged
+        | Event::Shadow { .. }
+        | Event::ShadowFaulty { .. } => false,
     }
 }
 

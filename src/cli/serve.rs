@@ -65,6 +65,10 @@ pub(super) struct Args {
     #[arg(long, value_enum)]
     policy: Option<PolicyArg>,
 
+    /// Who decides beside it and never acts; what it would have done is journalled [default: `agent.shadow` of the configuration, or nobody]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    shadow: Option<PolicyArg>,
+
     #[command(flatten)]
     weights: WeightsArgs,
 
@@ -138,12 +142,15 @@ enum World {
 impl World {
     fn of(args: &Args, config: &Config, home: &Home, real: bool) -> Result<Self, Failure> {
         if real {
-            return Real::of(config, &home.journal, args.policy, &args.weights).map(Box::new).map(Self::Real);
+            return Real::of(config, &home.journal, [args.policy, args.shadow], &args.weights)
+                .map(Box::new)
+                .map(Self::Real);
         }
         let scene = Scene::of(&SceneArgs {
             scenario: args.scenario.clone(),
             seed: args.seed,
             policy: args.policy,
+            shadow: args.shadow,
             weights: args.weights.clone(),
             session: Some(home.journal.clone()),
         })?;
