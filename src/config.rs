@@ -20,7 +20,11 @@ pub use self::{
     telemetry::{SourceKind, Telemetry},
     webhooks::Webhook,
 };
-use crate::{agent::USUAL_TASTE, control::ControlConfig, telemetry::Millis};
+use crate::{
+    agent::{PolicyName, USUAL_TASTE},
+    control::ControlConfig,
+    telemetry::Millis,
+};
 
 /// The default configuration, with comments.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
@@ -149,11 +153,13 @@ pub struct Agent {
     pub weights: PathBuf,
     /// How many times as much as `config/judge.toml` it weighs harm against waiting; in [`TASTES`].
     pub taste: f32,
+    /// The policy that decides beside the one in charge, without acting; nobody where empty.
+    pub shadow: String,
 }
 
 impl Default for Agent {
     fn default() -> Self {
-        Self { weights: PathBuf::new(), taste: USUAL_TASTE }
+        Self { weights: PathBuf::new(), taste: USUAL_TASTE, shadow: String::new() }
     }
 }
 
@@ -338,6 +344,11 @@ impl Config {
         }
         if !TASTES.contains(&self.agent.taste) {
             return Err(("taste", format!("expected a factor from 0.03 to 32, found {}", self.agent.taste)));
+        }
+        let shadow = self.agent.shadow.as_str();
+        if !shadow.is_empty() && !PolicyName::STEERS.iter().any(|name| name.as_str() == shadow) {
+            let names = PolicyName::STEERS.map(PolicyName::as_str).join(", ");
+            return Err(("shadow", format!("expected \"\" or one of {names}, found {shadow:?}")));
         }
         Ok(())
     }

@@ -318,6 +318,40 @@ fn a_recorded_session_is_replayed_word_for_word() {
 }
 
 #[test]
+fn what_a_shadow_would_have_done_is_journalled_beside_what_was_done() {
+    let home = Home::new();
+    let watched = home.run("watch --scenario default --policy rule --shadow schedule --seed 3");
+    watched.fine();
+    let is_shadow = |line: &&str| line.contains("the shadow schedule ");
+    let others: Vec<&str> = watched.out.lines().filter(|line| !is_shadow(line)).collect();
+    let alone = Home::new().run("watch --scenario default --policy rule --seed 3");
+    assert_eq!(command::uninterrupted(&others.join("\n")), command::uninterrupted(&alone.fine().out));
+    let shown = home.run("audit show --kind shadow");
+    let expected: Vec<&str> = watched.out.lines().filter(is_shadow).collect();
+    assert_eq!(shown.fine().out.lines().collect::<Vec<_>>(), expected);
+    assert!(expected.len() > 2 && expected.iter().any(|line| line.contains("agrees again")), "{}", shown.out);
+    home.run("audit verify").fine();
+    let csv = home.run("audit export --format csv");
+    assert_eq!(csv.fine().out.matches(",shadow,").count(), expected.len());
+    let session = session(&home);
+    assert_eq!(home.run_on("replay --text", &session).fine().out, watched.out);
+    let own = home.run_on("replay --policy rule", &session);
+    assert!(own.fine().out.contains("They part nowhere"), "{}", own.out);
+
+    let simulate = "simulate --scenario default --policy rule --seed 3";
+    let simulated = home.run(&format!("{simulate} --shadow schedule"));
+    let others: Vec<&str> = simulated.fine().out.lines().filter(|line| !is_shadow(line)).collect();
+    assert!(others.len() < simulated.out.lines().count());
+    let alone = home.run(simulate);
+    assert_eq!(command::uninterrupted(&others.join("\n")), command::uninterrupted(&alone.fine().out));
+    let config = home.file("shadow.toml", "[agent]\nshadow = \"schedule\"\n");
+    assert_eq!(home.run_on(&format!("{simulate} --config"), &config).fine().out, simulated.out);
+    let config = home.file("wrong.toml", "[agent]\nshadow = \"nosuch\"\n");
+    let refused = home.run_on(&format!("{simulate} --config"), &config);
+    assert!(refused.status(2).err.contains("wrong.toml:2:"), "{}", refused.err);
+}
+
+#[test]
 fn the_recordings_that_are_shipped_are_replayed() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/recordings");
     for (recording, speaks_of) in [

@@ -14,3 +14,5 @@ mod guarded;
 mod orders;
 #[path = "engine/resume.rs"]
 mod resume;
+#[path = "engine/shadow.rs"]
+mod shadow;

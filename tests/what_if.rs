@@ -68,6 +68,7 @@ fn session(
         source: Box::new(World::new(&scenario, seed)),
         log: Box::new(Journal::create(&path, &meta).unwrap()),
         policy: policy.build(seed),
+        shadow: None,
     };
     let mut engine = Engine::begin(setup).unwrap();
     let mut orders = orders.iter().enumerate().peekable();

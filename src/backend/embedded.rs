@@ -176,10 +176,16 @@ impl Views {
         self.entries.drain(..surplus);
     }
 
-    /// What is not as usual about the policy, or what kind of policy it is.
+    /// What is not as usual about the policy, or what kind of policy it is; and who decides beside it, if somebody does.
     fn about(&self, engine: &Engine) -> String {
         let unusual = engine.policy_settings().map(|settings| settings.unusual);
-        unusual.filter(|unusual| !unusual.is_empty()).unwrap_or_else(|| self.options.about.clone())
+        let mut about =
+            unusual.filter(|unusual| !unusual.is_empty()).unwrap_or_else(|| self.options.about.clone());
+        if let Some(shadow) = engine.shadow_name() {
+            about.push_str("; shadow: ");
+            about.push_str(shadow);
+        }
+        about
     }
 
     fn policy(&self, engine: &Engine) -> PolicyView {
@@ -312,7 +318,9 @@ const fn of_all_flags(event: &Event) -> bool {
         | Event::AlarmAcknowledged { .. }
         | Event::AlarmShelved { .. }
         | Event::AlarmUnshelved { .. }
-        | Event::BriefingAcknowledged => false,
+        | Event::BriefingAcknowledged
+        | Event::Shadow { .. }
+        | Event::ShadowFaulty { .. } => false,
     }
 }
 

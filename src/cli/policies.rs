@@ -10,16 +10,27 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
 
-use super::Failure;
+use super::{Failure, PolicyArg};
 use crate::{
     agent::{PolicyName, PpoMaster, Weights, WeightsError},
     config::{Config, TASTES},
-    control::{Policy, PolicySettings},
+    control::{Policy, PolicySettings, Shadow},
+    engine::Guarded,
 };
+
+/// How long a shadow may take to answer. The next step waits for it, what was decided does not.
+const SHADOW_DEADLINE: Duration = Duration::from_millis(100);
+
+/// Who decides beside the one that steers, without acting: as asked for, or as the configuration says.
+pub(super) fn shadow(asked: Option<PolicyArg>, config: &Config) -> Option<PolicyName> {
+    // What the configuration says was checked when it was read.
+    asked.map(PolicyName::from).or_else(|| config.agent.shadow.parse().ok())
+}
 
 /// Largest weights file that is read; a real one has some tens of kilobytes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -157,6 +168,13 @@ impl Policies {
             PolicyName::PpoMaster => Box::new(self.ppo_master.clone()),
             other => other.build(seed),
         }
+    }
+
+    /// A policy that decides beside the one that steers, on a thread of its own.
+    pub(super) fn shadow(&self, name: Option<PolicyName>, seed: u64) -> Result<Option<Shadow>, Failure> {
+        let Some(name) = name else { return Ok(None) };
+        let guarded = Guarded::new(self.build(name, seed), SHADOW_DEADLINE).map_err(Failure::refused)?;
+        Ok(Some(Shadow::new(Box::new(guarded))))
     }
 }
 

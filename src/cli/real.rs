@@ -4,12 +4,13 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     Failure, PolicyArg,
-    policies::{Policies, WeightsArgs},
+    policies::{self, Policies, WeightsArgs},
     scene::{self, POLICY_DEADLINE},
 };
 use crate::{
     agent::PolicyName,
     config::Config,
+    control::Shadow,
     engine::{Engine, Guarded, Setup, wall_clock},
     integrations::{Clock, Inlet, Push},
     store::{self, Journal, SessionMeta},
@@ -23,16 +24,18 @@ const SOURCE: &str = "telemetry of applications";
 pub(super) struct Real {
     pub(super) policy: PolicyName,
     guarded: Guarded,
+    shadow: Option<Shadow>,
     /// The journal that is there already.
     journal: Option<Journal>,
 }
 
 impl Real {
-    /// With the journal at `path`, where there is one; `look_only` where nothing will be written to it, whoever has it.
+    /// With the journal at `path`, where there is one; `look_only` where nothing will be written to it, whoever has it. Of the two
+    /// policies the first steers, the second decides beside it.
     pub(super) fn of(
         config: &Config,
         path: &Path,
-        policy: Option<PolicyArg>,
+        [policy, shadow]: [Option<PolicyArg>; 2],
         weights: &WeightsArgs,
         look_only: bool,
     ) -> Result<Self, Failure> {
@@ -60,12 +63,14 @@ impl Real {
             (None, Some(meta)) => meta.policy.parse().map_err(Failure::input)?,
             (None, None) => PolicyName::default(),
         };
-        let policies = Policies::of(weights, config, &[policy])?;
+        let shadow = policies::shadow(shadow, config);
+        let policies = Policies::of(weights, config, &[policy, shadow.unwrap_or(policy)])?;
         // Only a policy that draws at random asks for a seed, and nobody would want the same draws after each start.
         let seed = wall_clock().0;
         let guarded =
             Guarded::new(policies.build(policy, seed), POLICY_DEADLINE).map_err(Failure::refused)?;
-        Ok(Self { policy, guarded, journal })
+        let shadow = policies.shadow(shadow, seed)?;
+        Ok(Self { policy, guarded, shadow, journal })
     }
 
     /// Whether there is no journal yet.
@@ -75,7 +80,7 @@ impl Real {
 
     /// The engine, and where its telemetry comes in.
     pub(super) fn engine(self, config: &Config, path: &Path) -> Result<(Engine, Arc<Inlet>), Failure> {
-        let Self { policy, guarded, journal } = self;
+        let Self { policy, guarded, shadow, journal } = self;
         let interval = config.control.interval;
         let wall = wall_clock();
         let known = journal.as_ref().map_or(Ok(Millis::ZERO), newest).map_err(Failure::store)?;
@@ -98,6 +103,7 @@ impl Real {
             source: Box::new(push),
             log: Box::new(log),
             policy: Box::new(guarded),
+            shadow,
         };
         let kept = config.telemetry.kept;
         let engine = if let Some(mut journal) = journal {

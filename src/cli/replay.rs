@@ -231,6 +231,7 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         policy: Box::new(
             Guarded::new(policies.build(policy, seed), scene::POLICY_DEADLINE).map_err(Failure::refused)?,
         ),
+        shadow: None,
         source: Box::new(Playback::new(recording, seed)),
     };
     let engine = scene::begin(setup, &path)?;

@@ -47,6 +47,10 @@ pub(super) struct SceneArgs {
     #[arg(long, value_enum)]
     pub(super) policy: Option<PolicyArg>,
 
+    /// Who decides beside it and never acts; what it would have done is journalled [default: `agent.shadow` of the configuration, or nobody]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub(super) shadow: Option<PolicyArg>,
+
     #[command(flatten)]
     pub(super) weights: WeightsArgs,
 
@@ -62,8 +66,8 @@ pub(super) struct SceneArgs {
 impl SceneArgs {
     /// Whether anything of it was asked for.
     pub(super) fn is_given(&self) -> bool {
-        let Self { scenario, seed, policy, session, .. } = self;
-        scenario.is_some() || seed.is_some() || policy.is_some() || session.is_some()
+        let Self { scenario, seed, policy, shadow, session, .. } = self;
+        scenario.is_some() || seed.is_some() || policy.is_some() || shadow.is_some() || session.is_some()
     }
 }
 
@@ -112,6 +116,7 @@ pub(super) fn session_file(config: &Config, named: Option<&PathBuf>, name: &str)
 pub(super) struct Scene {
     pub(super) scenario: Scenario,
     pub(super) policy: PolicyName,
+    shadow: Option<PolicyArg>,
     weights: WeightsArgs,
     /// How the policy was set when the session that is gone on with was left, where it says so.
     before: Option<PolicySettings>,
@@ -140,6 +145,7 @@ impl Scene {
         let seed = args.seed.unwrap_or(SEED);
         Ok(Self {
             policy: args.policy.map(PolicyName::from).unwrap_or_default(),
+            shadow: args.shadow,
             weights: args.weights.clone(),
             before: None,
             seed,
@@ -181,7 +187,8 @@ impl Scene {
         let before = before.filter(|_| policy == steered);
         let weights = args.weights.clone();
         let origin = Origin::Resumed(path.to_owned(), Box::new(log));
-        Ok(Self { scenario, policy, weights, before, seed, source_name: meta.source, origin })
+        let shadow = args.shadow;
+        Ok(Self { scenario, policy, shadow, weights, before, seed, source_name: meta.source, origin })
     }
 
     /// The same with a world that goes on for at least so long.
@@ -197,10 +204,11 @@ impl Scene {
 
     /// The engine that steers it.
     pub(super) fn engine(self, config: &Config) -> Result<Engine, Failure> {
-        let Self { scenario, policy, weights, before, seed, source_name, origin } = self;
+        let Self { scenario, policy, shadow, weights, before, seed, source_name, origin } = self;
+        let shadow = policies::shadow(shadow, config);
         let policies = match (&before, &origin) {
             (Some(before), Origin::Resumed(path, _)) => Policies::again(&weights, before, path)?,
-            _ => Policies::of(&weights, config, &[policy])?,
+            _ => Policies::of(&weights, config, &[policy, shadow.unwrap_or(policy)])?,
         };
         let cues = scenario.cues().iter().map(|cue| Cue {
             at: scenario.start + cue.at,
@@ -209,6 +217,7 @@ impl Scene {
         });
         let guarded =
             Guarded::new(policies.build(policy, seed), POLICY_DEADLINE).map_err(Failure::refused)?;
+        let shadow = policies.shadow(shadow, seed)?;
         let setup = |source_name, log| Setup {
             environment: config.environment.clone(),
             source_name,
@@ -219,6 +228,7 @@ impl Scene {
             source: Box::new(World::new(&scenario, seed)),
             log,
             policy: Box::new(guarded),
+            shadow,
         };
         let (text, session) = match origin {
             Origin::Resumed(_, log) => {

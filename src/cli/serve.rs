@@ -68,6 +68,10 @@ pub(super) struct Args {
     #[arg(long, value_enum)]
     policy: Option<PolicyArg>,
 
+    /// Who decides beside it and never acts; what it would have done is journalled [default: `agent.shadow` of the configuration, or nobody]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    shadow: Option<PolicyArg>,
+
     #[command(flatten)]
     weights: WeightsArgs,
 
@@ -141,7 +145,8 @@ enum World {
 impl World {
     fn of(args: &Args, config: &Config, home: &Home, real: bool) -> Result<Self, Failure> {
         if real {
-            return Real::of(config, &home.journal, args.policy, &args.weights, args.check)
+            let policies = [args.policy, args.shadow];
+            return Real::of(config, &home.journal, policies, &args.weights, args.check)
                 .map(Box::new)
                 .map(Self::Real);
         }
@@ -149,6 +154,7 @@ impl World {
             scenario: args.scenario.clone(),
             seed: args.seed,
             policy: args.policy,
+            shadow: args.shadow,
             weights: args.weights.clone(),
             session: Some(home.journal.clone()),
             look_only: args.check,

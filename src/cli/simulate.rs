@@ -4,13 +4,13 @@ use serde::Serialize;
 
 use super::{
     Failure, Outcome, PolicyArg,
-    policies::{Policies, WeightsArgs},
+    policies::{self, Policies, WeightsArgs},
     print, scene,
 };
 use crate::{
     agent::PolicyName,
     config::Config,
-    control::Entry,
+    control::{Entry, Shadow},
     judge::{Episode, FlagResult},
 };
 
@@ -22,6 +22,9 @@ pub(super) struct Args {
     /// Who steers
     #[arg(long, value_enum, default_value = "ppo-master")]
     policy: PolicyArg,
+    /// Who decides beside it and never acts; what it would have done is journalled [default: `agent.shadow` of the configuration, or nobody]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    shadow: Option<PolicyArg>,
     #[command(flatten)]
     weights: WeightsArgs,
     /// Seed of everything that is drawn at random
@@ -47,14 +50,19 @@ struct Report<'a> {
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let scenario = scene::load(&args.scenario)?;
     let name = PolicyName::from(args.policy);
-    let mut policy = Policies::of(&args.weights, config, &[name])?.usable()?.build(name, args.seed);
+    let beside = policies::shadow(args.shadow, config);
+    let policies = Policies::of(&args.weights, config, &[name, beside.unwrap_or(name)])?.usable()?;
+    let mut policy = policies.build(name, args.seed);
+    let mut shadow = beside.map(|beside| Shadow::new(policies.build(beside, args.seed)));
     let mut failed = None;
     let mut each = |news: &[Entry]| {
         if failed.is_none() && !args.quiet {
             failed = news.iter().find_map(|entry| show(entry, args.json).err());
         }
     };
-    let episode = Episode::run(&scenario, args.seed, policy.as_mut(), &config.control, &mut each);
+    let shadow = shadow.as_mut();
+    let episode =
+        Episode::run_beside(&scenario, args.seed, policy.as_mut(), shadow, &config.control, &mut each);
     if let Some(failure) = failed {
         return Err(failure);
     }

@@ -133,8 +133,8 @@ impl State {
             | Event::AlarmShelved { .. }
             | Event::AlarmUnshelved { .. } => self.fold_alarm(entry),
             Event::BriefingAcknowledged => self.briefed = true,
-            // Who steers is not the state's to know.
-            Event::SessionResumed { .. } => {}
+            // Who steers is not the state's to know, and nothing that a shadow says is done.
+            Event::SessionResumed { .. } | Event::Shadow { .. } | Event::ShadowFaulty { .. } => {}
         }
     }
 

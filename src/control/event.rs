@@ -254,11 +254,36 @@ pub enum Event {
     },
     /// Somebody has read the briefing.
     BriefingAcknowledged,
+    /// What a shadow would have done begins to differ from what was done, differs in another way, or, where both are the
+    /// same, agrees again.
+    Shadow {
+        /// Which flag.
+        flag: FlagId,
+        /// The shadow's policy.
+        policy: String,
+        /// What it would have done, behind the same shield.
+        would: Action,
+        /// What was done.
+        did: Action,
+        /// The rollout before.
+        from: Rollout,
+        /// Why, of the shadow's.
+        reason: Reason,
+        /// What the evidence was, as in [`Decision`].
+        evidence: String,
+    },
+    /// A shadow gave no usable answer: nothing else is touched by it. Said once.
+    ShadowFaulty {
+        /// The shadow's policy.
+        policy: String,
+        /// What it did.
+        fault: String,
+    },
 }
 
 impl Event {
     /// Every kind that [`Self::kind`] gives.
-    pub const KINDS: [&'static str; 28] = [
+    pub const KINDS: [&'static str; 30] = [
         "session",
         "session-resumed",
         "create",
@@ -287,6 +312,8 @@ impl Event {
         "alarm-shelved",
         "alarm-unshelved",
         "briefing",
+        "shadow",
+        "shadow-fault",
     ];
 
     /// The flag it is about, where it is about one that exists already.
@@ -304,7 +331,8 @@ impl Event {
             | Self::Set { flag, .. }
             | Self::Promoted { flag, .. }
             | Self::Released { flag }
-            | Self::HoldExpired { flag } => Some(*flag),
+            | Self::HoldExpired { flag }
+            | Self::Shadow { flag, .. } => Some(*flag),
             Self::SessionStarted { .. }
             | Self::SessionResumed { .. }
             | Self::Created { .. }
@@ -317,7 +345,8 @@ impl Event {
             | Self::AlarmAcknowledged { .. }
             | Self::AlarmShelved { .. }
             | Self::AlarmUnshelved { .. }
-            | Self::BriefingAcknowledged => None,
+            | Self::BriefingAcknowledged
+            | Self::ShadowFaulty { .. } => None,
         }
     }
 
@@ -356,6 +385,8 @@ impl Event {
             Self::AlarmShelved { .. } => "alarm-shelved",
             Self::AlarmUnshelved { .. } => "alarm-unshelved",
             Self::BriefingAcknowledged => "briefing",
+            Self::Shadow { .. } => "shadow",
+            Self::ShadowFaulty { .. } => "shadow-fault",
         }
     }
 

@@ -69,6 +69,18 @@ pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State, at:
             format!("Alarm back, its time on the shelf is over: {}", alarm_text(state, *id))
         }
         Event::BriefingAcknowledged => "Briefing read and acknowledged.".to_owned(),
+        Event::Shadow { policy, would, did, from, .. } if would == did => {
+            format!("{key} at {from}: the shadow {policy} agrees again: {did}.")
+        }
+        Event::Shadow { policy, would, did, from, reason, evidence, .. } => {
+            let evidence = if evidence.is_empty() { String::new() } else { format!(" ({evidence})") };
+            format!(
+                "{key} at {from}: the shadow {policy} would {would}; done was: {did}. Its reason: {reason}{evidence}."
+            )
+        }
+        Event::ShadowFaulty { policy, fault } => format!(
+            "The shadow {policy} gives no usable answer: {fault}. Nothing else is touched by it; this is said once."
+        ),
     }
 }
 

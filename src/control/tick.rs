@@ -10,10 +10,11 @@ use std::{
 
 use super::{
     Action, Actor, AlarmKind, ControlConfig, Decision, Event, FlagState, Observation, Observatory, Outcome,
-    Outlook, Phase, Policy, PolicyFault, Proposal, Reason, Ruling, Shelf, Shield, State, watch::Alarms,
+    Outlook, Phase, Policy, PolicyFault, Proposal, Reason, Ruling, Shelf, Shield, State, Waiting,
+    watch::Alarms,
 };
 use crate::{
-    flag::{FlagId, ServiceName},
+    flag::{FlagId, Rollout, ServiceName},
     telemetry::{Feed, Millis, WindowReport},
 };
 
@@ -57,11 +58,7 @@ pub fn tick(
     let mut asked = Vec::new();
     for flag in state.alive() {
         // The order was a person's; what it waited for has come.
-        if let Some(waiting) = &flag.waiting
-            && state.latch.is_none()
-            && state.is_deployed(flag.spec.deployment.as_ref())
-            && let Some(to) = shield.starting(flag)
-        {
+        if let Some((waiting, to)) = start(state, &mut shield, flag) {
             happened.push((waiting.by.clone(), Event::Started { flag: flag.id, to }));
         }
         let Observatory { windows, outlooks, .. } = &mut *observatory;
@@ -99,6 +96,18 @@ pub fn tick(
     happened
 }
 
+/// Who ordered the start of a flag whose deployment has come, and where it starts.
+pub(super) fn start<'a>(
+    state: &State,
+    shield: &mut Shield<'_>,
+    flag: &'a FlagState,
+) -> Option<(&'a Waiting, Rollout)> {
+    let waiting = flag.waiting.as_ref()?;
+    let due = state.latch.is_none() && state.is_deployed(flag.spec.deployment.as_ref());
+    // Asked last: what is granted counts towards the exposure caps.
+    if due { Some((waiting, shield.starting(flag)?)) } else { None }
+}
+
 /// Asks the policy about the flags in `asked`. On any fault every proposal is to hold, and the fault is returned.
 fn ask(
     state: &State,
@@ -111,11 +120,31 @@ fn ask(
 ) -> Option<PolicyFault> {
     let mut proposals = std::mem::take(&mut observatory.proposals);
     proposals.clear();
+    let observations = observations(state, observatory, config, shield, asked, moment);
+    let answer = propose(state, policy, asked, &observations, &mut proposals);
+    if answer.is_err() {
+        proposals.clear();
+        proposals.resize(asked.len(), Proposal::HOLD);
+    }
+    drop(observations);
+    observatory.proposals = proposals;
+    answer.err()
+}
+
+/// What a policy is to see of the flags in `asked`.
+pub(super) fn observations<'a>(
+    state: &'a State,
+    observatory: &'a Observatory,
+    config: &ControlConfig,
+    shield: &Shield<'_>,
+    asked: &[FlagId],
+    moment: Moment,
+) -> Vec<Observation<'a>> {
     let mut moving: BTreeMap<&ServiceName, u32> = BTreeMap::new();
     for id in asked {
         *moving.entry(&state.flags[id.index()].spec.service).or_default() += 1;
     }
-    let observations: Vec<Observation<'_>> = asked
+    asked
         .iter()
         .map(|id| {
             let flag = &state.flags[id.index()];
@@ -137,27 +166,29 @@ fn ask(
                 mask: shield.mask(flag, report),
             }
         })
-        .collect();
-    let answer = if observations.is_empty() {
-        Ok(())
-    } else {
-        catch_unwind(AssertUnwindSafe(|| policy.propose(&observations, &mut proposals)))
-            .unwrap_or_else(|panic| Err(PolicyFault::panicked(panic.as_ref())))
-            .and_then(|()| sane(asked, &proposals))
-            .map_err(|fault| {
-                fault.naming(|id| {
-                    let flag = state.flags.get(id.index());
-                    flag.map_or_else(|| format!("flag number {}", id.0), |flag| flag.spec.key.to_string())
-                })
-            })
-    };
-    if answer.is_err() {
-        proposals.clear();
-        proposals.resize(asked.len(), Proposal::HOLD);
+        .collect()
+}
+
+/// Has a policy write a proposal for each flag in `asked`; a panic, and what is none, is a fault.
+pub(super) fn propose(
+    state: &State,
+    policy: &mut dyn Policy,
+    asked: &[FlagId],
+    observations: &[Observation<'_>],
+    proposals: &mut Vec<Proposal>,
+) -> Result<(), PolicyFault> {
+    if observations.is_empty() {
+        return Ok(());
     }
-    drop(observations);
-    observatory.proposals = proposals;
-    answer.err()
+    catch_unwind(AssertUnwindSafe(|| policy.propose(observations, proposals)))
+        .unwrap_or_else(|panic| Err(PolicyFault::panicked(panic.as_ref())))
+        .and_then(|()| sane(asked, proposals))
+        .map_err(|fault| {
+            fault.naming(|id| {
+                let flag = state.flags.get(id.index());
+                flag.map_or_else(|| format!("flag number {}", id.0), |flag| flag.spec.key.to_string())
+            })
+        })
 }
 
 /// Whether there is one finite proposal for each flag.
@@ -222,7 +253,12 @@ fn settle(
 }
 
 /// A ruling on `flag` as it stood, with what it goes by.
-fn decision(flag: &FlagState, proposed: Action, ruling: &Ruling, report: &WindowReport) -> Decision {
+pub(super) fn decision(
+    flag: &FlagState,
+    proposed: Action,
+    ruling: &Ruling,
+    report: &WindowReport,
+) -> Decision {
     Decision {
         flag: flag.id,
         proposed,

@@ -9,7 +9,9 @@ use super::{
     core::{Engine, Mode},
 };
 use crate::{
-    control::{Actor, ControlConfig, Entry, Event, Moment, Observatory, Policy, Refusal, State, tick},
+    control::{
+        Actor, ControlConfig, Entry, Event, Moment, Observatory, Policy, Refusal, Shadow, State, tick,
+    },
     flag::{FlagSpec, Rollout},
     store::StoreError,
     telemetry::{Feed, Millis},
@@ -49,6 +51,8 @@ pub struct Setup {
     pub log: Box<dyn Log>,
     /// Who steers.
     pub policy: Box<dyn Policy>,
+    /// Who decides beside it, where somebody does. Its policy has a thread and a deadline of its own ([`super::Guarded`]).
+    pub shadow: Option<Shadow>,
 }
 
 impl Engine {
@@ -57,7 +61,8 @@ impl Engine {
     /// # Errors
     /// When the journal cannot be written, or two flags have one key.
     pub fn begin(setup: Setup) -> Result<Self, EngineError> {
-        let Setup { environment, source_name, seed, config, specs, cues, source, mut log, policy } = setup;
+        let Setup { environment, source_name, seed, config, specs, cues, source, mut log, policy, shadow } =
+            setup;
         let at = source.now();
         let started = Event::SessionStarted {
             environment,
@@ -84,6 +89,7 @@ impl Engine {
         engine.source = Some(source);
         engine.cues = cues.into();
         engine.log = Some(log);
+        engine.shadow = shadow;
         Ok(engine)
     }
 
@@ -94,10 +100,10 @@ impl Engine {
     /// # Errors
     /// When the journal cannot be read.
     pub fn resume(setup: Setup, until: Millis) -> Result<Self, EngineError> {
-        let Setup { source_name, config, cues, mut source, log, mut policy, .. } = setup;
+        let Setup { source_name, config, cues, mut source, log, mut policy, mut shadow, .. } = setup;
         let entries = log.all()?;
         let until = entries.last().map_or(until, |last| last.at.max(until));
-        let mut due: VecDeque<Entry> = entries.into();
+        let mut due: VecDeque<Entry> = entries.iter().cloned().collect();
         let (mut state, mut observatory, mut feed) = (State::default(), Observatory::new(), Feed::default());
         loop {
             let now = source.now();
@@ -111,12 +117,21 @@ impl Engine {
             let rollouts: Vec<Rollout> = state.flags.iter().map(|flag| flag.rollout).collect();
             source.step(&rollouts, &mut feed);
             let end = source.now();
-            tick(&state, &mut observatory, policy.as_mut(), &config, &feed, Moment { end, now: end });
+            let moment = Moment { end, now: end };
+            tick(&state, &mut observatory, policy.as_mut(), &config, &feed, moment);
+            if let Some(shadow) = &mut shadow {
+                // For its memory; what was news then is in the journal.
+                shadow.look(&state, &observatory, &config, moment);
+            }
+        }
+        if let Some(shadow) = &mut shadow {
+            shadow.recall(&entries, &state);
         }
         let now = source.now();
         let mut engine = Self::new(Mode::Steer(policy), state, config, source_name);
         // A cue acts in the step that begins at its time or next after it; one that has acted already acts once.
         engine.cues = cues.into_iter().filter(|cue| cue.at + engine.config.interval > now).collect();
+        engine.shadow = shadow;
         engine.observatory = observatory;
         engine.feed = feed;
         engine.source = Some(source);
@@ -148,10 +163,14 @@ impl Engine {
     /// # Errors
     /// When the journal cannot be read or written.
     pub fn go_on(setup: Setup) -> Result<Self, EngineError> {
-        let Setup { source_name, config, specs, source, mut log, policy, .. } = setup;
+        let Setup { source_name, config, specs, source, mut log, policy, mut shadow, .. } = setup;
         let mut state = State::default();
-        for entry in log.all()? {
-            state.apply(&entry);
+        let journal = log.all()?;
+        for entry in &journal {
+            state.apply(entry);
+        }
+        if let Some(shadow) = &mut shadow {
+            shadow.recall(&journal, &state);
         }
         let (end, now) = (source.end(), source.now());
         let unknown = specs.into_iter().filter(|spec| state.flag(&spec.key).is_none());
@@ -168,6 +187,7 @@ impl Engine {
         engine.observatory.observe(&engine.state, &engine.config, &nothing, Moment { end, now });
         engine.source = Some(source);
         engine.log = Some(log);
+        engine.shadow = shadow;
         Ok(engine)
     }
 

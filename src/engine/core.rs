@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{Cue, Log, Meter, Recorded, Source, keep::Owed, order::Answers};
 use crate::{
-    control::{ControlConfig, Entry, Moment, Observatory, Policy, PolicySettings, Seq, State, tick},
+    control::{ControlConfig, Entry, Moment, Observatory, Policy, PolicySettings, Seq, Shadow, State, tick},
     flag::Rollout,
     store::StoreError,
     telemetry::{Feed, Millis},
@@ -25,6 +25,8 @@ pub struct Engine {
     pub(super) observatory: Observatory,
     pub(super) config: ControlConfig,
     pub(super) mode: Mode,
+    /// Who decides beside it, without acting.
+    pub(super) shadow: Option<Shadow>,
     pub(super) source: Option<Box<dyn Source>>,
     pub(super) cues: VecDeque<Cue>,
     pub(super) log: Option<Box<dyn Log>>,
@@ -51,6 +53,7 @@ impl Engine {
             observatory: Observatory::new(),
             config,
             mode,
+            shadow: None,
             source: None,
             cues: VecDeque::new(),
             log: None,
@@ -102,6 +105,12 @@ impl Engine {
             Mode::Steer(policy) => policy.name(),
             Mode::Playback(_) => "recorded",
         }
+    }
+
+    /// The name of the policy that decides beside it without acting, where one does.
+    #[must_use]
+    pub fn shadow_name(&self) -> Option<&str> {
+        self.shadow.as_ref().map(Shadow::name)
     }
 
     /// How the policy in charge is set, where it can be.
@@ -206,7 +215,10 @@ impl Engine {
                     &self.feed,
                     moment,
                 );
+                let before = self.shadow.is_some().then(|| self.state.clone());
                 news.extend(self.keep_tick(moment, happened, trouble));
+                // When everything is in force and on disk: a shadow that takes its time keeps nothing waiting.
+                news.extend(before.map_or_else(Vec::new, |before| self.look_beside(&before, moment)));
             }
             (Mode::Steer(_), None) => {}
         }

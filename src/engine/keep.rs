@@ -50,6 +50,29 @@ impl Engine {
         entries
     }
 
+    /// Has the shadow look at the tick that was just kept, from the state `before` it, and journals what is news. While the
+    /// disk fails that is left out: it is for what steers.
+    pub(super) fn look_beside(&mut self, before: &State, moment: Moment) -> Vec<Entry> {
+        let Some(shadow) = &mut self.shadow else { return Vec::new() };
+        let happened = shadow.look(before, &self.observatory, &self.config, moment);
+        if happened.is_empty() || self.broken {
+            return Vec::new();
+        }
+        for (_, event) in &happened {
+            if let Event::ShadowFaulty { policy, fault } = event {
+                tracing::warn!("the shadow {policy} gives no usable answer: {fault}");
+            }
+        }
+        let entries = self.state.entries(moment.now, happened, "");
+        if let Err(error) = self.write(None, &entries) {
+            tracing::warn!("what the shadow would have done is not journalled: {error}");
+            return Vec::new();
+        }
+        self.fold(&entries);
+        self.durable = self.state.seq;
+        entries
+    }
+
     /// Raises or clears the alarm about the journal. Its raising is owed, as the disk does not take it.
     fn durability_alarm(&mut self, at: Millis, error: Option<&StoreError>) -> Vec<Entry> {
         let standing = self.state.alarm(&AlarmKind::NotDurable).map(|alarm| alarm.id);

@@ -8,7 +8,9 @@ use super::{
     oracle::Oracle,
 };
 use crate::{
-    control::{AlarmKind, ControlConfig, Decision, Entry, Event, Happened, Outcome, Phase, Policy, State},
+    control::{
+        AlarmKind, ControlConfig, Decision, Entry, Event, Happened, Outcome, Phase, Policy, Shadow, State,
+    },
     flag::{FlagId, FlagKey, Rollout},
     sim::{Scenario, World},
     telemetry::Millis,
@@ -99,7 +101,19 @@ impl Episode {
         config: &ControlConfig,
         each: impl FnMut(&[Entry]),
     ) -> Self {
-        Self::live(cost, scenario, seed, Player::Policy(policy), config, each)
+        Self::live(cost, scenario, seed, (Player::Policy(policy), None), config, each)
+    }
+
+    /// As [`Self::run`], with a second policy that decides beside it.
+    pub fn run_beside(
+        scenario: &Scenario,
+        seed: u64,
+        policy: &mut dyn Policy,
+        shadow: Option<&mut Shadow>,
+        config: &ControlConfig,
+        each: impl FnMut(&[Entry]),
+    ) -> Self {
+        Self::live(&Cost::default(), scenario, seed, (Player::Policy(policy), shadow), config, each)
     }
 
     /// The same under the oracle, which knows the truth: a limit for every policy.
@@ -110,18 +124,19 @@ impl Episode {
         config: &ControlConfig,
         each: impl FnMut(&[Entry]),
     ) -> Self {
-        Self::live(cost, scenario, seed, Player::Oracle(Oracle::default()), config, each)
+        Self::live(cost, scenario, seed, (Player::Oracle(Oracle::default()), None), config, each)
     }
 
-    fn live(
+    fn live<'p>(
         cost: &Cost,
         scenario: &Scenario,
         seed: u64,
-        player: Player<'_>,
+        (player, shadow): (Player<'p>, Option<&'p mut Shadow>),
         config: &ControlConfig,
         mut each: impl FnMut(&[Entry]),
     ) -> Self {
-        let plan = Plan { player, orders: life::cues(scenario), environment: "simulation".to_owned() };
+        let plan =
+            Plan { player, shadow, orders: life::cues(scenario), environment: "simulation".to_owned() };
         let mut life = Life::begin(scenario, seed, plan, config, cost);
         each(&life.episode.journal);
         while !life.done() {

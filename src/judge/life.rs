@@ -9,7 +9,7 @@ use super::{Cost, Episode, IntervalCost, oracle::Oracle};
 use crate::{
     control::{
         Actor, Command, ControlConfig, Entry, Event, FlagState, Moment, Observatory, Order, OrderId, Phase,
-        Policy, Refusal, State, decide, tick,
+        Policy, Refusal, Shadow, State, decide, tick,
     },
     flag::Rollout,
     sim::{Cue, HARMFUL_ERRORS, HARMFUL_P99, Scenario, Truth, World},
@@ -65,6 +65,8 @@ pub(super) struct Plan<'p> {
     pub(super) orders: Orders,
     /// The environment's name; re-arming asks for it.
     pub(super) environment: String,
+    /// Who decides beside the player.
+    pub(super) shadow: Option<&'p mut Shadow>,
 }
 
 /// An order that came to nothing, and why.
@@ -82,6 +84,7 @@ pub(super) struct Life<'w, 'p> {
     pub(super) feed: Feed,
     pub(super) refused: Vec<Refused>,
     player: Player<'p>,
+    shadow: Option<&'p mut Shadow>,
     orders: Orders,
     scenario: &'w Scenario,
     cost: &'w Cost,
@@ -100,7 +103,7 @@ impl<'w, 'p> Life<'w, 'p> {
         config: &ControlConfig,
         cost: &'w Cost,
     ) -> Self {
-        let Plan { mut player, orders, environment } = plan;
+        let Plan { mut player, orders, environment, shadow } = plan;
         let mut episode = Episode::default();
         let start = scenario.start;
         if let Player::Journal(entries) = &mut player {
@@ -126,6 +129,7 @@ impl<'w, 'p> Life<'w, 'p> {
             feed: Feed::default(),
             refused: Vec::new(),
             player,
+            shadow,
             orders,
             scenario,
             cost,
@@ -161,13 +165,16 @@ impl<'w, 'p> Life<'w, 'p> {
         }
         let end = self.world.now();
         let moment = Moment { end, now: end };
-        let Self { episode, observatory, config, feed, player, .. } = self;
+        let Self { episode, observatory, config, feed, player, shadow, .. } = self;
         if let Player::Journal(entries) = player {
             observatory.observe(&episode.state, config, feed, moment);
             episode.fold_tick(entries, end);
         } else if let Some(policy) = player.policy() {
             let happened = tick(&episode.state, observatory, policy, config, feed, moment);
+            let beside =
+                shadow.as_mut().map(|shadow| shadow.look(&episode.state, observatory, config, moment));
             episode.keep(end, happened, "");
+            episode.keep(end, beside.unwrap_or_default(), "");
         }
         self.tally(end);
     }

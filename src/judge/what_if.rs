@@ -167,8 +167,9 @@ impl WhatIf {
         let environment = environment(journal);
         let orders = orders(journal, &environment);
         let played = Player::Journal(journal.iter().cloned().collect());
-        let played = Plan { player: played, orders: Orders::new(), environment: environment.clone() };
-        let instead = Plan { player: Player::Policy(policy), orders, environment };
+        let played =
+            Plan { player: played, orders: Orders::new(), environment: environment.clone(), shadow: None };
+        let instead = Plan { player: Player::Policy(policy), orders, environment, shadow: None };
         let mut then = Life::begin(&scenario, *seed, played, config, cost);
         let mut now = Life::begin(&scenario, *seed, instead, config, cost);
         if !same_flags(&then.episode.state, &now.episode.state) {
@@ -393,6 +394,8 @@ fn command(entry: &Entry, environment: &str) -> Option<Command> {
         | Event::AlarmAcknowledged { .. }
         | Event::AlarmShelved { .. }
         | Event::AlarmUnshelved { .. }
-        | Event::BriefingAcknowledged => return None,
+        | Event::BriefingAcknowledged
+        | Event::Shadow { .. }
+        | Event::ShadowFaulty { .. } => return None,
     })
 }

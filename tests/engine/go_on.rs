@@ -62,6 +62,7 @@ impl World {
             source: Box::new(self.source.take().unwrap()),
             log: disk.reopened(),
             policy: PolicyName::Rule.build(1),
+            shadow: None,
         }
     }
 

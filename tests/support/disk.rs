@@ -206,6 +206,7 @@ pub(crate) fn setup(scenario: &Scenario, seed: u64, policy: Box<dyn Policy>, log
         source: Box::new(World::new(scenario, seed)),
         log,
         policy,
+        shadow: None,
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
 /// Fewest and most lines for what was done last, with their title, where no flag needs the room.
 const LATEST: std::ops::RangeInclusive<u16> = 5..=11;
 
-/// What was done last in the whole fleet, below the rows. Alarms have their banner, and vetoes change nothing.
+/// What was done last in the whole fleet, below the rows. Alarms have their banner; vetoes and shadows change nothing.
 fn latest(model: &Model, world: &World, area: Rect, pen: &mut Pen<'_>) {
     let flags = u16::try_from(world.alive().count()).unwrap_or(u16::MAX);
     let free = area.height.saturating_sub(1).saturating_sub(flags).saturating_sub(1);
@@ -113,7 +113,10 @@ fn latest(model: &Model, world: &World, area: Rect, pen: &mut Pen<'_>) {
     let entries = model.entries_of(None).filter(|entry| {
         !matches!(
             &entry.event,
-            Event::AlarmRaised { .. } | Event::AlarmCleared { .. } | Event::Created { .. }
+            Event::AlarmRaised { .. }
+                | Event::AlarmCleared { .. }
+                | Event::Created { .. }
+                | Event::Shadow { .. }
         ) && entry.event.kind() != "veto"
     });
     for (y, entry) in (top + 1..area.bottom()).zip(entries) {
