@@ -280,3 +280,43 @@ fn the_worst_worlds_are_found_and_can_be_played_again() {
     assert!(table.out.contains("error-step"), "{}", table.out);
     home.run("evaluate --worst 0").status(2);
 }
+
+#[test]
+fn recordings_are_judged_by_the_same_number() {
+    let home = Home::new();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/recordings");
+    let [nezha, petshop] = ["nezha/2022-08-22-front_service.csv", "petshop/high_traffic"]
+        .map(|name| shipped.join(name).to_str().unwrap().to_owned());
+    let asked = format!(
+        "evaluate --seeds 2 --recording {nezha} --recording {petshop} --policy rule --policy schedule --oracle --by-family"
+    );
+    let results = home.run(&format!("{asked} --json")).fine().json();
+    let whole: Vec<&Value> = results.iter().filter(|line| line["family"].is_null()).collect();
+    assert_eq!(whole.len(), 3);
+    for line in &whole {
+        assert_eq!(
+            (&line["episodes"], &line["field"]["recorded"]["seeds"]),
+            (&4.into(), &2.into()),
+            "{line}"
+        );
+        assert!(
+            line["good_flags"].as_u64().unwrap() > 0 && line["bad_flags"].as_u64().unwrap() > 0,
+            "{line}"
+        );
+        assert_eq!(line["families"].as_array().unwrap().len(), 2, "{line}");
+    }
+    let cost = |line: &Value| line["cost"]["mean"].as_f64().unwrap();
+    let (oracle, others) = whole.split_last().unwrap();
+    assert_eq!((&oracle["policy"], &oracle["missed_percent"]), (&"oracle".into(), &0.0.into()));
+    assert!(others.iter().all(|line| cost(line) > cost(oracle)), "{results:?}");
+    assert!(home.run(&asked).fine().out.contains("semi-real"));
+
+    for (more, says) in [
+        ("--recording nosuch.csv", "nosuch.csv"),
+        (&format!("--recording {nezha} --shift sigma*2")[..], "--shift"),
+        (&format!("--recording {nezha} --quick")[..], "--quick"),
+    ] {
+        let refused = home.run(&format!("evaluate {more}"));
+        assert!(refused.status(2).err.contains(says), "{}", refused.err);
+    }
+}

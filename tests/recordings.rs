@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use knightwatch::integrations::{Recording, RecordingError, RecordingOptions};
 
+#[path = "recordings/judged.rs"]
+mod judged;
 #[path = "recordings/played.rs"]
 mod played;
 #[path = "recordings/refused.rs"]

@@ -179,13 +179,10 @@ impl Views {
     /// What is not as usual about the policy, or what kind of policy it is; and who decides beside it, if somebody does.
     fn about(&self, engine: &Engine) -> String {
         let unusual = engine.policy_settings().map(|settings| settings.unusual);
-        let mut about =
+        let about =
             unusual.filter(|unusual| !unusual.is_empty()).unwrap_or_else(|| self.options.about.clone());
-        if let Some(shadow) = engine.shadow_name() {
-            about.push_str("; shadow: ");
-            about.push_str(shadow);
-        }
-        about
+        // First, because the end is what a narrow screen cuts off.
+        engine.shadow_name().map_or_else(|| about.clone(), |shadow| format!("shadow {shadow}; {about}"))
     }
 
     fn policy(&self, engine: &Engine) -> PolicyView {

@@ -1,4 +1,4 @@
-//! `knightwatch evaluate`: the policies side by side on the shipped scenarios or on generated worlds.
+//! `knightwatch evaluate`: the policies side by side on the shipped scenarios, on generated worlds or on recordings.
 //!
 //! Every policy meets the same worlds with the same seeds. The work is spread over all cores; what comes out does not
 //! depend on how many there are. What is measured, and how sure it is, is the judge's to say.
@@ -28,6 +28,7 @@ use crate::{
     sim::{Family, Shift},
 };
 pub(super) use entrant::{Contender, Entrant};
+pub(super) use field::World;
 use field::{Field, SplitArg};
 use ledger::Ledger;
 use play::Play;
@@ -61,7 +62,10 @@ pub(super) struct Args {
     /// Every scenario file (*.toml) of this folder in place of the shipped ones
     #[arg(long, value_name = "DIR", conflicts_with_all = ["drawn", "scenario"])]
     scenarios: Option<PathBuf>,
-    /// How many seeds for each scenario
+    /// Recorded telemetry in place of the simulator (repeatable), as `replay` takes it: semi-real, judged by the same number
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["drawn", "scenario", "scenarios", "shift"])]
+    recording: Vec<PathBuf>,
+    /// How many seeds for each scenario or recording
     #[arg(long, default_value_t = 5, conflicts_with = "drawn", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
     /// Generated worlds in place of the shipped scenarios
@@ -133,7 +137,7 @@ pub(super) struct Args {
     /// The small world instead, where the best possible policy is known: what it costs, and what baselines cost
     #[arg(
         long,
-        conflicts_with_all = ["policy", "tuned", "oracle", "tastes", "scenario", "scenarios", "seeds", "drawn", "by_family", "against", "cost", "shift", "record", "plots"]
+        conflicts_with_all = ["policy", "tuned", "oracle", "tastes", "scenario", "scenarios", "recording", "seeds", "drawn", "by_family", "against", "cost", "shift", "record", "plots"]
     )]
     small_world: bool,
 }

@@ -18,7 +18,6 @@ use crate::{
     agent::{PolicyName, training::TrainingLog},
     backend::{EmbeddedOptions, Pace},
     config::Config,
-    control::ControlConfig,
     engine::{Cue, Engine, Guarded, Recorded, Setup},
     integrations::{Playback, Recording, RecordingOptions},
     store::{Journal, SessionMeta},
@@ -224,7 +223,7 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         environment: config.environment.clone(),
         source_name,
         seed: Some(seed),
-        config: stretched(config, recording.interval),
+        config: scene::stretched(&config.control, recording.interval),
         specs: recording.specs(),
         cues: cues.collect(),
         log: Box::new(log),
@@ -239,26 +238,6 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         engine,
         EmbeddedOptions { pace, about: policy.about().to_owned(), simulated: true, ahead: Millis::ZERO },
     ))
-}
-
-/// The settings with every time stretched as the interval is: six intervals of dwell stay six intervals.
-fn stretched(config: &Config, interval: Millis) -> ControlConfig {
-    let mut control = scene::control(config, interval);
-    let usual = config.control.interval.0.max(1);
-    let stretch = |time: &mut Millis| *time = Millis(time.0.saturating_mul(interval.0) / usual);
-    let shield = &mut control.shield;
-    for time in [
-        &mut control.evidence.warmup,
-        &mut shield.dwell,
-        &mut shield.cooldown,
-        &mut shield.reversal_window,
-        &mut shield.stale_after,
-        &mut shield.lost_deadline,
-        &mut shield.exposure.window,
-    ] {
-        stretch(time);
-    }
-    control
 }
 
 fn pace(args: &Args, interval: Millis) -> Result<Pace, Failure> {

@@ -97,6 +97,26 @@ pub(super) fn control(config: &Config, interval: Millis) -> ControlConfig {
     ControlConfig { interval, ..config.control.clone() }
 }
 
+/// The settings with every time stretched as the interval is: six intervals of dwell stay six intervals.
+pub(super) fn stretched(usual: &ControlConfig, interval: Millis) -> ControlConfig {
+    let mut control = ControlConfig { interval, ..usual.clone() };
+    let stretch =
+        |time: &mut Millis| *time = Millis(time.0.saturating_mul(interval.0) / usual.interval.0.max(1));
+    let shield = &mut control.shield;
+    for time in [
+        &mut control.evidence.warmup,
+        &mut shield.dwell,
+        &mut shield.cooldown,
+        &mut shield.reversal_window,
+        &mut shield.stale_after,
+        &mut shield.lost_deadline,
+        &mut shield.exposure.window,
+    ] {
+        stretch(time);
+    }
+    control
+}
+
 /// A session's name among files, and where it is: the one named, or a new one in the state folder.
 pub(super) fn session_file(config: &Config, named: Option<&PathBuf>, name: &str) -> Result<PathBuf, Failure> {
     if let Some(path) = named {

@@ -5,6 +5,7 @@
 //! worlds than those that `evaluate --generated validation` counts from 0, and than those that weights are chosen by.
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -16,7 +17,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::{
     Failure, Outcome,
-    evaluate::{Contender, Entrant},
+    evaluate::{Contender, Entrant, World},
     policies::{Policies, WeightsArgs},
     print,
     spread::spread,
@@ -120,7 +121,8 @@ fn tune(policy: PolicyName, args: &Args, config: &Config) -> Result<Found, Failu
     let costs = spread(entrants.len() * worlds, args.threads, "episodes", |job| {
         let number = FIRST + (job % worlds) as u64;
         let (seed, (_, scenario)) = (generator.seed(number), generator.scenario(number));
-        let episode = entrants[job / worlds].live(&built, &cost, (&scenario, seed), &config.control)?;
+        let world = World::Simulated { scenario: Cow::Owned(scenario), seed };
+        let episode = entrants[job / worlds].live(&built, &cost, &world, &config.control)?;
         Ok(Record::from(&episode).cost)
     });
     let costs: Vec<f64> = costs.into_iter().collect::<Result<_, Failure>>()?;

@@ -3,16 +3,17 @@
 use serde::Serialize;
 
 use super::{
-    Cost, IntervalCost,
+    Cost, IntervalCost, Stage,
     life::{self, Life, Plan, Player, Tally},
     oracle::Oracle,
+    stage::Simulated,
 };
 use crate::{
     control::{
         AlarmKind, ControlConfig, Decision, Entry, Event, Happened, Outcome, Phase, Policy, Shadow, State,
     },
-    flag::{FlagId, FlagKey, Rollout},
-    sim::{Scenario, World},
+    flag::{FlagKey, Rollout},
+    sim::Scenario,
     telemetry::Millis,
 };
 
@@ -101,7 +102,19 @@ impl Episode {
         config: &ControlConfig,
         each: impl FnMut(&[Entry]),
     ) -> Self {
-        Self::live(cost, scenario, seed, (Player::Policy(policy), None), config, each)
+        let stage = Box::new(Simulated::new(scenario, seed));
+        Self::live(cost, stage, (Player::Policy(policy), None), config, each)
+    }
+
+    /// The same on any stage.
+    pub fn run_on<'s>(
+        cost: &'s Cost,
+        stage: Box<dyn Stage + 's>,
+        policy: &mut dyn Policy,
+        config: &ControlConfig,
+        each: impl FnMut(&[Entry]),
+    ) -> Self {
+        Self::live(cost, stage, (Player::Policy(policy), None), config, each)
     }
 
     /// As [`Self::run`], with a second policy that decides beside it.
@@ -113,7 +126,8 @@ impl Episode {
         config: &ControlConfig,
         each: impl FnMut(&[Entry]),
     ) -> Self {
-        Self::live(&Cost::default(), scenario, seed, (Player::Policy(policy), shadow), config, each)
+        let stage = Box::new(Simulated::new(scenario, seed));
+        Self::live(&Cost::default(), stage, (Player::Policy(policy), shadow), config, each)
     }
 
     /// The same under the oracle, which knows the truth: a limit for every policy.
@@ -124,20 +138,29 @@ impl Episode {
         config: &ControlConfig,
         each: impl FnMut(&[Entry]),
     ) -> Self {
-        Self::live(cost, scenario, seed, (Player::Oracle(Oracle::default()), None), config, each)
+        Self::run_oracle_on(cost, Box::new(Simulated::new(scenario, seed)), config, each)
     }
 
-    fn live<'p>(
-        cost: &Cost,
-        scenario: &Scenario,
-        seed: u64,
+    /// The oracle on any stage.
+    pub fn run_oracle_on<'s>(
+        cost: &'s Cost,
+        stage: Box<dyn Stage + 's>,
+        config: &ControlConfig,
+        each: impl FnMut(&[Entry]),
+    ) -> Self {
+        Self::live(cost, stage, (Player::Oracle(Oracle::default()), None), config, each)
+    }
+
+    fn live<'s, 'p>(
+        cost: &'s Cost,
+        stage: Box<dyn Stage + 's>,
         (player, shadow): (Player<'p>, Option<&'p mut Shadow>),
         config: &ControlConfig,
         mut each: impl FnMut(&[Entry]),
     ) -> Self {
-        let plan =
-            Plan { player, shadow, orders: life::cues(scenario), environment: "simulation".to_owned() };
-        let mut life = Life::begin(scenario, seed, plan, config, cost);
+        let orders = life::cues(stage.as_ref());
+        let plan = Plan { player, shadow, orders, environment: "simulation".to_owned() };
+        let mut life = Life::begin(stage, plan, config, cost);
         each(&life.episode.journal);
         while !life.done() {
             let told = life.episode.journal.len();
@@ -180,13 +203,14 @@ impl Episode {
     }
 
     /// Sums up.
-    pub(super) fn finish(&mut self, scenario: &Scenario, world: &World, tallies: &[Tally], cost: &Cost) {
-        let mut results: Vec<FlagResult> = (0_u32..)
+    pub(super) fn finish(&mut self, stage: &dyn Stage, tallies: &[Tally], cost: &Cost) {
+        let start = stage.start();
+        let mut results: Vec<FlagResult> = (0..)
             .zip(&self.state.flags)
-            .zip(scenario.detectability())
-            .map(|((id, flag), detectability)| {
-                let truth = world.truth(FlagId(id));
-                let tally = tallies.get(id as usize).copied().unwrap_or_default();
+            .zip(stage.detectability())
+            .map(|((index, flag), detectability)| {
+                let truth = stage.truths().get(index).copied().unwrap_or_default();
+                let tally: Tally = tallies.get(index).copied().unwrap_or_default();
                 FlagResult {
                     flag: flag.spec.key.clone(),
                     harmful: tally.harmful,
@@ -209,7 +233,7 @@ impl Episode {
             .collect();
         let mut lowered = vec![false; results.len()];
         for entry in &self.journal {
-            let at = Some(entry.at.since(scenario.start));
+            let at = Some(entry.at.since(start));
             if let Event::KilledAll { .. } = entry.event {
                 for result in results.iter_mut().filter(|result| result.started_at.is_some()) {
                     result.rolled_back_at = result.rolled_back_at.or(at);

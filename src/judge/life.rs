@@ -1,18 +1,18 @@
-//! Living through a scenario, one control interval after the other: orders, world, tick, truth, in this order everywhere.
+//! Living through what a stage has to show, one control interval after the other: orders, world, tick, truth, in this order everywhere.
 //!
 //! Who decides is a policy, the oracle, or a journal that has it all already. What comes of it is an [`Episode`]. It must
 //! not know whether anybody compares it with another life.
 
 use std::collections::VecDeque;
 
-use super::{Cost, Episode, IntervalCost, oracle::Oracle};
+use super::{Cost, Episode, IntervalCost, Stage, oracle::Oracle};
 use crate::{
     control::{
         Actor, Command, ControlConfig, Entry, Event, FlagState, Moment, Observatory, Order, OrderId, Phase,
         Policy, Refusal, Shadow, State, decide, tick,
     },
     flag::Rollout,
-    sim::{Cue, HARMFUL_ERRORS, HARMFUL_P99, Scenario, Truth, World},
+    sim::{Cue, HARMFUL_ERRORS, HARMFUL_P99, Truth},
     telemetry::{Feed, Millis},
 };
 
@@ -86,55 +86,52 @@ pub(super) struct Life<'w, 'p> {
     player: Player<'p>,
     shadow: Option<&'p mut Shadow>,
     orders: Orders,
-    scenario: &'w Scenario,
+    stage: Box<dyn Stage + 'w>,
     cost: &'w Cost,
-    world: World,
     tallies: Vec<Tally>,
     rollouts: Vec<Rollout>,
     under_way: Vec<bool>,
 }
 
 impl<'w, 'p> Life<'w, 'p> {
-    /// A life at the scenario's start, with its flags declared.
+    /// A life at the stage's start, with its flags declared.
     pub(super) fn begin(
-        scenario: &'w Scenario,
-        seed: u64,
+        stage: Box<dyn Stage + 'w>,
         plan: Plan<'p>,
         config: &ControlConfig,
         cost: &'w Cost,
     ) -> Self {
         let Plan { mut player, orders, environment, shadow } = plan;
         let mut episode = Episode::default();
-        let start = scenario.start;
+        let (start, specs) = (stage.start(), stage.specs());
+        let flags = specs.len();
         if let Player::Journal(entries) = &mut player {
             episode.fold_tick(entries, start);
         } else {
             let policy = player.policy();
             let started = Event::SessionStarted {
                 environment,
-                source: format!("scenario {} (seed {seed})", scenario.name),
+                source: stage.source(),
                 policy: policy.as_ref().map(|policy| policy.name().to_owned()).unwrap_or_default(),
-                seed: Some(seed),
+                seed: Some(stage.seed()),
                 settings: policy.and_then(|policy| policy.settings()),
             };
-            let specs = scenario.specs().into_iter();
             let mut happened = vec![(Actor::System, started)];
-            happened.extend(specs.map(|spec| (Actor::System, Event::Created { spec })));
+            happened.extend(specs.into_iter().map(|spec| (Actor::System, Event::Created { spec })));
             episode.keep(start, happened, "");
         }
         Self {
             episode,
             observatory: Observatory::new(),
-            config: ControlConfig { interval: scenario.interval, ..config.clone() },
+            config: ControlConfig { interval: stage.interval(), ..config.clone() },
             feed: Feed::default(),
             refused: Vec::new(),
             player,
             shadow,
             orders,
-            scenario,
+            stage,
             cost,
-            world: World::new(scenario, seed),
-            tallies: vec![Tally::default(); scenario.flags.len()],
+            tallies: vec![Tally::default(); flags],
             rollouts: Vec::new(),
             under_way: Vec::new(),
         }
@@ -142,12 +139,12 @@ impl<'w, 'p> Life<'w, 'p> {
 
     /// The end of the last interval.
     pub(super) fn now(&self) -> Millis {
-        self.world.now()
+        self.stage.now()
     }
 
-    /// Whether the scenario is over.
+    /// Whether the stage is at its end.
     pub(super) fn done(&self) -> bool {
-        self.world.done()
+        self.stage.done()
     }
 
     /// Lives through one interval.
@@ -159,11 +156,11 @@ impl<'w, 'p> Life<'w, 'p> {
         self.under_way.clear();
         self.under_way.extend(flags.iter().map(|flag| !flag.phase.needs_start()));
         self.episode.flag_steps += flags.iter().filter(|flag| flag.phase == Phase::Ramping).count() as u64;
-        self.world.step(&self.rollouts, &mut self.feed);
+        self.stage.step(&self.rollouts, &mut self.feed);
         if let Player::Oracle(oracle) = &mut self.player {
-            oracle.learn(self.world.truths());
+            oracle.learn(self.stage.truths());
         }
-        let end = self.world.now();
+        let end = self.stage.now();
         let moment = Moment { end, now: end };
         let Self { episode, observatory, config, feed, player, shadow, .. } = self;
         if let Player::Journal(entries) = player {
@@ -181,9 +178,9 @@ impl<'w, 'p> Life<'w, 'p> {
 
     /// What the interval that ends at `end` came to, in truth.
     fn tally(&mut self, end: Millis) {
-        let begun = end.since(self.scenario.start).since(self.config.interval);
+        let begun = end.since(self.stage.start()).since(self.config.interval);
         let flags = self.episode.state.flags.iter().zip(self.rollouts.iter().zip(&self.under_way));
-        let truths = self.tallies.iter_mut().zip(self.world.truths());
+        let truths = self.tallies.iter_mut().zip(self.stage.truths());
         for ((flag, (rollout, under_way)), (tally, truth)) in flags.zip(truths) {
             tally.harmful |= truth.harmful;
             if does_harm(truth) {
@@ -235,7 +232,7 @@ impl<'w, 'p> Life<'w, 'p> {
 
     /// What came of it.
     pub(super) fn finish(mut self) -> Episode {
-        self.episode.finish(self.scenario, &self.world, &self.tallies, self.cost);
+        self.episode.finish(self.stage.as_ref(), &self.tallies, self.cost);
         self.episode
     }
 }
@@ -262,19 +259,19 @@ pub(super) fn by_order(entry: &Entry, state: &State) -> bool {
     matches!(entry.actor, Actor::Person(_)) && !waited
 }
 
-/// The people who start flags in a scenario.
-pub(super) fn cues(scenario: &Scenario) -> Orders {
-    let order = |cue: &Cue| {
-        let flag = scenario.flags[cue.flag.index()].spec.key.clone();
+/// The people who start a stage's flags.
+pub(super) fn cues(stage: &dyn Stage) -> Orders {
+    let (start, specs) = (stage.start(), stage.specs());
+    let order = |cue: Cue| {
         let order = Order {
             id: OrderId(String::new()),
-            actor: Actor::Person(cue.operator.clone()),
+            actor: Actor::Person(cue.operator),
             authenticated: None,
             reason: String::new(),
             expected: None,
-            command: Command::Start { flag },
+            command: Command::Start { flag: specs[cue.flag.index()].key.clone() },
         };
-        (scenario.start + cue.at, order)
+        (start + cue.at, order)
     };
-    scenario.cues().iter().map(order).collect()
+    stage.cues().into_iter().map(order).collect()
 }

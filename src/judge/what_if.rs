@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::{
     Cost, Episode, FlagResult,
     life::{Life, Orders, Plan, Player, by_order},
+    stage::Simulated,
 };
 use crate::{
     control::{
@@ -170,8 +171,9 @@ impl WhatIf {
         let played =
             Plan { player: played, orders: Orders::new(), environment: environment.clone(), shadow: None };
         let instead = Plan { player: Player::Policy(policy), orders, environment, shadow: None };
-        let mut then = Life::begin(&scenario, *seed, played, config, cost);
-        let mut now = Life::begin(&scenario, *seed, instead, config, cost);
+        let world = || Box::new(Simulated::new(&scenario, *seed));
+        let mut then = Life::begin(world(), played, config, cost);
+        let mut now = Life::begin(world(), instead, config, cost);
         if !same_flags(&then.episode.state, &now.episode.state) {
             return Err(WhatIfError::OtherWorld { after: Millis::ZERO });
         }

@@ -2,12 +2,15 @@
 
 use clap::{ValueEnum, builder::PossibleValue};
 
-use super::super::{Failure, policies::Policies};
+use super::{
+    super::{Failure, policies::Policies, scene},
+    World,
+};
 use crate::{
     agent::{PolicyName, Settings},
     control::{ControlConfig, Policy},
+    integrations::Playback,
     judge::{Cost, Episode},
-    sim::Scenario,
 };
 
 /// Stands behind the name of a policy whose settings are not its product's.
@@ -84,15 +87,30 @@ impl Entrant {
         &self,
         built: &Policies,
         cost: &Cost,
-        (scenario, seed): (&Scenario, u64),
+        world: &World<'_>,
         control: &ControlConfig,
     ) -> Result<Episode, Failure> {
-        let mut policy: Box<dyn Policy> = match self {
-            Self::Usual(policy) => built.build(*policy, seed),
-            Self::Tasted(factor) => built.tasted(*factor),
-            Self::Set(policy, settings) => policy.with(settings).map_err(Failure::refused)?,
-            Self::Oracle => return Ok(Episode::run_oracle(cost, scenario, seed, control, |_| {})),
+        let (World::Simulated { seed, .. } | World::Recorded { seed, .. }) = *world;
+        let mut policy: Option<Box<dyn Policy>> = match self {
+            Self::Usual(policy) => Some(built.build(*policy, seed)),
+            Self::Tasted(factor) => Some(built.tasted(*factor)),
+            Self::Set(policy, settings) => Some(policy.with(settings).map_err(Failure::refused)?),
+            Self::Oracle => None,
         };
-        Ok(Episode::run_at(cost, scenario, seed, policy.as_mut(), control, |_| {}))
+        let policy = policy.as_mut();
+        Ok(match world {
+            World::Simulated { scenario, .. } => match policy {
+                Some(policy) => Episode::run_at(cost, scenario, seed, policy.as_mut(), control, |_| {}),
+                None => Episode::run_oracle(cost, scenario, seed, control, |_| {}),
+            },
+            World::Recorded { recording, .. } => {
+                let control = scene::stretched(control, recording.interval);
+                let stage = Box::new(Playback::new((*recording).clone(), seed));
+                match policy {
+                    Some(policy) => Episode::run_on(cost, stage, policy.as_mut(), &control, |_| {}),
+                    None => Episode::run_oracle_on(cost, stage, &control, |_| {}),
+                }
+            }
+        })
     }
 }

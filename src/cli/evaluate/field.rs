@@ -1,4 +1,5 @@
-//! What policies are evaluated on: shipped scenarios with a number of seeds each, or generated worlds by their number.
+//! What policies are evaluated on: shipped scenarios with a number of seeds each, generated worlds by their number, or
+//! recordings of real telemetry.
 //!
 //! It hands them out by index, so that any thread can take any of them. It knows nothing of policies.
 
@@ -11,7 +12,10 @@ use super::{
     super::{Failure, scene},
     Args, folder,
 };
-use crate::sim::{Family, Generator, Scenario, Split};
+use crate::{
+    integrations::{Recording, RecordingOptions},
+    sim::{Family, Generator, Scenario, Split},
+};
 
 /// Too large to be part of the comparison: a fleet for load, not for judgement.
 const LEFT_OUT: &str = "fleet-1000";
@@ -59,16 +63,29 @@ pub(super) enum Field {
         from: u64,
         worlds: u64,
     },
+    /// Every recording with every seed from 0 up.
+    Recorded {
+        #[serde(serialize_with = "titles")]
+        recordings: Vec<Recording>,
+        seeds: u64,
+    },
 }
 
 /// One of them.
-pub(super) struct World<'a> {
-    pub(super) scenario: Cow<'a, Scenario>,
-    pub(super) seed: u64,
+pub(in super::super) enum World<'a> {
+    /// Of the simulator.
+    Simulated { scenario: Cow<'a, Scenario>, seed: u64 },
+    /// Recorded elsewhere.
+    Recorded { recording: &'a Recording, seed: u64 },
 }
 
 impl Field {
     pub(super) fn of(args: &Args) -> Result<Self, Failure> {
+        if !args.recording.is_empty() {
+            let read = |file| Recording::load(file, &RecordingOptions::default()).map_err(Failure::input);
+            let recordings = args.recording.iter().map(|file| read(file)).collect::<Result<_, _>>()?;
+            return Ok(Self::Recorded { recordings, seeds: args.seeds });
+        }
         let split = if args.quick {
             Split::Validation
         } else if args.full {
@@ -104,6 +121,7 @@ impl Field {
         let worlds = match self {
             Self::Shipped { scenarios, seeds } => scenarios.len() as u64 * seeds,
             Self::Generated { worlds, .. } => *worlds,
+            Self::Recorded { recordings, seeds } => recordings.len() as u64 * seeds,
         };
         usize::try_from(worlds).unwrap_or(usize::MAX)
     }
@@ -112,26 +130,26 @@ impl Field {
     pub(super) fn world(&self, index: usize) -> World<'_> {
         let index = index as u64;
         match self {
-            Self::Shipped { scenarios, seeds } => {
-                World { scenario: Cow::Borrowed(self.shipped(scenarios, index)), seed: index % seeds }
+            Self::Shipped { scenarios, seeds } => World::Simulated {
+                scenario: Cow::Borrowed(&scenarios[nth(index, *seeds)]),
+                seed: index % seeds,
+            },
+            Self::Recorded { recordings, seeds } => {
+                World::Recorded { recording: &recordings[nth(index, *seeds)], seed: index % seeds }
             }
             Self::Generated { generator, from, .. } => {
                 let number = from + index;
                 let (_, scenario) = generator.scenario(number);
-                World { scenario: Cow::Owned(scenario), seed: generator.seed(number) }
+                World::Simulated { scenario: Cow::Owned(scenario), seed: generator.seed(number) }
             }
         }
     }
 
-    fn shipped<'a>(&self, scenarios: &'a [Scenario], index: u64) -> &'a Scenario {
-        let each = self.len() / scenarios.len().max(1);
-        &scenarios[usize::try_from(index).unwrap_or(usize::MAX) / each.max(1)]
-    }
-
-    /// The part that each world belongs to, by index: its family, or its scenario.
+    /// The part that each world belongs to, by index: its family, its scenario, or its recording.
     pub(super) fn parts(&self) -> Vec<&str> {
         let part = |index: usize| match self {
-            Self::Shipped { scenarios, .. } => self.shipped(scenarios, index as u64).name.as_str(),
+            Self::Shipped { scenarios, seeds } => scenarios[nth(index as u64, *seeds)].name.as_str(),
+            Self::Recorded { recordings, seeds } => recordings[nth(index as u64, *seeds)].title.as_str(),
             Self::Generated { generator, from, .. } => generator.scenario(from + index as u64).0.as_str(),
         };
         (0..self.len()).map(part).collect()
@@ -144,6 +162,11 @@ impl Field {
                 let scenarios = scenarios.len() as u64;
                 format!("{}, {} each", counted(scenarios, "scenario"), counted(*seeds, "seed"))
             }
+            Self::Recorded { recordings, seeds } => format!(
+                "{}, {} each; semi-real: what was recorded is control, recorded incidents are spliced onto treatment",
+                counted(recordings.len() as u64, "recording"),
+                counted(*seeds, "seed")
+            ),
             Self::Generated { generator, from, worlds } => format!(
                 "{worlds} generated {} {}, {}, drawn from {} {}",
                 generator.split.as_str(),
@@ -160,6 +183,11 @@ impl Field {
     }
 }
 
+/// Which of several things a world is of, where each has so many.
+fn nth(index: u64, each: u64) -> usize {
+    usize::try_from(index / each.max(1)).unwrap_or(usize::MAX)
+}
+
 fn counted(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
@@ -174,6 +202,10 @@ fn scenarios(named: &[String]) -> Result<Vec<Scenario>, Failure> {
 
 fn names<S: Serializer>(scenarios: &[Scenario], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(scenarios.iter().map(|scenario| &scenario.name))
+}
+
+fn titles<S: Serializer>(recordings: &[Recording], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(recordings.iter().map(|recording| &recording.title))
 }
 
 fn split_and_families<S: Serializer>(generator: &Generator, serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,13 +2,16 @@
 //!
 //! Each episode depends on who plays and on its world alone. What was already played is taken from the ledger.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use sha2::{Digest, Sha256};
 
 use super::{
     super::{Failure, policies::Policies, spread::spread},
-    Entrant, Field,
+    Entrant, Field, World,
     ledger::{Header, Ledger},
 };
 use crate::{
@@ -41,7 +44,11 @@ impl Play<'_> {
         let last = self.field.len().saturating_sub(1);
         let worlds = match self.field {
             Field::Shipped { scenarios, .. } => format!("{scenarios:?}"),
-            Field::Generated { .. } => format!("{:?}", self.field.world(last).scenario),
+            Field::Recorded { recordings, .. } => format!("{recordings:?}"),
+            Field::Generated { .. } => match self.field.world(last) {
+                World::Simulated { scenario, .. } => format!("{scenario:?}"),
+                World::Recorded { recording, .. } => format!("{recording:?}"),
+            },
         };
         Header {
             knightwatch: env!("CARGO_PKG_VERSION").to_owned(),
@@ -101,9 +108,13 @@ impl Play<'_> {
         let (entrant, number) = (job / self.field.len(), job % self.field.len());
         let (shift, entrant) =
             (self.shifts[entrant / self.entrants.len()], &self.entrants[entrant % self.entrants.len()]);
-        let world = self.field.world(number);
-        let scenario = shift.of(world.scenario.into_owned());
-        let episode = entrant.live(self.built, self.cost, (&scenario, world.seed), self.control)?;
+        let world = match self.field.world(number) {
+            World::Simulated { scenario, seed } => {
+                World::Simulated { scenario: Cow::Owned(shift.of(scenario.into_owned())), seed }
+            }
+            recorded @ World::Recorded { .. } => recorded,
+        };
+        let episode = entrant.live(self.built, self.cost, &world, self.control)?;
         match episode.fault() {
             None => Ok(Record::from(&episode)),
             Some(fault) => {

@@ -4,13 +4,13 @@
 //! of a bad world gives the same service, traffic and flags in every family, so that the worst of them are tried with every
 //! other family's faults, as long as worlds are left. What is found is a family and a number, which anybody can play again.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde::Serialize;
 
 use super::{
     super::{Failure, Outcome, policies::Policies, print, spread::spread},
-    Args, Entrant,
+    Args, Entrant, World,
 };
 use crate::{
     control::ControlConfig,
@@ -121,8 +121,9 @@ impl Search<'_> {
     fn one(&self, (family, number): (Family, u64)) -> Result<Found, Failure> {
         let generator = Generator { families: vec![family], ..Generator::new(Split::Validation) };
         let (seed, (_, scenario)) = (generator.seed(number), generator.scenario(number));
+        let world = World::Simulated { scenario: Cow::Borrowed(&scenario), seed };
         let live = |entrant: &Entrant| {
-            let episode = entrant.live(self.built, self.cost, (&scenario, seed), self.control)?;
+            let episode = entrant.live(self.built, self.cost, &world, self.control)?;
             match episode.fault() {
                 None => Ok(Record::from(&episode)),
                 Some(fault) => Err(Failure::refused(format!(

@@ -1,18 +1,24 @@
 //! Plays a recording as if it arrived now: one row, one interval, both arms of every flag. The same face as a simulated
-//! world. Must not know who decides the rollouts, nor why.
+//! world, and a stage for the judge: what is spliced in is known, and so is the truth. Must not know who decides the
+//! rollouts, nor why.
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
 use super::{
-    Recording,
+    RecordedFlag, Recording,
     series::Row,
     shape::{Shape, binomial, normal_score},
 };
 use crate::{
-    flag::{FlagId, Rollout},
+    flag::{FlagId, FlagSpec, Rollout},
+    judge::Stage,
+    sim::{Cue, Truth},
     telemetry::{Arm, Feed, Histogram, Millis, Sample},
 };
+
+/// The quantile whose truth the judge goes by; of what a recording has, the nearest one speaks for it.
+const P99: f64 = 0.99;
 
 /// A recording being played. Same recording, same seed, same rollouts: the same samples, on any machine.
 #[derive(Clone, Debug)]
@@ -25,6 +31,10 @@ pub struct Playback {
     scores: Vec<f64>,
     /// Intervals each flag has had traffic without a break: how far its incident has come.
     exposed: Vec<usize>,
+    /// By [`FlagId`].
+    truths: Vec<Truth>,
+    /// Mean requests of the recorded rows.
+    usual_requests: f64,
 }
 
 /// What one arm draws its requests from.
@@ -51,7 +61,11 @@ impl Playback {
     pub fn new(recording: Recording, seed: u64) -> Self {
         let scores = recording.probabilities.iter().copied().map(normal_score).collect();
         let exposed = vec![0; recording.flags.len()];
-        Self { recording, seed, slot: 0, scores, exposed }
+        let truth = |flag: &RecordedFlag| Truth { harmful: !flag.profile.is_empty(), ..Truth::default() };
+        let truths = recording.flags.iter().map(truth).collect();
+        let requests: Vec<f64> = recording.rows.iter().flatten().map(|row| f64::from(row.requests)).collect();
+        let usual_requests = requests.iter().sum::<f64>() / requests.len().max(1) as f64;
+        Self { recording, seed, slot: 0, scores, exposed, truths, usual_requests }
     }
 
     /// What is played.
@@ -82,11 +96,17 @@ impl Playback {
         let (start, slot, span) = (self.now(), self.slot, self.recording.interval);
         self.slot += 1;
         let off = row.as_ref().map(|row| (row, Source::new(row, &self.scores)));
-        for ((id, flag), exposed) in (0_u32..).zip(&self.recording.flags).zip(&mut self.exposed) {
+        let p99 = nearest(&self.recording.probabilities, P99);
+        let flags = (0_u32..).zip(&self.recording.flags);
+        for (((id, flag), exposed), truth) in flags.zip(&mut self.exposed).zip(&mut self.truths) {
             let rollout = rollouts.get(id as usize).copied().unwrap_or_default();
             let step = flag.profile.get(*exposed % flag.profile.len().max(1));
             *exposed = if rollout.is_zero() { 0 } else { *exposed + 1 };
+            (truth.rollout, truth.requests, truth.usual_requests) = (rollout, 0.0, self.usual_requests);
+            truth.bad_requests = 0.0;
             let Some((row, off)) = &off else { continue };
+            let on = step.map(|step| step.applied(row));
+            learn(truth, row, on.as_ref().unwrap_or(row), p99);
             let mut random = generator(self.seed, id, slot);
             let treated = binomial(row.requests, rollout.share(), &mut random);
             let mut add = |arm, requests, source: &Source| {
@@ -100,8 +120,8 @@ impl Playback {
             if rollout.is_zero() {
                 continue;
             }
-            match step {
-                Some(step) => add(Arm::Treatment, treated, &Source::new(&step.applied(row), &self.scores)),
+            match &on {
+                Some(on) => add(Arm::Treatment, treated, &Source::new(on, &self.scores)),
                 None => add(Arm::Treatment, treated, off),
             }
         }
@@ -110,6 +130,73 @@ impl Playback {
             feed.rejected
                 .extend((0_u32..).zip(&self.recording.flags).map(|(id, _)| (FlagId(id), *rejection)));
         }
+    }
+}
+
+/// The position of the value next to `wanted`.
+fn nearest(values: &[f64], wanted: f64) -> usize {
+    let far = |(_, value): &(usize, &f64)| (**value - wanted).abs();
+    let order = |a: &(usize, &f64), b: &(usize, &f64)| far(a).total_cmp(&far(b));
+    values.iter().enumerate().min_by(order).map_or(0, |(index, _)| index)
+}
+
+/// What an interval is in truth, with the flag off and with it on.
+fn learn(truth: &mut Truth, off: &Row, on: &Row, p99: usize) {
+    truth.requests = f64::from(off.requests);
+    (truth.error_rate_control, truth.error_rate_treatment) = (off.error_rate, on.error_rate);
+    let quantile = |row: &Row| row.quantiles_ms.get(p99).copied().unwrap_or(0.0);
+    (truth.p99_control_ms, truth.p99_treatment_ms) = (quantile(off), quantile(on));
+    let more = (on.error_rate - off.error_rate).max(0.0);
+    truth.bad_requests = truth.requests * truth.rollout.share() * more;
+    truth.total_bad_requests += truth.bad_requests;
+}
+
+impl Stage for Playback {
+    fn source(&self) -> String {
+        self.recording.title.clone()
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn start(&self) -> Millis {
+        self.recording.start
+    }
+
+    fn interval(&self) -> Millis {
+        self.recording.interval
+    }
+
+    fn specs(&self) -> Vec<FlagSpec> {
+        self.recording.specs()
+    }
+
+    fn cues(&self) -> Vec<Cue> {
+        let cues = self.recording.cues().into_iter();
+        cues.map(|(at, flag, operator)| Cue { at, flag, operator }).collect()
+    }
+
+    /// An incident is only spliced in where it shows: somebody who looked saw it.
+    fn detectability(&self) -> Vec<f64> {
+        let seen = |truth: &Truth| if truth.harmful { f64::MAX } else { 0.0 };
+        self.truths.iter().map(seen).collect()
+    }
+
+    fn now(&self) -> Millis {
+        self.now()
+    }
+
+    fn done(&self) -> bool {
+        self.done()
+    }
+
+    fn step(&mut self, rollouts: &[Rollout], feed: &mut Feed) {
+        self.step(rollouts, feed);
+    }
+
+    fn truths(&self) -> &[Truth] {
+        &self.truths
     }
 }
 
