@@ -173,7 +173,20 @@ fn a_folder_of_ones_own_scenarios_is_played() {
     let nobody: String =
         bad.lines().filter(|line| !line.starts_with("start = ")).flat_map(|line| [line, "\n"]).collect();
     fs::write(folder.join("e.toml"), nobody.replacen("error-spike", "nobody", 1)).unwrap();
-    refused(&["c.toml: found the name \"good\"", "a.toml has too", "d.toml:2:", "e.toml: none of its flags"]);
+    let late = good.replacen("name = \"good\"", "name = \"late\"", 1).replacen(
+        "start = \"30 s\"",
+        "start = \"23 h\"",
+        1,
+    );
+    fs::write(folder.join("f.toml"), late).unwrap();
+    refused(&[
+        "c.toml: found the name \"good\"",
+        "a.toml has too",
+        "d.toml:2:",
+        "e.toml: none of its flags",
+        "f.toml:1:",
+        "no flag is started before the scenario ends",
+    ]);
     for (line, says) in [
         ("evaluate --scenarios mine --seeds 0", "0 is not in 1..=10000"),
         ("evaluate --scenarios mine --scenario good", "cannot be used with"),
@@ -213,8 +226,8 @@ fn results_go_to_a_file_and_beside_it_to_the_terminal() {
     }
     assert_ne!(lines[1]["cost"], lines[4]["cost"], "a shift makes a difference");
     let nowhere = home.run_on(line, Path::new("nowhere/results.json"));
-    nowhere.status(1);
-    assert!(nowhere.err.contains("nowhere/results.json: "), "{}", nowhere.err);
+    nowhere.status(2);
+    assert!(nowhere.out.is_empty() && nowhere.err.contains("nowhere/results.json: "), "{}", nowhere.err);
 }
 
 #[test]
@@ -255,8 +268,8 @@ fn pictures_show_every_policy() {
     let in_the_way = home.file("file", "");
     let refused =
         home.run_on("evaluate --generated validation --worlds 1 --policy rule --plots", &in_the_way);
-    refused.status(1);
-    assert!(refused.err.contains("file: "), "{}", refused.err);
+    refused.status(2);
+    assert!(refused.out.is_empty() && refused.err.contains("file: "), "{}", refused.err);
     home.run("evaluate --quick --shift none,interval-5 --plots p").status(2);
 }
 
@@ -318,5 +331,30 @@ fn recordings_are_judged_by_the_same_number() {
     ] {
         let refused = home.run(&format!("evaluate {more}"));
         assert!(refused.status(2).err.contains(says), "{}", refused.err);
+    }
+}
+
+#[test]
+fn what_is_no_file_stays_what_it_is_and_a_place_that_cannot_be_written_to_is_found_before_anything_is_played()
+{
+    let home = Home::new();
+    let asked = "evaluate --seeds 1 --scenario good --policy rule";
+    fs::write(home.path("mine.json"), "old").unwrap();
+    std::os::unix::fs::symlink("mine.json", home.path("link.json")).unwrap();
+    home.run_on(&format!("{asked} --json"), &home.path("link.json")).fine();
+    assert!(home.path("link.json").is_symlink());
+    assert!(fs::read_to_string(home.path("mine.json")).unwrap().starts_with("{\"policy\":\"rule\""));
+
+    let full = Path::new("/dev/full");
+    let before = fs::metadata(full).unwrap().file_type();
+    let refused = home.run_on(&format!("{asked} --json"), full);
+    assert!(refused.status(1).err.contains("/dev/full: No space left on device"), "{}", refused.err);
+    assert!(refused.out.contains("bad requests"), "the table comes first: {}", refused.out);
+    assert_eq!(fs::metadata(full).unwrap().file_type(), before);
+
+    for line in [format!("{asked} --json /proc/nowhere/x.json"), format!("{asked} --plots /proc/nowhere")] {
+        let refused = home.run(&line);
+        assert!(refused.status(2).err.contains("/proc/nowhere"), "{}", refused.err);
+        assert!(refused.out.is_empty(), "{line} played: {}", refused.out);
     }
 }

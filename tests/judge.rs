@@ -306,3 +306,16 @@ fn where_the_policy_failed_there_is_no_result() {
         assert!(Event::KINDS.contains(&entry.event.kind()), "{} is not listed", entry.event.kind());
     }
 }
+
+#[test]
+fn a_flag_that_is_only_cold_has_done_no_harm_yet() {
+    let scenario = Scenario::parse(Scenario::builtin("error-spike").unwrap(), "error-spike").unwrap();
+    assert!(scenario.flags[0].warm_up > 0.1 && scenario.cues()[0].at < Millis::from_secs(240));
+    let from = scenario.flags[0].effects[0].from;
+    for seed in 1..=3 {
+        let mut policy = PolicyName::Rule.build(seed);
+        let episode = Episode::run(&scenario, seed, policy.as_mut(), &ControlConfig::default(), |_| {});
+        let harmed = episode.flags[0].harmed_at.unwrap();
+        assert!(harmed >= from && harmed <= from + scenario.interval, "{harmed}, its fault comes at {from}");
+    }
+}

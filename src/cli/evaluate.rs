@@ -184,9 +184,14 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         cost: &cost,
         control: &config.control,
     };
+    if let Some(file) = args.json.as_deref().filter(|_| !to_standard_output) {
+        results::writable(file)?;
+    }
+    args.plots.as_deref().map_or(Ok(()), plots::writable)?;
     let ledger =
         args.record.as_deref().map(|file| Ledger::open(file, &play.header(), play.len())).transpose()?;
-    let mut lines = Vec::new();
+    // What is printed comes before what is written: a disk that fails then takes nothing away.
+    let (mut lines, mut drawn) = (Vec::new(), Vec::new());
     for (shift, leagues) in shifts.iter().zip(play.leagues(args.threads, ledger.as_ref())?) {
         let whole = Results::of(String::new(), &leagues, against);
         let parts = if args.by_family || args.plots.is_some() {
@@ -194,15 +199,9 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         } else {
             Vec::new()
         };
-        if let Some(folder) = &args.plots {
-            plots::write(
-                folder,
-                &plots::Shown { whole: &whole, parts: &parts, leagues: &leagues, field: &field },
-            )?;
-        }
-        let parts = if args.by_family { &parts[..] } else { &[] };
+        let shown = if args.by_family { &parts[..] } else { &[] };
         if args.json.is_some() {
-            lines.extend(results::lines(&whole, parts, &play, *shift)?);
+            lines.extend(results::lines(&whole, shown, &play, *shift)?);
         }
         if !to_standard_output {
             if *shift != shifts[0] {
@@ -214,11 +213,15 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
                 against: leagues[against].policy(),
                 weights: args.cost.as_deref(),
             };
-            table::write(&whole, parts, &about)?;
+            table::write(&whole, shown, &about)?;
         }
+        drawn.extend(args.plots.as_deref().map(|folder| (folder, leagues, whole, parts)));
     }
     if let Some(file) = &args.json {
         results::write(file, to_standard_output, &lines)?;
+    }
+    for (folder, leagues, whole, parts) in &drawn {
+        plots::write(folder, &plots::Shown { whole, parts, leagues, field: &field })?;
     }
     print::DONE
 }

@@ -267,7 +267,7 @@ pub enum Event {
         did: Action,
         /// The rollout before.
         from: Rollout,
-        /// Why, of the shadow's.
+        /// What the shield's ruling on it went by; the policy's own grounds are not known.
         reason: Reason,
         /// What the evidence was, as in [`Decision`].
         evidence: String,

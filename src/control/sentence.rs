@@ -73,9 +73,10 @@ pub(super) fn sentence(event: &Event, flag: Option<&FlagKey>, state: &State, at:
             format!("{key} at {from}: the shadow {policy} agrees again: {did}.")
         }
         Event::Shadow { policy, would, did, from, reason, evidence, .. } => {
+            // Whether that was what moved it, nobody can say of a policy that may not even have looked.
             let evidence = if evidence.is_empty() { String::new() } else { format!(" ({evidence})") };
             format!(
-                "{key} at {from}: the shadow {policy} would {would}; done was: {did}. Its reason: {reason}{evidence}."
+                "{key} at {from}: the shadow {policy} would {would}; done was: {did}. What there was to see: {reason}{evidence}."
             )
         }
         Event::ShadowFaulty { policy, fault } => format!(

@@ -10,6 +10,8 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::Serialize;
 
+use crate::telemetry::normal_quantile;
+
 /// A mean and the interval that it is known to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Estimate {
@@ -58,8 +60,8 @@ impl Bootstrap {
     }
 
     /// A sum over a sum, such as failures over flags, where a scenario adds to both: `(numerator, denominator)` for
-    /// each scenario, no denominator negative. None where the denominators are all 0. A resample of nothing but
-    /// zeros says nothing and is left out.
+    /// each scenario. None where the denominators do not come to more than 0; a resample in which they do not says nothing
+    /// and is left out.
     #[must_use]
     pub fn ratio(&self, terms: &[(f64, f64)]) -> Option<Estimate> {
         let (above, below) = sum(terms.iter());
@@ -73,6 +75,21 @@ impl Bootstrap {
             (below > 0.0).then(|| above / below)
         });
         Some(self.between(above / below, ratios.collect()))
+    }
+
+    /// A share of things, such as bad flags that were missed: `(hits, things)` for each scenario. As [`Self::ratio`]; but where all
+    /// or none are hits, every resample says the same, and the interval is Wilson's ("Probable inference, the law of succession,
+    /// and statistical inference", 1927) for as many things as there are.
+    #[must_use]
+    pub fn share(&self, terms: &[(f64, f64)]) -> Option<Estimate> {
+        let drawn = self.ratio(terms)?;
+        let (hits, of) = sum(terms.iter());
+        if hits > 0.0 && hits < of {
+            return Some(drawn);
+        }
+        let z = normal_quantile(f64::midpoint(1.0, self.confidence.clamp(0.0, 1.0 - f64::EPSILON)));
+        let far = z * z / (of + z * z);
+        Some(if hits > 0.0 { Estimate { low: 1.0 - far, ..drawn } } else { Estimate { high: far, ..drawn } })
     }
 
     /// The mean of the largest `share` of all values (`CVaR` at 1 - `share`), where a scenario has any number of them; they
@@ -168,6 +185,22 @@ mod tests {
 
     fn uniform(generator: &mut Pcg64Mcg) -> f64 {
         f64::from(u32::try_from(generator.next_u64() >> 32).unwrap()) / 4_294_967_296.0
+    }
+
+    #[test]
+    fn nothing_seen_among_a_few_is_not_nothing() {
+        let bootstrap = Bootstrap::default();
+        let none = bootstrap.share(&[(0.0, 50.0), (0.0, 50.0)]).unwrap();
+        // Wilson for 0 of 100 at 95 %: 3.70 %.
+        assert!(
+            none.mean.abs() < 1e-12 && none.low.abs() < 1e-12 && (none.high - 0.037).abs() < 5e-5,
+            "{none:?}"
+        );
+        let all = bootstrap.share(&[(50.0, 50.0), (50.0, 50.0)]).unwrap();
+        assert!((all.low - 0.963).abs() < 5e-5 && (all.high - 1.0).abs() < 1e-12, "{all:?}");
+        let some = [(1.0, 50.0), (0.0, 50.0)];
+        assert_eq!(bootstrap.share(&some), bootstrap.ratio(&some));
+        assert_eq!(bootstrap.share(&[(0.0, 0.0)]), None);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct FlagResult {
     /// When it was first rolled back.
     pub rolled_back_at: Option<Millis>,
     /// When it first did harm, in truth: the beginning of the first interval with at least 0.05 % more failed requests, or a
-    /// P99 at least 3 % longer, than control.
+    /// P99 at least 3 % longer, than control, the warm-up after a raise left out.
     pub harmed_at: Option<Millis>,
     /// How often its rollout changed direction: lowered after it was raised, or raised after it was lowered. A rollback to
     /// 0 % ends the ramp and is none.

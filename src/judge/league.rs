@@ -214,13 +214,16 @@ impl League {
         let good_flags: fn(&Record) -> f64 = |record| f64::from(record.good_flags);
         let bad_requests = average(|record| &record.bad_requests);
         let worst = bootstrap.tail(records.iter().map(|record| record.bad_requests.as_slice()), TAIL);
-        let missed = ratio(|record| 100.0 * f64::from(record.missed), bad_flags);
-        let missed_detectable = ratio(
-            |record| 100.0 * f64::from(record.missed_detectable),
-            |record| f64::from(record.detectable),
-        );
-        let false_rollbacks = ratio(|record| 100.0 * f64::from(record.false_rollbacks), good_flags);
-        let completed = ratio(|record| 100.0 * record.to_full.len() as f64, good_flags);
+        let percent = |hits: fn(&Record) -> f64, of: fn(&Record) -> f64| {
+            let terms: Vec<_> = records.iter().map(|record| (hits(record), of(record))).collect();
+            let Estimate { mean, low, high } = bootstrap.share(&terms)?;
+            Some(Estimate { mean: 100.0 * mean, low: 100.0 * low, high: 100.0 * high })
+        };
+        let missed = percent(|record| f64::from(record.missed), bad_flags);
+        let missed_detectable =
+            percent(|record| f64::from(record.missed_detectable), |record| f64::from(record.detectable));
+        let false_rollbacks = percent(|record| f64::from(record.false_rollbacks), good_flags);
+        let completed = percent(|record| record.to_full.len() as f64, good_flags);
         let minutes = average(|record| &record.to_full);
         let detected = average(|record| &record.to_detect);
         let vetoes = ratio(|record| 1_000.0 * record.vetoes as f64, |record| record.flag_steps as f64);

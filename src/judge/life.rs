@@ -29,11 +29,11 @@ pub(super) struct Tally {
     handed_over: bool,
 }
 
-/// Whether treatment was worse than control by as much as harm is.
+/// Whether treatment was worse than control by as much as harm is; that it is slow while it is cold is no fault.
 fn does_harm(truth: &Truth) -> bool {
     !truth.rollout.is_zero()
         && (truth.error_rate_treatment - truth.error_rate_control >= HARMFUL_ERRORS
-            || truth.p99_ratio() >= HARMFUL_P99)
+            || truth.settled_p99_ratio() >= HARMFUL_P99)
 }
 
 /// Who proposes.

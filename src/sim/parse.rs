@@ -84,6 +84,16 @@ pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Scenario> 
     if duration.is_none() && root.get(problems, "duration").is_none() {
         root.complain(problems, "duration is missing");
     }
+    if let Some(duration) = duration
+        && !flags.cues.is_empty()
+        && flags.cues.iter().all(|cue| cue.at >= duration)
+    {
+        let first = flags.cues.iter().map(|cue| cue.at).min().unwrap_or_default();
+        root.complain(
+            problems,
+            &format!("no flag is started before the scenario ends: found duration {duration}, the first start at {first}"),
+        );
+    }
     root.finish(problems);
     let mut scenario = Scenario {
         name: name?,

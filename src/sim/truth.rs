@@ -19,6 +19,8 @@ pub struct Truth {
     pub p99_treatment_ms: f64,
     /// P99 with the flag off, in milliseconds.
     pub p99_control_ms: f64,
+    /// Natural logarithm of the factor by which treatment is slower only because it is cold; 0 once it is warm.
+    pub ln_warm_up: f64,
     /// Expected failed requests in treatment beyond control's rate; never negative.
     pub bad_requests: f64,
     /// The same, over all intervals so far.
@@ -45,5 +47,11 @@ impl Truth {
     #[must_use]
     pub fn p99_ratio(&self) -> f64 {
         if self.p99_control_ms > 0.0 { self.p99_treatment_ms / self.p99_control_ms } else { 1.0 }
+    }
+
+    /// The same without what being cold adds.
+    #[must_use]
+    pub fn settled_p99_ratio(&self) -> f64 {
+        self.p99_ratio() * libm::exp(-self.ln_warm_up)
     }
 }

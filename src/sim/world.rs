@@ -122,6 +122,7 @@ impl World {
             error_rate_control: 0.0,
             p99_treatment_ms: 0.0,
             p99_control_ms: 0.0,
+            ln_warm_up: 0.0,
             bad_requests: 0.0,
             total_bad_requests: 0.0,
             cost: 0.0,
@@ -232,6 +233,7 @@ impl Flag {
         truth.requests = requests;
         truth.error_rate_control = condition.errors;
         truth.p99_control_ms = shape.p99_ms(&alone);
+        truth.ln_warm_up = 0.0;
         let control = (!self.rollout.is_full()).then(|| ArmTruth {
             requests: requests * (1.0 - now.share),
             errors: condition.errors,
@@ -243,7 +245,8 @@ impl Flag {
             return [control, None];
         }
         parts.clear();
-        let added = effect::apply(&self.model.effects, now, ln_control + self.warming(at), parts);
+        truth.ln_warm_up = self.warming(at);
+        let added = effect::apply(&self.model.effects, now, ln_control + truth.ln_warm_up, parts);
         let errors = 1.0 - (1.0 - condition.errors) * (1.0 - added);
         truth.error_rate_treatment = errors;
         truth.p99_treatment_ms = shape.p99_ms(parts);

@@ -175,8 +175,9 @@ fn it_is_journalled_where_it_begins_to_differ_and_where_it_agrees_again() {
             if would == did {
                 assert!(entry.sentence.contains("the shadow bad agrees again: hold"), "{}", entry.sentence);
             } else {
-                let says =
-                    format!("at {from}: the shadow bad would hold; done was: {did}. Its reason: {reason}");
+                let says = format!(
+                    "at {from}: the shadow bad would hold; done was: {did}. What there was to see: {reason}"
+                );
                 assert!(entry.sentence.contains(&says), "{says}: {}", entry.sentence);
             }
             found.push((entry.at, *flag, *did));

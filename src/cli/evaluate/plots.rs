@@ -16,7 +16,7 @@ use super::{
     },
     Field, Results,
     entrant::ORACLE,
-    results::whole,
+    results::{self, whole},
 };
 use crate::{agent::PolicyName, judge::League};
 use axis::Axis;
@@ -36,9 +36,14 @@ pub(super) struct Shown<'a> {
     pub(super) field: &'a Field,
 }
 
-/// Writes all pictures into a folder, which is made where there is none.
+/// Makes the folder where there is none, and sees that it can be written to: found out before anything is played.
+pub(super) fn writable(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|error| Failure::input(format!("{}: {error}", folder.display())))?;
+    results::writable(&folder.join("league.svg"))
+}
+
+/// Writes all pictures into a folder.
 pub(super) fn write(folder: &Path, shown: &Shown<'_>) -> Result<(), Failure> {
-    fs::create_dir_all(folder).map_err(|error| Failure::refused(format!("{}: {error}", folder.display())))?;
     let about = shown.field.about();
     for (name, picture) in [
         ("league", league::draw(shown.whole, &about)),

@@ -1,6 +1,10 @@
 //! What came of an evaluation, as a whole and part by part, and the same as JSON.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -126,13 +130,60 @@ pub(super) fn write(file: &Path, to_standard_output: bool, lines: &[String]) -> 
     whole(file, lines.concat().as_bytes())
 }
 
-/// Puts a file in its place only once all of it is written.
+/// Whether this file can be written, without touching what is in it: found out before anything is played.
+///
+/// # Errors
+/// When it cannot.
+pub(super) fn writable(file: &Path) -> Result<(), Failure> {
+    let tried = match Place::of(file) {
+        Place::Stream => OpenOptions::new().append(true).open(file).map(drop),
+        Place::File(file) => {
+            let fresh = fresh(&file);
+            fs::write(&fresh, []).and_then(|()| fs::remove_file(&fresh))
+        }
+    };
+    tried.map_err(|error| Failure::input(format!("{}: {error}", file.display())))
+}
+
+/// Puts a file in its place only once all of it is written. A link leads to its file; what is no file, a pipe or a device, is
+/// written to and stays what it is.
 pub(super) fn whole(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut fresh = file.as_os_str().to_owned();
-    fresh.push(".new");
-    fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, file)).map_err(|error| {
-        // Half a file is of no use to anybody.
-        let _ = fs::remove_file(&fresh);
-        Failure::refused(format!("{}: {error}", file.display()))
-    })
+    let written = match Place::of(file) {
+        Place::Stream => {
+            OpenOptions::new().append(true).open(file).and_then(|mut stream| stream.write_all(bytes))
+        }
+        Place::File(file) => {
+            let fresh = fresh(&file);
+            fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, &file)).inspect_err(|_| {
+                // Half a file is of no use to anybody.
+                let _ = fs::remove_file(&fresh);
+            })
+        }
+    };
+    written.map_err(|error| Failure::refused(format!("{}: {error}", file.display())))
+}
+
+/// What a path leads to.
+enum Place {
+    /// A file, or nothing yet.
+    File(PathBuf),
+    /// A pipe, a device.
+    Stream,
+}
+
+impl Place {
+    fn of(path: &Path) -> Self {
+        match fs::metadata(path) {
+            Ok(found) if !found.is_file() && !found.is_dir() => Self::Stream,
+            Ok(_) => Self::File(path.canonicalize().unwrap_or_else(|_| path.to_owned())),
+            Err(_) => Self::File(path.to_owned()),
+        }
+    }
+}
+
+/// What a file is called until it is whole.
+fn fresh(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
 }

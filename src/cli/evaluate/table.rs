@@ -12,8 +12,8 @@ use crate::{
     sim::Shift,
 };
 
-/// Of fewer episodes no interval is shown: a handful drawn anew knows nothing of what is not in it.
-const FEWEST: u64 = 5;
+/// Of fewer episodes no interval is shown: some drawn anew know nothing of what is not among them.
+const FEWEST: u64 = 20;
 
 /// Two lines above each column: what, and in which unit. A width below 0 stands left.
 type Columns<'a> = &'a [(i8, &'a str, &'a str)];
@@ -51,11 +51,15 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
         about.weights.map_or_else(|| "config/judge.toml".to_owned(), |file| file.display().to_string());
     print::line("")?;
     if whole.standings.iter().any(|standing| standing.episodes >= FEWEST) {
-        print::line("[ ] holds the truth 95 times in 100: paired bootstrap over the episodes.")?;
+        print::line(
+            "[ ] holds the truth 95 times in 100: paired bootstrap over the episodes; of shares of none",
+        )?;
+        print::line("or all of the flags, Wilson's interval.")?;
     }
     print::line(
-        "Minutes to 100 % are a mean over the good flags that got there; minutes to rollback a median.",
+        "Minutes to 100 % are a mean over the good flags that got there, those from harm to rollback over",
     )?;
+    print::line("the bad flags that were rolled back; min to rollback is a median.")?;
     print::line(
         "Detectable: an expected z-score of 5 or more in ten minutes at half of the flag's traffic.",
     )?;

@@ -40,7 +40,7 @@ pub(super) fn draw(parts: &[Results], about: &str) -> Picture {
         })
         .collect();
     let costs = shown.iter().flat_map(|(_, three)| three.iter().flatten());
-    let axis = Axis::log(costs.flat_map(|standing| [standing.cost.low, standing.cost.high]), 1.0, PLOT);
+    let axis = Axis::straight(costs.flat_map(|standing| [standing.cost.low, standing.cost.high]), PLOT);
     for tick in axis.ticks() {
         picture.line((axis.at(tick), TOP + 8.0), (axis.at(tick), bottom), 1.0, GRID);
         picture.text((axis.at(tick), bottom + 20.0), &round(tick), Size::Large, Anchor::Middle, GREY);
@@ -74,7 +74,7 @@ pub(super) fn draw(parts: &[Results], about: &str) -> Picture {
             );
         }
     }
-    let note = "Shorter is better, by the logarithm. Thin lines: 95 % intervals (paired bootstrap).";
+    let note = "Shorter is better. Thin lines: 95 % intervals (paired bootstrap).";
     picture.text((EDGE, bottom + 48.0), note, Size::Small, Anchor::Start, GREY);
     picture
 }

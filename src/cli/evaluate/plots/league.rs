@@ -61,7 +61,7 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
         }
     }
     for ((title, unit), x) in
-        [("false", "rollbacks, %"), ("missed, %", "of detectable")].into_iter().zip(NUMBERS)
+        [("false, %", "of good"), ("missed, %", "of detectable")].into_iter().zip(NUMBERS)
     {
         picture.text((x, TOP), title, Size::Large, Anchor::End, INK);
         picture.text((x, TOP + 14.0), unit, Size::Small, Anchor::End, GREY);

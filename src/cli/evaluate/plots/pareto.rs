@@ -12,12 +12,16 @@ const PLOT: [f64; 4] = [84.0, 976.0, TOP + 4.0, 556.0];
 /// More false rollbacks than this many per cent of good flags, and nobody would let it steer.
 const MOST_FALSE: f64 = 1.0;
 const RADIUS: f64 = 6.0;
+/// By so much a point is larger for each other one at its place.
+const WIDER: f64 = 4.0;
 
 /// A policy's point.
 struct Point<'a> {
     standing: &'a Standing,
     at: Place,
     colour: Colour,
+    /// Larger where it would hide another.
+    radius: f64,
 }
 
 /// Left, top, right and bottom.
@@ -50,29 +54,37 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
         Anchor::Middle,
         INK,
     );
-    picture.text((EDGE, TOP - 8.0), "bad requests for each bad flag, mean", Size::Large, Anchor::Start, INK);
-    let points: Vec<Point> = drawn
-        .iter()
-        .enumerate()
-        .map(|(place, (standing, at))| Point {
+    picture.text(
+        (EDGE, TOP - 8.0),
+        "bad requests for each bad flag, mean (logarithmic)",
+        Size::Large,
+        Anchor::Start,
+        INK,
+    );
+    let mut points: Vec<Point> = Vec::new();
+    for (place, (standing, at)) in drawn.iter().enumerate() {
+        let at = (minutes.at(*at), requests.at(standing.bad_requests_per_bad_flag));
+        let near = |other: &&Point| (other.at.0 - at.0).hypot(other.at.1 - at.1) < RADIUS;
+        let below = super::at(points.iter().filter(near).count());
+        points.push(Point {
             standing,
-            at: (minutes.at(*at), requests.at(standing.bad_requests_per_bad_flag)),
+            at,
             colour: colour(&standing.policy, place),
-        })
-        .collect();
+            radius: RADIUS + WIDER * below,
+        });
+    }
     let mut ours: Vec<&Point> = points.iter().filter(|point| is_ours(&point.standing.policy)).collect();
     ours.sort_by(|one, other| one.at.0.total_cmp(&other.at.0));
     let front: Vec<Place> = ours.iter().map(|point| point.at).collect();
     if let [first, _, ..] = ours[..] {
         picture.path(&front, 2.0, first.colour);
     }
-    // Rings first: a point within one is seen, a ring around a point is not.
-    for is_filled in [false, true] {
-        for point in &points {
-            if (point.standing.false_rollbacks_percent <= MOST_FALSE) == is_filled {
-                picture.circle(point.at, RADIUS, point.colour, is_filled);
-            }
-        }
+    // The larger ones first: they were made so much larger that they are seen below the others.
+    let mut by_size: Vec<&Point> = points.iter().collect();
+    by_size.sort_by(|one, other| other.radius.total_cmp(&one.radius));
+    for point in by_size {
+        let is_filled = point.standing.false_rollbacks_percent <= MOST_FALSE;
+        picture.circle(point.at, point.radius, point.colour, is_filled);
     }
     names(&mut picture, &points, &front);
     picture.circle((EDGE + 6.0, HEIGHT - 20.0), 5.0, INK, true);
@@ -85,6 +97,16 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
     );
     picture.circle((EDGE + 216.0, HEIGHT - 20.0), 5.0, INK, false);
     picture.text((EDGE + 228.0, HEIGHT - 16.0), "more than 1 %", Size::Small, Anchor::Start, INK);
+    let absent: Vec<&str> = whole
+        .standings
+        .iter()
+        .filter(|standing| standing.mean_minutes_to_full.is_none())
+        .map(|standing| standing.policy.as_str())
+        .collect();
+    if !absent.is_empty() {
+        let words = format!("nothing at 100 %, not shown: {}", absent.join(", "));
+        picture.text((EDGE + 330.0, HEIGHT - 16.0), &words, Size::Small, Anchor::Start, INK);
+    }
     let tastes = "line: PPO-Master, one agent, at several tastes";
     if ours.len() > 1 {
         picture.text(
@@ -102,7 +124,7 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
 /// further off a line leads to it, which crosses no name either.
 fn names(picture: &mut Picture, points: &[Point<'_>], front: &[Place]) {
     let around = |(x, y): Place, by: f64| [x - by, y - by, x + by, y + by];
-    let dots: Vec<Box4> = points.iter().map(|point| around(point.at, RADIUS + 2.0)).collect();
+    let dots: Vec<Box4> = points.iter().map(|point| around(point.at, point.radius + 2.0)).collect();
     let mut lines: Vec<(Place, Place)> = front.windows(2).map(|pair| (pair[0], pair[1])).collect();
     let mut taken: Vec<Box4> = Vec::new();
     for point in points {

@@ -2,10 +2,10 @@
 //! costs at most so many times as much as the best of them. Further up is better; at the left end stands how often it is best.
 
 use super::{
-    super::super::drawing::{Anchor, GREY, GRID, INK, Picture, Size},
-    Axis, EDGE, ORACLE, TOP, at, colour, headed, is_ours,
+    super::super::drawing::{Anchor, COLOURS, Colour, GREY, GRID, INK, Picture, Size},
+    Axis, EDGE, ORACLE, TOP, at, headed, is_ours,
 };
-use crate::judge::League;
+use crate::{agent::PolicyName, judge::League};
 
 const HEIGHT: f64 = 640.0;
 /// Left, right, top and bottom of the plot; right of it stand the names.
@@ -20,8 +20,10 @@ const STEPS: u32 = 120;
 pub(super) fn draw(leagues: &[League], about: &str) -> Picture {
     let mut picture = headed(HEIGHT, "Performance profile: how far from the best, on how many worlds", about);
     let [left, right, top, bottom] = PLOT;
-    // The oracle is a limit: nobody could be as good.
-    let shown: Vec<&League> = leagues.iter().filter(|league| league.policy() != ORACLE).collect();
+    // The oracle is a limit: nobody could be as good. Who rolls everything back at random is best on every world whose flag is
+    // bad, and no opponent.
+    let absent = [ORACLE, PolicyName::Random.as_str()];
+    let shown: Vec<&League> = leagues.iter().filter(|league| !absent.contains(&league.policy())).collect();
     let costs: Vec<Vec<f64>> = shown.iter().map(|league| league.costs()).collect();
     let worlds = costs.first().map_or(0, Vec::len);
     let best: Vec<f64> = (0..worlds)
@@ -43,18 +45,23 @@ pub(super) fn draw(leagues: &[League], about: &str) -> Picture {
         let percent = format!("{} %", 100.0 * share);
         picture.text((left - 8.0, up(share) + 5.0), &percent, Size::Large, Anchor::End, GREY);
     }
-    let x_title = "cost as a multiple of the lowest on the same world";
+    let x_title = "cost as a multiple of the lowest on the same world (logarithmic)";
     picture.text((f64::midpoint(left, right), bottom + 42.0), x_title, Size::Large, Anchor::Middle, INK);
     picture.text((EDGE, TOP - 8.0), "share of the worlds", Size::Large, Anchor::Start, INK);
+    let colours = colours(&shown, |costs| {
+        // By the area below the curve: who is near the best on many worlds.
+        let ratios = (0..=STEPS).map(|step| libm::pow(MOST, f64::from(step) / f64::from(STEPS)));
+        ratios.map(|ratio| within(costs, ratio)).sum()
+    });
     let mut ends: Vec<(f64, usize)> = Vec::new();
     for (place, costs) in costs.iter().enumerate() {
         let policy = shown[place].policy();
-        let thick = if is_ours(policy) { 3.5 } else { 1.5 };
+        let thick = if place == 0 && is_ours(policy) { 3.5 } else { 1.5 };
         let points: Vec<_> = (0..=STEPS)
             .map(|step| libm::pow(MOST, f64::from(step) / f64::from(STEPS)))
             .map(|times| (ratio.at(times), up(within(costs, times))))
             .collect();
-        picture.path(&points, thick, colour(policy, place));
+        picture.path(&points, thick, colours[place]);
         ends.push((points.last().map_or(bottom, |point| point.1), place));
     }
     // Names stand beside the ends of their lines, in the same order, none on another.
@@ -67,9 +74,25 @@ pub(super) fn draw(leagues: &[League], about: &str) -> Picture {
         places.push(end.max(after).min(room_below));
     }
     for ((end, place), y) in ends.into_iter().zip(places) {
-        let (policy, own) = (shown[place].policy(), colour(shown[place].policy(), place));
+        let (policy, own) = (shown[place].policy(), colours[place]);
         picture.line((right, end), (right + 22.0, y), 1.0, own);
         picture.text((right + 28.0, y + 5.0), policy, Size::Large, Anchor::Start, own);
     }
     picture
+}
+
+/// A colour for each policy: ours is blue, the best of the others have one of their own, the rest is grey.
+fn colours(shown: &[&League], area: impl Fn(&[f64]) -> f64) -> Vec<Colour> {
+    let mut others: Vec<(f64, usize)> = shown
+        .iter()
+        .enumerate()
+        .filter(|(_, league)| !is_ours(league.policy()))
+        .map(|(place, league)| (area(&league.costs()), place))
+        .collect();
+    others.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+    let mut colours = vec![COLOURS[0]; shown.len()];
+    for (rank, (_, place)) in others.into_iter().enumerate() {
+        colours[place] = COLOURS.get(1 + rank).copied().unwrap_or(GREY);
+    }
+    colours
 }
