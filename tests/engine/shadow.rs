@@ -49,11 +49,11 @@ impl Policy for Bad {
     }
 }
 
-fn guarded(policy: Box<dyn Policy>, deadline: Duration) -> Option<Shadow> {
-    Some(Shadow::new(Box::new(Guarded::new(policy, deadline).unwrap())))
+fn guarded(policy: Box<dyn Policy>, deadline: Duration) -> Shadow {
+    Shadow::new(Box::new(Guarded::new(policy, deadline).unwrap()))
 }
 
-fn of(policy: PolicyName) -> Option<Shadow> {
+fn of(policy: PolicyName) -> Shadow {
     guarded(policy.build(3), PATIENCE)
 }
 
@@ -102,7 +102,7 @@ fn what_is_decided_is_the_same_with_any_shadow() {
         let expected = decided(&entries);
         assert!(expected.iter().any(|(_, _, event, _)| matches!(event, Event::Decided(_))));
         for shadow in [PolicyName::PpoMaster, PolicyName::Random, PolicyName::Schedule] {
-            let (beside, entries) = lived(name, lead, of(shadow));
+            let (beside, entries) = lived(name, lead, Some(of(shadow)));
             assert_eq!(decided(&entries), expected, "{shadow} beside {lead} on {name}");
             for (flag, other) in alone.state().flags.iter().zip(&beside.state().flags) {
                 assert_eq!((flag.phase, flag.rollout, flag.ramp), (other.phase, other.rollout, other.ramp));
@@ -124,7 +124,7 @@ fn a_shadow_that_panics_stalls_or_raves_changes_nothing_and_is_said_once() {
         (stalls, "the policy did not answer within 1 ms"),
     ];
     for (shadow, says) in cases {
-        let (engine, entries) = lived("good", PolicyName::Rule, shadow);
+        let (engine, entries) = lived("good", PolicyName::Rule, Some(shadow));
         assert_eq!(decided(&entries), expected, "{says}");
         let faults = faults(&entries);
         assert!(faults.len() == 1 && faults[0].starts_with(says), "{faults:?}");
@@ -136,7 +136,7 @@ fn a_shadow_that_panics_stalls_or_raves_changes_nothing_and_is_said_once() {
 #[test]
 fn a_shadow_of_the_same_kind_never_differs() {
     for lead in [PolicyName::Rule, PolicyName::PpoMaster, PolicyName::Random] {
-        let (_, entries) = lived("default", lead, of(lead));
+        let (_, entries) = lived("default", lead, Some(of(lead)));
         let news: Vec<&Entry> = entries.iter().filter(|entry| is_shadow(entry)).collect();
         assert!(news.is_empty(), "{lead}: {news:?}");
     }
@@ -165,7 +165,7 @@ fn expected(entries: &[Entry], interval: Millis) -> Vec<(Millis, FlagId, Action)
 #[test]
 fn it_is_journalled_where_it_begins_to_differ_and_where_it_agrees_again() {
     let good = scenario("good");
-    let (engine, entries) = lived("good", PolicyName::Rule, guarded(Box::new(Bad::Holds), PATIENCE));
+    let (engine, entries) = lived("good", PolicyName::Rule, Some(guarded(Box::new(Bad::Holds), PATIENCE)));
     assert_eq!(engine.state().flags[0].phase, Phase::Complete);
     let mut found = Vec::new();
     for entry in &entries {
@@ -190,10 +190,10 @@ fn it_is_journalled_where_it_begins_to_differ_and_where_it_agrees_again() {
 
 #[test]
 fn after_a_restart_it_goes_on_where_it_was() {
-    let (_, whole) = lived("default", PolicyName::Rule, of(PolicyName::PpoMaster));
+    let (_, whole) = lived("default", PolicyName::Rule, Some(of(PolicyName::PpoMaster)));
     let disk = Disk::default();
     let mut engine =
-        Engine::begin(made("default", PolicyName::Rule, of(PolicyName::PpoMaster), &disk)).unwrap();
+        Engine::begin(made("default", PolicyName::Rule, Some(of(PolicyName::PpoMaster)), &disk)).unwrap();
     for part in [40, 41, 97] {
         for _ in 0..part {
             engine.step();
@@ -202,7 +202,7 @@ fn after_a_restart_it_goes_on_where_it_was() {
         drop(engine);
         let setup = Setup {
             log: disk.reopened(),
-            ..made("default", PolicyName::Rule, of(PolicyName::PpoMaster), &disk)
+            ..made("default", PolicyName::Rule, Some(of(PolicyName::PpoMaster)), &disk)
         };
         engine = Engine::resume(setup, until).unwrap();
     }

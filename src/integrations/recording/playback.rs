@@ -63,8 +63,9 @@ impl Playback {
         let exposed = vec![0; recording.flags.len()];
         let truth = |flag: &RecordedFlag| Truth { harmful: !flag.profile.is_empty(), ..Truth::default() };
         let truths = recording.flags.iter().map(truth).collect();
-        let requests: Vec<f64> = recording.rows.iter().flatten().map(|row| f64::from(row.requests)).collect();
-        let usual_requests = requests.iter().sum::<f64>() / requests.len().max(1) as f64;
+        let add = |(requests, rows): (f64, f64), row: &Row| (requests + f64::from(row.requests), rows + 1.0);
+        let (requests, rows) = recording.rows.iter().flatten().fold((0.0, 0.0), add);
+        let usual_requests = requests / f64::max(rows, 1.0);
         Self { recording, seed, slot: 0, scores, exposed, truths, usual_requests }
     }
 
