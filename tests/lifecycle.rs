@@ -176,6 +176,27 @@ fn asking_to_re_arm_is_over_after_its_time_and_with_another_kill_all() {
     same_again(&fleet);
 }
 
+#[test]
+fn another_kill_all_leaves_in_the_latch_who_was_first_and_why() {
+    let mut fleet = Fleet::new(2, 5);
+    fleet.start_all();
+    let first = fleet.order_by("root", None, "db on fire", Command::KillAll).unwrap();
+    let (set, at) = (latch(&fleet).clone(), fleet.now);
+    assert_eq!((set.by.to_string().as_str(), set.reason.as_str(), set.exposed), ("root", "db on fire", 2));
+    fleet.now = Millis(fleet.now.0 + 60_000);
+    let second = fleet.order_by("alice", None, "me too", Command::KillAll).unwrap();
+    assert!(second[0].sentence.contains("me too"), "it is in the journal: {second:?}");
+    assert_eq!(*latch(&fleet), set);
+    assert_eq!((set.at, set.seq), (at, first[0].seq));
+    let last = fleet.state.flags[0].last.clone().unwrap();
+    assert_eq!((last.by.to_string().as_str(), last.at), ("root", at), "it killed nothing that was not killed");
+    same_again(&fleet);
+    // One without a reason, and one after the latch was open, which is a latch of its own.
+    fleet.order_by("root", None, "over", rearm()).unwrap();
+    fleet.order_by("alice", None, "", Command::KillAll).unwrap();
+    assert_eq!((latch(&fleet).by.to_string().as_str(), latch(&fleet).reason.as_str()), ("alice", ""));
+}
+
 fn ladder(percent: &[f64]) -> Ladder {
     let rungs: Vec<Rollout> = percent.iter().map(|rung| Rollout::from_percent(*rung).unwrap()).collect();
     Ladder::try_from(rungs).unwrap()

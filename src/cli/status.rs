@@ -194,7 +194,8 @@ fn show(report: &Report) -> Result<(), Failure> {
         report.seq
     ))?;
     if let Some(latch) = &report.latch {
-        print::line(&format!("KILL-ALL IN FORCE, set by {} at {}", latch.by, print::moment(latch.at)))?;
+        let why = if latch.reason.is_empty() { String::new() } else { format!(": {}", latch.reason) };
+        print::line(&format!("KILL-ALL IN FORCE, set by {} at {}{why}", latch.by, print::moment(latch.at)))?;
     }
     if let Some(asked) = report.latch.as_ref().and_then(|latch| latch.asked_at(report.at)) {
         let until = print::moment(asked.until);

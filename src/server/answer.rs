@@ -77,6 +77,8 @@ pub(crate) struct Latch {
     pub(crate) exposed: u32,
     /// One person's asking for re-arming, while another one may agree to it.
     pub(crate) asked: Option<Asked>,
+    /// Why, in the person's words; `null` where nothing was said.
+    pub(crate) reason: Option<String>,
 }
 
 /// One person has asked for re-arming; another one has to agree.
@@ -98,7 +100,8 @@ impl Latch {
             until: asked.until.0,
         });
         let (by, at, seq) = (latch.by.to_string(), latch.at.0, latch.seq.0);
-        Self { by, at, seq, exposed: latch.exposed, asked }
+        let reason = Some(latch.reason.clone()).filter(|reason| !reason.is_empty());
+        Self { by, at, seq, exposed: latch.exposed, reason, asked }
     }
 }
 

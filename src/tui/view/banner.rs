@@ -52,8 +52,17 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
             format!("{} asked to re-arm until {}, another person's F12 does", asked.who, asked.until.stamp())
         },
     );
-    // What can be seen elsewhere goes first where there is little room.
-    let forms = [
+    // What can be seen elsewhere goes first where there is little room. Why everything was stopped is seen nowhere else.
+    let reason = Some(&latch.reason).filter(|reason| !reason.is_empty());
+    let with_reason = reason.into_iter().flat_map(|why| {
+        [
+            format!("{set} ({ago} ago): {why}; {targets}; the agent is locked out; {rearms}"),
+            format!("{set}: {why}; {targets}; the agent is locked out; {rearms}"),
+            format!("KILL-ALL by {by} {clock}: {why}; {targets}; agent locked out; {rearms}"),
+            format!("KILL-ALL by {by} {clock}: {why}; {targets}; {rearms}"),
+        ]
+    });
+    let without = [
         format!("{set} ({ago} ago); {targets}; the agent is locked out; {rearms}"),
         format!("{set}; {targets}; the agent is locked out; {rearms}"),
         format!("KILL-ALL by {by} {clock}; {targets}; agent locked out; {rearms}"),
@@ -64,6 +73,7 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
         format!("KILL-ALL; {rearms}; {targets}; by {by}"),
     ];
     let fits = |form: &&String| form.chars().count() <= usize::from(width);
+    let forms: Vec<_> = with_reason.chain(without).collect();
     forms.iter().find(fits).or(forms.last()).cloned()
 }
 
