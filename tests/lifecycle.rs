@@ -177,6 +177,27 @@ fn asking_to_re_arm_is_over_after_its_time_and_with_another_kill_all() {
 }
 
 #[test]
+fn a_fault_of_the_definitions_is_one_alarm_until_it_is_over_and_another_fault_is_news() {
+    let mut fleet = Fleet::new(1, 5);
+    let definitions = |fault: Option<&str>| Command::Definitions { fault: fault.map(str::to_owned) };
+    let nothing = |refused: Result<_, Refusal>| matches!(refused, Err(Refusal::Nothing(_)));
+    assert!(nothing(fleet.order(definitions(None))));
+    fleet.order(definitions(Some("a.json, line 1"))).unwrap();
+    let alarm = fleet.state.alarm(&AlarmKind::Definitions).expect("an alarm").clone();
+    assert_eq!(alarm.text, "Flag definitions stay as they were: a.json, line 1.");
+    fleet.run(rule().as_mut(), 3);
+    assert_eq!(fleet.state.alarm(&AlarmKind::Definitions), Some(&alarm), "no tick ends it");
+    assert!(nothing(fleet.order(definitions(Some("a.json, line 1")))));
+    fleet.order(Command::Acknowledge { alarm: alarm.id }).unwrap();
+    fleet.order(definitions(Some("a.json, line 2"))).unwrap();
+    let other = fleet.state.alarm(&AlarmKind::Definitions).expect("an alarm");
+    assert!(other.is_open() && other.id == alarm.id && other.text.contains("line 2"), "{other:?}");
+    fleet.order(definitions(None)).unwrap();
+    assert!(fleet.state.alarm(&AlarmKind::Definitions).is_none());
+    same_again(&fleet);
+}
+
+#[test]
 fn another_kill_all_leaves_in_the_latch_who_was_first_and_why() {
     let mut fleet = Fleet::new(2, 5);
     fleet.start_all();
