@@ -45,7 +45,11 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
     let by = &latch.by;
     let clock = figures::clock(latch.at);
     let clock = clock.get(..5).unwrap_or(&clock);
-    let ago = figures::ago(world.now, latch.at);
+    // How long ago it is only goes on while there is contact.
+    let ago = match super::as_of(model) {
+        None => format!(" ({} ago)", figures::ago(world.now, latch.at)),
+        Some(_) => String::new(),
+    };
     let rearms = latch.asked_at(world.now).map_or_else(
         || "F12 re-arms".to_owned(),
         |asked| {
@@ -56,14 +60,14 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
     let reason = Some(&latch.reason).filter(|reason| !reason.is_empty());
     let with_reason = reason.into_iter().flat_map(|why| {
         [
-            format!("{set} ({ago} ago): {why}; {targets}; the agent is locked out; {rearms}"),
+            format!("{set}{ago}: {why}; {targets}; the agent is locked out; {rearms}"),
             format!("{set}: {why}; {targets}; the agent is locked out; {rearms}"),
             format!("KILL-ALL by {by} {clock}: {why}; {targets}; agent locked out; {rearms}"),
             format!("KILL-ALL by {by} {clock}: {why}; {targets}; {rearms}"),
         ]
     });
     let without = [
-        format!("{set} ({ago} ago); {targets}; the agent is locked out; {rearms}"),
+        format!("{set}{ago}; {targets}; the agent is locked out; {rearms}"),
         format!("{set}; {targets}; the agent is locked out; {rearms}"),
         format!("KILL-ALL by {by} {clock}; {targets}; agent locked out; {rearms}"),
         format!("KILL-ALL by {by}; {targets}; agent locked out; {rearms}"),
