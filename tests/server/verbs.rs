@@ -63,6 +63,15 @@ fn json_is_one_line_for_done_and_for_refused() {
     let refused: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, refused["ok"].as_bool()), (1, Some(false)));
     assert!(refused["error"].as_str().unwrap().contains("power-peg is ramping"));
+    for (arguments, status, said) in [
+        (&["kill-all", "--env", "prod", "--yes", "--json"][..], 1, "\"test\", not \"prod\""),
+        (&["kill-all", "--json"], 2, "needs --yes"),
+    ] {
+        let (code, out, _) = run(&served, arguments);
+        let refused: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, refused["ok"].as_bool()), (status, Some(false)), "{arguments:?}");
+        assert!(refused["error"].as_str().unwrap().contains(said), "{arguments:?}: {refused}");
+    }
 }
 
 #[test]
