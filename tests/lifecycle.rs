@@ -10,8 +10,8 @@ use fleet::{Fleet, key};
 use knightwatch::{
     agent::PolicyName,
     control::{
-        Alarm, AlarmId, AlarmKind, Command, Entry, Event, Latch, Phase, PolicyFault, Priority, Refusal,
-        SpecChange, State,
+        Actor, Alarm, AlarmId, AlarmKind, Command, Entry, Event, Latch, Order, OrderId, Phase, PolicyFault,
+        Priority, Refusal, SpecChange, State, decide,
     },
     flag::{Deployment, Ladder, Rollout, ServiceName},
     telemetry::Millis,
@@ -174,6 +174,34 @@ fn asking_to_re_arm_is_over_after_its_time_and_with_another_kill_all() {
     fleet.order_by("bob", Some("bob"), "over", rearm()).unwrap();
     assert!(fleet.state.latch.is_none());
     same_again(&fleet);
+}
+
+/// What a person is warned of who starts flag 1.
+fn warned(fleet: &Fleet) -> Vec<String> {
+    let order = Order {
+        id: OrderId("look".to_owned()),
+        actor: Actor::Person("ada".to_owned()),
+        authenticated: None,
+        reason: String::new(),
+        expected: None,
+        command: Command::Start { flag: key(1) },
+    };
+    decide(&fleet.state, &fleet.observatory, &fleet.config, fleet.now, &order).unwrap().warnings
+}
+
+#[test]
+fn a_start_says_that_the_last_ramp_was_rolled_back_also_after_a_kill_all() {
+    let (mut fleet, alarm) = with_an_alarm();
+    fleet.order(Command::KillAll).unwrap();
+    fleet.order(rearm()).unwrap();
+    assert_eq!(fleet.state.flags[1].last.as_ref().unwrap().what, "killed");
+    let said = format!("its last ramp ended with an automatic rollback at {}", alarm.raised_at.stamp());
+    assert!(warned(&fleet).contains(&said), "{:?}", warned(&fleet));
+    same_again(&fleet);
+    // The next ramp has nothing to do with it.
+    fleet.order(Command::Start { flag: key(1) }).unwrap();
+    fleet.order(Command::Rollback { flag: key(1) }).unwrap();
+    assert!(!warned(&fleet).contains(&said), "{:?}", warned(&fleet));
 }
 
 #[test]

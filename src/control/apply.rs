@@ -159,6 +159,7 @@ impl State {
             last: None,
             waiting: None,
             probed_at: None,
+            undone_at: None,
             archived: None,
         });
     }
@@ -205,6 +206,7 @@ impl State {
             Action::RollBack => self.change(entry, decision.flag, |flag, raises| {
                 flag.move_to(Rollout::ZERO, at, raises);
                 flag.enter(Phase::RolledBack, at);
+                flag.undone_at = Some(at);
                 flag.let_go();
                 format!("rolled back from {}", decision.from)
             }),
@@ -219,6 +221,7 @@ impl State {
                 forget(&mut flag.reversals, at);
                 if to.is_zero() {
                     flag.enter(Phase::RolledBack, at);
+                    flag.undone_at = Some(at);
                 }
                 format!("stepped down to {to}")
             }),
@@ -246,12 +249,12 @@ impl State {
         });
         latch.asked = None;
         for flag in self.flags.iter_mut().filter(|flag| flag.archived.is_none()) {
-            flag.rollout = Rollout::ZERO;
-            flag.changed_at = at;
-            flag.waiting = None;
             if again && flag.phase == Phase::Killed {
                 continue;
             }
+            flag.rollout = Rollout::ZERO;
+            flag.changed_at = at;
+            flag.waiting = None;
             flag.let_go();
             flag.enter(Phase::Killed, at);
             flag.last =
@@ -277,9 +280,6 @@ impl State {
     }
 }
 
-impl FlagState {
-    fn enter(&mut self, phase: Phase, at: Millis) {
-        if self.phase != phase {
 impl Entry {
     /// The person's reason, as [`State::entries`] put it into the sentence.
     pub(crate) fn reason_given(&self) -> Option<&str> {
@@ -287,6 +287,9 @@ impl Entry {
     }
 }
 
+impl FlagState {
+    fn enter(&mut self, phase: Phase, at: Millis) {
+        if self.phase != phase {
             self.phase = phase;
             self.phase_since = at;
         }
@@ -301,6 +304,7 @@ impl Entry {
     fn begin_ramp(&mut self, at: Millis) {
         self.ramp += 1;
         self.waiting = None;
+        self.undone_at = None;
         self.let_go();
         self.lowered_at = None;
         self.reversals.clear();

@@ -113,6 +113,9 @@ pub struct FlagState {
     /// When the shield last took it from 100 % to the probe.
     #[serde(default)]
     pub probed_at: Option<Millis>,
+    /// When the shield, or the policy in charge, rolled it back in its last ramp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone_at: Option<Millis>,
     /// That it was put away: from then on nothing happens to it. Its place in the fleet stays its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived: Option<Archived>,
