@@ -238,7 +238,11 @@ fn another_kill_all_leaves_in_the_latch_who_was_first_and_why() {
     assert_eq!(*latch(&fleet), set);
     assert_eq!((set.at, set.seq), (at, first[0].seq));
     let last = fleet.state.flags[0].last.clone().unwrap();
-    assert_eq!((last.by.to_string().as_str(), last.at), ("root", at), "it killed nothing that was not killed");
+    assert_eq!(
+        (last.by.to_string().as_str(), last.at),
+        ("root", at),
+        "it killed nothing that was not killed"
+    );
     same_again(&fleet);
     // One without a reason, and one after the latch was open, which is a latch of its own.
     fleet.order_by("root", None, "over", rearm()).unwrap();

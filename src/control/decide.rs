@@ -220,10 +220,13 @@ impl Desk<'_> {
         }
         let to = flag.spec.ladder.first();
         self.bound(flag, to)?;
-        let mut granted = self.granted(Event::Started { flag: flag.id, to }).warned(&self.overrides(flag, to));
+        let mut granted =
+            self.granted(Event::Started { flag: flag.id, to }).warned(&self.overrides(flag, to));
         // Its line says so no more once kill-all has come over it.
         if let Some(at) = flag.undone_at {
-            granted.warnings.push(format!("its last ramp ended with an automatic rollback at {}", at.stamp()));
+            granted
+                .warnings
+                .push(format!("its last ramp ended with an automatic rollback at {}", at.stamp()));
         }
         Ok(granted)
     }

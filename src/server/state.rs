@@ -151,7 +151,9 @@ impl ServerState {
             // What is looked at next time has it.
             Ok(ack) => self.hub.caught_up(ack.seq).await,
             Err(OrderError::Refused(Refusal::Nothing(_))) => {}
-            Err(error) => tracing::error!("the alarm of the flag definitions is not as it should be: {error}"),
+            Err(error) => {
+                tracing::error!("the alarm of the flag definitions is not as it should be: {error}")
+            }
         }
     }
 

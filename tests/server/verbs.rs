@@ -82,7 +82,11 @@ fn a_second_kill_all_hides_neither_who_raised_the_first_nor_why() {
     assert_eq!(run(&served, &["kill-all", "--yes", "--reason", "db on fire"]).0, 0);
     let latch = || owner(&served, "GET", "/api/v1/status", "").json()["latch"].clone();
     let (first, kept) = (latch(), file());
-    assert_eq!((first["reason"].as_str(), first["exposed"].as_u64()), (Some("db on fire"), Some(1)), "{first}");
+    assert_eq!(
+        (first["reason"].as_str(), first["exposed"].as_u64()),
+        (Some("db on fire"), Some(1)),
+        "{first}"
+    );
     let (code, again, err) = run(&served, &["kill-all", "--yes", "--reason", "me too"]);
     assert!(code == 0 && again.contains("me too"), "{again}{err}");
     assert_eq!((latch(), file()), (first, kept));
