@@ -152,7 +152,7 @@ impl ServerState {
             Ok(ack) => self.hub.caught_up(ack.seq).await,
             Err(OrderError::Refused(Refusal::Nothing(_))) => {}
             Err(error) => {
-                tracing::error!("the alarm of the flag definitions is not as it should be: {error}")
+                tracing::error!("the alarm of the flag definitions is not as it should be: {error}");
             }
         }
     }
