@@ -10,8 +10,8 @@ use fleet::{Fleet, key};
 use knightwatch::{
     agent::PolicyName,
     control::{
-        Alarm, AlarmId, AlarmKind, Command, Entry, Event, Latch, Phase, PolicyFault, Priority, Refusal,
-        SpecChange, State,
+        Actor, Alarm, AlarmId, AlarmKind, Command, Entry, Event, Latch, Order, OrderId, Phase, PolicyFault,
+        Priority, Refusal, SpecChange, State, decide,
     },
     flag::{Deployment, Ladder, Rollout, ServiceName},
     telemetry::Millis,
@@ -174,6 +174,80 @@ fn asking_to_re_arm_is_over_after_its_time_and_with_another_kill_all() {
     fleet.order_by("bob", Some("bob"), "over", rearm()).unwrap();
     assert!(fleet.state.latch.is_none());
     same_again(&fleet);
+}
+
+/// What a person is warned of who starts flag 1.
+fn warned(fleet: &Fleet) -> Vec<String> {
+    let order = Order {
+        id: OrderId("look".to_owned()),
+        actor: Actor::Person("ada".to_owned()),
+        authenticated: None,
+        reason: String::new(),
+        expected: None,
+        command: Command::Start { flag: key(1) },
+    };
+    decide(&fleet.state, &fleet.observatory, &fleet.config, fleet.now, &order).unwrap().warnings
+}
+
+#[test]
+fn a_start_says_that_the_last_ramp_was_rolled_back_also_after_a_kill_all() {
+    let (mut fleet, alarm) = with_an_alarm();
+    fleet.order(Command::KillAll).unwrap();
+    fleet.order(rearm()).unwrap();
+    assert_eq!(fleet.state.flags[1].last.as_ref().unwrap().what, "killed");
+    let said = format!("its last ramp ended with an automatic rollback at {}", alarm.raised_at.stamp());
+    assert!(warned(&fleet).contains(&said), "{:?}", warned(&fleet));
+    same_again(&fleet);
+    // The next ramp has nothing to do with it.
+    fleet.order(Command::Start { flag: key(1) }).unwrap();
+    fleet.order(Command::Rollback { flag: key(1) }).unwrap();
+    assert!(!warned(&fleet).contains(&said), "{:?}", warned(&fleet));
+}
+
+#[test]
+fn a_fault_of_the_definitions_is_one_alarm_until_it_is_over_and_another_fault_is_news() {
+    let mut fleet = Fleet::new(1, 5);
+    let definitions = |fault: Option<&str>| Command::Definitions { fault: fault.map(str::to_owned) };
+    let nothing = |refused: Result<_, Refusal>| matches!(refused, Err(Refusal::Nothing(_)));
+    assert!(nothing(fleet.order(definitions(None))));
+    fleet.order(definitions(Some("a.json, line 1"))).unwrap();
+    let alarm = fleet.state.alarm(&AlarmKind::Definitions).expect("an alarm").clone();
+    assert_eq!(alarm.text, "Flag definitions stay as they were: a.json, line 1.");
+    fleet.run(rule().as_mut(), 3);
+    assert_eq!(fleet.state.alarm(&AlarmKind::Definitions), Some(&alarm), "no tick ends it");
+    assert!(nothing(fleet.order(definitions(Some("a.json, line 1")))));
+    fleet.order(Command::Acknowledge { alarm: alarm.id }).unwrap();
+    fleet.order(definitions(Some("a.json, line 2"))).unwrap();
+    let other = fleet.state.alarm(&AlarmKind::Definitions).expect("an alarm");
+    assert!(other.is_open() && other.id == alarm.id && other.text.contains("line 2"), "{other:?}");
+    fleet.order(definitions(None)).unwrap();
+    assert!(fleet.state.alarm(&AlarmKind::Definitions).is_none());
+    same_again(&fleet);
+}
+
+#[test]
+fn another_kill_all_leaves_in_the_latch_who_was_first_and_why() {
+    let mut fleet = Fleet::new(2, 5);
+    fleet.start_all();
+    let first = fleet.order_by("root", None, "db on fire", Command::KillAll).unwrap();
+    let (set, at) = (latch(&fleet).clone(), fleet.now);
+    assert_eq!((set.by.to_string().as_str(), set.reason.as_str(), set.exposed), ("root", "db on fire", 2));
+    fleet.now = Millis(fleet.now.0 + 60_000);
+    let second = fleet.order_by("alice", None, "me too", Command::KillAll).unwrap();
+    assert!(second[0].sentence.contains("me too"), "it is in the journal: {second:?}");
+    assert_eq!(*latch(&fleet), set);
+    assert_eq!((set.at, set.seq), (at, first[0].seq));
+    let last = fleet.state.flags[0].last.clone().unwrap();
+    assert_eq!(
+        (last.by.to_string().as_str(), last.at),
+        ("root", at),
+        "it killed nothing that was not killed"
+    );
+    same_again(&fleet);
+    // One without a reason, and one after the latch was open, which is a latch of its own.
+    fleet.order_by("root", None, "over", rearm()).unwrap();
+    fleet.order_by("alice", None, "", Command::KillAll).unwrap();
+    assert_eq!((latch(&fleet).by.to_string().as_str(), latch(&fleet).reason.as_str()), ("alice", ""));
 }
 
 fn ladder(percent: &[f64]) -> Ladder {

@@ -42,6 +42,7 @@ fn latched(mut snapshot: Snapshot) -> Snapshot {
         at: Millis(NOW.0 - 95_000),
         seq: Seq(112),
         exposed: 9,
+        reason: "payments are failing".to_owned(),
         asked: None,
     });
     for flag in &mut snapshot.flags {

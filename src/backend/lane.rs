@@ -22,14 +22,14 @@ type Answer = Result<Ack, OrderError>;
 
 /// Kill-all: in force for evaluation when this returns; the answer comes when it is on the disk, or cannot be.
 pub(super) fn kill(switch: &Arc<Switch>, handle: &Handle, order: Order) -> Pending<Answer> {
-    switch.kill();
+    let again = switch.kill();
     let by = order.actor.to_string();
     let engine = handle.order(order);
     // What the latch file has come to, also where the engine goes on to wait for its own disk.
     let kept = Arc::new(OnceLock::new());
     let keep = Arc::clone(&kept);
     let answered = on_its_own("kill-all", Arc::clone(switch), move |switch| {
-        let written = switch.write(&by, wall_clock());
+        let written = switch.write(&by, wall_clock(), again);
         let _ = keep.set(written.is_ok());
         let answer = engine.blocking_recv();
         if let Ok(Ok(_)) = &answer {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     agent::PolicyName,
-    backend::{Backend, PolicyView, Remote, RemoteError, Snapshot, Target, Update},
+    backend::{Backend, Client, PolicyView, Remote, RemoteError, Snapshot, Target, Update},
     config::Config,
     control::{Alarm, Hold, LastAction, Latch, Phase, PolicySettings, Seq, State, policy_in_words},
     flag::{FlagKey, Rollout},
@@ -50,6 +50,9 @@ struct Report {
     at: Millis,
     seq: Seq,
     latch: Option<Latch>,
+    /// Why the backend's flag definitions stay as they were, while those that should be in force cannot be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    definitions_fault: Option<String>,
     alarms: Vec<Alarm>,
     flags: Vec<Flag>,
 }
@@ -93,9 +96,13 @@ fn report(args: &Args, connect: &ConnectArgs, config: &Config) -> Result<Report,
     }
     if let Some(backend) = connect.at_hand(config)? {
         let instead = "`status --session FILE` reads a session instead";
-        let snapshot =
-            ask(&backend.target).map_err(|error| backend.not_had(connect::remote(&error), instead))?;
-        return Ok(told(&snapshot, &backend.target));
+        let failed = |failure| backend.not_had(failure, instead);
+        let snapshot = ask(&backend.target).map_err(|error| failed(connect::remote(&error)))?;
+        // What is no part of what is steered is not in the stream.
+        let client = Client::new(&backend.target).map_err(|error| failed(connect::remote(&error)))?;
+        let status = client.status().map_err(|error| failed(connect::not_done(&error)))?;
+        let fault = status["definitions_fault"].as_str().map(crate::flag::clean_line);
+        return Ok(told(&snapshot, fault, &backend.target));
     }
     read(newest(config)?)
 }
@@ -119,7 +126,7 @@ fn steered_by(policy: &PolicyView) -> String {
     }
 }
 
-fn told(snapshot: &Snapshot, target: &Target) -> Report {
+fn told(snapshot: &Snapshot, definitions_fault: Option<String>, target: &Target) -> Report {
     Report {
         session: None,
         backend: Some(target.to_string()),
@@ -131,6 +138,7 @@ fn told(snapshot: &Snapshot, target: &Target) -> Report {
         at: snapshot.now,
         seq: snapshot.seq,
         latch: snapshot.latch.clone(),
+        definitions_fault,
         alarms: snapshot.alarms.clone(),
         flags: snapshot
             .alive()
@@ -167,6 +175,7 @@ fn read(path: PathBuf) -> Result<Report, Failure> {
         at: journal.last_tick().unwrap_or(state.at).max(state.at),
         seq: state.seq,
         latch: state.latch.clone(),
+        definitions_fault: None,
         alarms: state.alarms.clone(),
         flags: state
             .alive()
@@ -194,7 +203,8 @@ fn show(report: &Report) -> Result<(), Failure> {
         report.seq
     ))?;
     if let Some(latch) = &report.latch {
-        print::line(&format!("KILL-ALL IN FORCE, set by {} at {}", latch.by, print::moment(latch.at)))?;
+        let why = if latch.reason.is_empty() { String::new() } else { format!(": {}", latch.reason) };
+        print::line(&format!("KILL-ALL IN FORCE, set by {} at {}{why}", latch.by, print::moment(latch.at)))?;
     }
     if let Some(asked) = report.latch.as_ref().and_then(|latch| latch.asked_at(report.at)) {
         let until = print::moment(asked.until);
@@ -202,6 +212,9 @@ fn show(report: &Report) -> Result<(), Failure> {
             "re-arming asked for by {}: another person has until {until} to agree",
             asked.who
         ))?;
+    }
+    if let Some(why) = &report.definitions_fault {
+        print::line(&format!("flag definitions stay as they were: {why}"))?;
     }
     for alarm in &report.alarms {
         let over = match (&alarm.shelf, alarm.cleared_at) {

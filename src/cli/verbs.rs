@@ -15,7 +15,7 @@ use super::{
     print,
 };
 use crate::{
-    backend::{Ack, Client, OrderError},
+    backend::{Ack, Client},
     config::Config,
     control::{Actor, AlarmId, Command, Order, OrderId, Seq, SpecChange},
     engine::wall_clock,
@@ -184,9 +184,7 @@ pub(super) fn run(verb: Verb, connect: &ConnectArgs, config: &Config) -> Outcome
         Verb::KillAll { yes, env, common } => {
             let target = connect.found(config)?;
             let client = Client::new(&target).map_err(|error| remote(&error))?;
-            if let Some(refused) = meant(&client, yes, env.as_deref(), &common)? {
-                return Ok(refused);
-            }
+            meant(&client, yes, env.as_deref()).map_err(|failure| undone(failure, &common))?;
             return give(&client, &order(Command::KillAll, None, &common), &common);
         }
         Verb::Rearm { env: environment, common } => (Command::Rearm { environment }, None, common),
@@ -237,12 +235,12 @@ fn order(command: Command, expected: Option<u64>, common: &Common) -> Order {
     }
 }
 
-/// Makes sure that the right environment is meant; an exit status where it is not.
-fn meant(client: &Client, yes: bool, env: Option<&str>, common: &Common) -> Result<Option<u8>, Failure> {
+/// Makes sure that the right environment is meant.
+fn meant(client: &Client, yes: bool, env: Option<&str>) -> Result<(), Failure> {
     if yes && env.is_none() {
-        return Ok(None);
+        return Ok(());
     }
-    let status = client.status().map_err(|error| refusal(&error, common))?;
+    let status = client.status().map_err(|error| not_done(&error))?;
     let there = status["environment"].as_str().unwrap_or_default();
     let there = crate::flag::clean_line(there);
     if let Some(env) = env.filter(|env| *env != there) {
@@ -250,7 +248,7 @@ fn meant(client: &Client, yes: bool, env: Option<&str>, common: &Common) -> Resu
         return Err(Failure::refused(error));
     }
     if yes {
-        return Ok(None);
+        return Ok(());
     }
     if !io::stdin().is_terminal() {
         let text = "kill-all needs --yes where nobody can be asked; nothing was done".to_owned();
@@ -267,7 +265,7 @@ fn meant(client: &Client, yes: bool, env: Option<&str>, common: &Common) -> Resu
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).map_err(Failure::refused)?;
     if line.trim() == "K" {
-        return Ok(None);
+        return Ok(());
     }
     Err(Failure::refused("nothing was done"))
 }
@@ -287,7 +285,7 @@ struct NotDone<'a> {
 }
 
 fn give(client: &Client, order: &Order, common: &Common) -> Outcome {
-    let ack = client.order(order).map_err(|error| refusal(&error, common))?;
+    let ack = client.order(order).map_err(|error| undone(not_done(&error), common))?;
     if common.json {
         print::json(&Done { ok: true, ack: &ack })?;
         return print::DONE;
@@ -301,8 +299,8 @@ fn give(client: &Client, order: &Order, common: &Common) -> Outcome {
     print::DONE
 }
 
-fn refusal(error: &OrderError, common: &Common) -> Failure {
-    let failure = not_done(error);
+/// Says that nothing was done also where a program reads.
+fn undone(failure: Failure, common: &Common) -> Failure {
     if common.json {
         // The status says it where nobody reads.
         let _ = print::json(&NotDone { ok: false, error: &failure.text });

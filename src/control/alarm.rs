@@ -60,6 +60,8 @@ pub enum AlarmKind {
     BadTelemetry(FlagKey),
     /// The deployment that a flag's code came with was taken back, and the flag is still on.
     LeftOn(FlagKey),
+    /// Flag definitions that should be in force cannot be; those that were stay.
+    Definitions,
 }
 
 impl AlarmKind {
@@ -72,7 +74,8 @@ impl AlarmKind {
             | Self::Breach(_)
             | Self::TelemetryLost(_)
             | Self::Dependency(_)
-            | Self::LeftOn(_) => Priority::High,
+            | Self::LeftOn(_)
+            | Self::Definitions => Priority::High,
             Self::BadTelemetry(_) => Priority::Low,
         }
     }
@@ -86,7 +89,7 @@ impl AlarmKind {
             | Self::TelemetryLost(key)
             | Self::BadTelemetry(key)
             | Self::LeftOn(key) => Some(key),
-            Self::PolicyFault | Self::NotDurable | Self::Dependency(_) => None,
+            Self::PolicyFault | Self::NotDurable | Self::Dependency(_) | Self::Definitions => None,
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::{
     telemetry::Millis,
 };
 
+/// What stands between what happened and why, in an entry's sentence.
+const REASON_GIVEN: &str = " Reason given: ";
+
 /// How long raises and reversals are remembered: no window of the shield is longer.
 const REMEMBERED: Millis = Millis::from_secs(24 * 3_600);
 
@@ -46,7 +49,7 @@ impl State {
                 };
                 let mut sentence = super::sentence::sentence(&event, flag.as_ref(), self, at);
                 if !note.is_empty() {
-                    sentence.push_str(" Reason given: ");
+                    sentence.push_str(REASON_GIVEN);
                     sentence.push_str(&note);
                 }
                 Entry { seq: Seq(seq), at, actor, flag, event, sentence }
@@ -156,6 +159,7 @@ impl State {
             last: None,
             waiting: None,
             probed_at: None,
+            undone_at: None,
             archived: None,
         });
     }
@@ -202,6 +206,7 @@ impl State {
             Action::RollBack => self.change(entry, decision.flag, |flag, raises| {
                 flag.move_to(Rollout::ZERO, at, raises);
                 flag.enter(Phase::RolledBack, at);
+                flag.undone_at = Some(at);
                 flag.let_go();
                 format!("rolled back from {}", decision.from)
             }),
@@ -216,6 +221,7 @@ impl State {
                 forget(&mut flag.reversals, at);
                 if to.is_zero() {
                     flag.enter(Phase::RolledBack, at);
+                    flag.undone_at = Some(at);
                 }
                 format!("stepped down to {to}")
             }),
@@ -231,8 +237,21 @@ impl State {
 
     fn kill(&mut self, entry: &Entry, exposed: u32) {
         let at = self.at;
-        self.latch = Some(Latch { by: entry.actor.clone(), at, seq: entry.seq, exposed, asked: None });
+        // Who stopped everything first, and why, is what everybody has to know until it is over.
+        let again = self.latch.is_some();
+        let latch = self.latch.get_or_insert_with(|| Latch {
+            by: entry.actor.clone(),
+            at,
+            seq: entry.seq,
+            exposed,
+            reason: entry.reason_given().unwrap_or_default().to_owned(),
+            asked: None,
+        });
+        latch.asked = None;
         for flag in self.flags.iter_mut().filter(|flag| flag.archived.is_none()) {
+            if again && flag.phase == Phase::Killed {
+                continue;
+            }
             flag.rollout = Rollout::ZERO;
             flag.changed_at = at;
             flag.waiting = None;
@@ -261,6 +280,13 @@ impl State {
     }
 }
 
+impl Entry {
+    /// The person's reason, as [`State::entries`] put it into the sentence.
+    pub(crate) fn reason_given(&self) -> Option<&str> {
+        self.sentence.split_once(REASON_GIVEN).map(|(_, reason)| reason)
+    }
+}
+
 impl FlagState {
     fn enter(&mut self, phase: Phase, at: Millis) {
         if self.phase != phase {
@@ -278,6 +304,7 @@ impl FlagState {
     fn begin_ramp(&mut self, at: Millis) {
         self.ramp += 1;
         self.waiting = None;
+        self.undone_at = None;
         self.let_go();
         self.lowered_at = None;
         self.reversals.clear();

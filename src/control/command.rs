@@ -119,6 +119,11 @@ pub enum Command {
         /// What runs.
         what: Deployment,
     },
+    /// The flag definitions that should be in force cannot be, or are again.
+    Definitions {
+        /// What is wrong with them; `None` where nothing is.
+        fault: Option<String>,
+    },
     /// An alarm was seen.
     Acknowledge {
         /// Which.
@@ -153,6 +158,7 @@ impl Command {
             Self::KillAll
             | Self::Rearm { .. }
             | Self::Deployed { .. }
+            | Self::Definitions { .. }
             | Self::Acknowledge { .. }
             | Self::Shelve { .. }
             | Self::AcknowledgeBriefing => None,

@@ -70,6 +70,7 @@ pub fn decide(
         }
         Command::Rearm { environment } => desk.rearm(environment),
         Command::Deployed { kind, what } => Ok(desk.deployed(*kind, what)),
+        Command::Definitions { fault } => desk.definitions(fault.as_deref()),
         Command::Acknowledge { alarm } => {
             let open = |a: &&super::Alarm| a.id == *alarm && a.acknowledged_by.is_none();
             let found = state.alarms.iter().find(open).ok_or(Refusal::UnknownAlarm(*alarm))?;
@@ -120,6 +121,16 @@ impl Desk<'_> {
         }
         granted.happened.append(&mut alarms.happened);
         granted
+    }
+
+    /// An alarm of its own, until the definitions that should be in force are.
+    fn definitions(&self, fault: Option<&str>) -> Result<Granted, Refusal> {
+        let mut alarms = Alarms::new(self.state);
+        alarms.definitions(fault);
+        if alarms.happened.is_empty() {
+            return Err(Refusal::Nothing("the same is known of the flag definitions already".to_owned()));
+        }
+        Ok(Granted { happened: alarms.happened, warnings: Vec::new() })
     }
 
     /// The exposure caps bind people too.
@@ -209,7 +220,15 @@ impl Desk<'_> {
         }
         let to = flag.spec.ladder.first();
         self.bound(flag, to)?;
-        Ok(self.granted(Event::Started { flag: flag.id, to }).warned(&self.overrides(flag, to)))
+        let mut granted =
+            self.granted(Event::Started { flag: flag.id, to }).warned(&self.overrides(flag, to));
+        // Its line says so no more once kill-all has come over it.
+        if let Some(at) = flag.undone_at {
+            granted
+                .warnings
+                .push(format!("its last ramp ended with an automatic rollback at {}", at.stamp()));
+        }
+        Ok(granted)
     }
 
     fn set(

@@ -32,7 +32,7 @@ pub struct LastAction {
     pub seq: Seq,
 }
 
-/// The kill latch.
+/// The kill latch, as the first kill-all set it: another one while it is in force takes nothing of this away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latch {
     /// Who set it.
@@ -43,7 +43,10 @@ pub struct Latch {
     pub seq: Seq,
     /// How many flags had treatment traffic when it was set.
     pub exposed: u32,
-    /// Where re-arming takes two people: the first one's asking. Another kill-all makes a new latch, without it.
+    /// Why, in the person's words; empty where nothing was said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Where re-arming takes two people: the first one's asking. Another kill-all voids it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<RearmAsked>,
 }
@@ -110,6 +113,9 @@ pub struct FlagState {
     /// When the shield last took it from 100 % to the probe.
     #[serde(default)]
     pub probed_at: Option<Millis>,
+    /// When the shield, or the policy in charge, rolled it back in its last ramp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone_at: Option<Millis>,
     /// That it was put away: from then on nothing happens to it. Its place in the fleet stays its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived: Option<Archived>,

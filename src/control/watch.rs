@@ -53,6 +53,17 @@ impl<'a> Alarms<'a> {
         });
     }
 
+    /// What is wrong with the flag definitions, where something is. Another fault than the one that is known is news.
+    pub(super) fn definitions(&mut self, fault: Option<&str>) {
+        let kind = AlarmKind::Definitions;
+        let text =
+            fault.map(|why| format!("Flag definitions stay as they were: {}.", why.trim_end_matches('.')));
+        match (self.state.alarm(&kind), text) {
+            (Some(alarm), Some(text)) if alarm.text != text => self.raise(kind, text),
+            (_, text) => self.stand(kind, text.is_some(), || text.unwrap_or_default()),
+        }
+    }
+
     pub(super) fn telemetry(
         &mut self,
         observatory: &mut Observatory,

@@ -117,10 +117,12 @@ impl Register {
         *self.revision.borrow()
     }
 
-    /// A kill-all begins: it is in force from here on, until [`Self::settled`] and as long as the state says so.
-    pub(super) fn kill(&self) {
-        self.under_way.fetch_add(1, Ordering::SeqCst);
+    /// A kill-all begins: it is in force from here on, until [`Self::settled`] and as long as the state says so. Says
+    /// whether another one was in force already.
+    pub(super) fn kill(&self) -> bool {
+        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst);
         self.changed();
+        under_way > 0 || self.in_state.load(Ordering::SeqCst)
     }
 
     /// The kill-all that began is in the state now.

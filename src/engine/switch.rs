@@ -42,9 +42,9 @@ impl Switch {
         self.file().read()
     }
 
-    /// A kill-all begins: in force for everybody who evaluates, at once.
-    pub(crate) fn kill(&self) {
-        self.register.kill();
+    /// A kill-all begins: in force for everybody who evaluates, at once. Says whether another one was in force already.
+    pub(crate) fn kill(&self) -> bool {
+        self.register.kill()
     }
 
     /// That kill-all is in the engine's state: from here on the state says how long it holds.
@@ -52,12 +52,18 @@ impl Switch {
         self.register.settled();
     }
 
-    /// Sets the file; on the disk when it returns.
+    /// Sets the file; on the disk when it returns. A kill-all that comes `again`, while another one is in force, leaves
+    /// in it who was first, as it does in the state.
     ///
     /// # Errors
     /// When the disk did not take it.
-    pub(crate) fn write(&self, by: &str, at: Millis) -> Result<(), StoreError> {
-        self.file().set(by, at)
+    pub(crate) fn write(&self, by: &str, at: Millis, again: bool) -> Result<(), StoreError> {
+        let mut file = self.file();
+        // Written all the same: what can be read back need not be on the disk.
+        match file.read().filter(|_| again) {
+            Some(LatchRecord { by, at: Some(at) }) => file.set(&by, at),
+            Some(LatchRecord { at: None, .. }) | None => file.set(by, at),
+        }
     }
 
     /// Opens the file after a re-arm, unless another kill-all has come meanwhile.
@@ -96,7 +102,7 @@ impl Switch {
                     self.register.kill();
                 }
             }
-            (None, Some(latch)) => self.write(&latch.by.to_string(), latch.at)?,
+            (None, Some(latch)) => self.write(&latch.by.to_string(), latch.at, false)?,
             (Some(_), Some(_)) | (None, None) => {}
         }
         self.publish(engine.state());
@@ -106,5 +112,29 @@ impl Switch {
     fn file(&self) -> std::sync::MutexGuard<'_, LatchFile> {
         // A file is written whole or not at all, also where a thread has panicked.
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_keeps_who_was_first_while_kill_all_is_in_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let switch = Switch::open(&folder.path().join("latch")).unwrap();
+        let first = LatchRecord { by: "root".to_owned(), at: Some(Millis(7)) };
+        assert!(!switch.kill());
+        switch.write("root", Millis(7), false).unwrap();
+        assert!(switch.kill());
+        switch.write("alice", Millis(9), true).unwrap();
+        assert_eq!(switch.read(), Some(first));
+        // Over, and another one: a re-arm that found it under way left the file set.
+        switch.write("alice", Millis(11), false).unwrap();
+        assert_eq!(switch.read(), Some(LatchRecord { by: "alice".to_owned(), at: Some(Millis(11)) }));
+        // What was written by hand names nobody.
+        std::fs::write(folder.path().join("latch"), "set\n").unwrap();
+        switch.write("ben", Millis(13), true).unwrap();
+        assert_eq!(switch.read(), Some(LatchRecord { by: "ben".to_owned(), at: Some(Millis(13)) }));
     }
 }

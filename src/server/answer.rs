@@ -49,6 +49,8 @@ pub(crate) struct Status {
     pub(crate) shelved: usize,
     /// Whether what is steered has come to its end.
     pub(crate) done: bool,
+    /// Why flag definitions stay as they were, while those that should be in force cannot be.
+    pub(crate) definitions_fault: Option<String>,
     /// The addresses that this backend listens at, as ADDRESS:PORT.
     pub(crate) listen: Vec<String>,
 }
@@ -75,6 +77,8 @@ pub(crate) struct Latch {
     pub(crate) seq: u64,
     /// Flags that were on for somebody.
     pub(crate) exposed: u32,
+    /// Why, in the person's words; `null` where nothing was said.
+    pub(crate) reason: Option<String>,
     /// One person's asking for re-arming, while another one may agree to it.
     pub(crate) asked: Option<Asked>,
 }
@@ -98,13 +102,14 @@ impl Latch {
             until: asked.until.0,
         });
         let (by, at, seq) = (latch.by.to_string(), latch.at.0, latch.seq.0);
-        Self { by, at, seq, exposed: latch.exposed, asked }
+        let reason = Some(latch.reason.clone()).filter(|reason| !reason.is_empty());
+        Self { by, at, seq, exposed: latch.exposed, reason, asked }
     }
 }
 
 impl Status {
-    /// Of what is steered, by a backend that listens at these addresses.
-    pub(crate) fn of(room: &Snapshot, listen: &[SocketAddr]) -> Self {
+    /// Of what is steered, by a backend whose definitions have this fault and that listens at these addresses.
+    pub(crate) fn of(room: &Snapshot, definitions_fault: Option<String>, listen: &[SocketAddr]) -> Self {
         let mut phases = Phases::default();
         for flag in room.alive() {
             *match flag.phase {
@@ -133,6 +138,7 @@ impl Status {
             unacknowledged: room.alarms.iter().filter(open).count(),
             shelved: room.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count(),
             done: room.done,
+            definitions_fault,
             listen: listen.iter().map(ToString::to_string).collect(),
         }
     }

@@ -47,7 +47,8 @@ pub(super) async fn status(State(state): State<Shared>, _: Viewer) -> Result<Jso
     if state.register.is_latched() {
         state.hub.shows(|room| room.latch.is_some()).await;
     }
-    Ok(Json(Status::of(&*state.room()?, state.listen.get().map_or(&[], Vec::as_slice))))
+    let fault = state.catalogue.fault().map(|why| why.to_string());
+    Ok(Json(Status::of(&*state.room()?, fault, state.listen.get().map_or(&[], Vec::as_slice))))
 }
 
 /// Which flags, in which order.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     backend::{Backend, OrderError},
-    control::{Actor, Command, Order, OrderId, Refusal},
+    control::{Actor, Alarm, AlarmKind, Command, Order, OrderId, Refusal},
     engine::{Meter, Register},
     flag::{clean_line, definition::Definitions},
 };
@@ -124,10 +124,37 @@ impl ServerState {
     }
 
     /// Definitions that should be in force cannot be: those that were stay in force, and it is said wherever it is asked.
-    pub fn keep_definitions(&self, why: &str) {
+    pub async fn keep_definitions(&self, why: &str) {
         let why = clean_line(why);
         tracing::error!("flag definitions stay as they were: {why}");
         self.catalogue.fail(&why);
+        self.tell_fault().await;
+    }
+
+    /// Has an alarm stand while the definitions have a fault, so that whoever steers sees it.
+    async fn tell_fault(&self) {
+        let Some(room) = self.hub.room() else { return };
+        let fault = self.catalogue.fault().map(|why| why.to_string());
+        let stands = |alarm: &Alarm| alarm.kind == AlarmKind::Definitions && alarm.cleared_at.is_none();
+        if fault.is_none() && !room.alarms.iter().any(stands) {
+            return;
+        }
+        let order = Order {
+            id: OrderId(format!("definitions-{}", room.seq.0)),
+            actor: Actor::System,
+            authenticated: None,
+            reason: String::new(),
+            expected: None,
+            command: Command::Definitions { fault },
+        };
+        match self.backend.send(order).await {
+            // What is looked at next time has it.
+            Ok(ack) => self.hub.caught_up(ack.seq).await,
+            Err(OrderError::Refused(Refusal::Nothing(_))) => {}
+            Err(error) => {
+                tracing::error!("the alarm of the flag definitions is not as it should be: {error}");
+            }
+        }
     }
 
     /// Makes the flags that are defined as steered and that the engine does not know; until then they are off.
@@ -157,6 +184,7 @@ impl ServerState {
                 }
             }
         }
+        self.tell_fault().await;
     }
 
     /// The server ends: streams end, and requests under way are finished.

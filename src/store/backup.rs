@@ -5,6 +5,8 @@
 
 use std::{
     fs,
+    io::ErrorKind,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +16,9 @@ use super::{
     schema, verify,
 };
 use crate::telemetry::Millis;
+
+/// Who may read and write a copy: its owner alone.
+const OWN: u32 = 0o600;
 
 /// Writes a copy of the journal at `path` to `to`, as it is at one moment, with its head beside it.
 ///
@@ -25,7 +30,15 @@ pub fn backup(path: &Path, to: &Path) -> Result<VerifyReport, StoreError> {
     }
     let name = to.to_str().ok_or_else(|| {
         let text = "the name is not UTF-8 text";
-        StoreError::io("write", to, std::io::Error::new(std::io::ErrorKind::InvalidInput, text))
+        StoreError::io("write", to, std::io::Error::new(ErrorKind::InvalidInput, text))
+    })?;
+    // SQLite fills an empty file as it would make one, but for who may read it: as with the journal, its owner alone.
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, OWN);
+    options.open(to).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => StoreError::Exists { path: to.to_owned() },
+        _ => StoreError::io("write", to, error),
     })?;
     let copy = || -> Result<VerifyReport, StoreError> {
         let connection = schema::open_reader(path)?;
@@ -60,6 +73,9 @@ pub fn restore(from: &Path, path: &Path, now: Millis) -> Result<Option<PathBuf>,
     let fresh = beside(path, ".restored");
     let _ = fs::remove_file(&fresh);
     fs::copy(from, &fresh).map_err(|error| StoreError::io("copy", from, error))?;
+    // Whatever has become of the backup meanwhile.
+    let own = fs::Permissions::from_mode(OWN);
+    fs::set_permissions(&fresh, own).map_err(|error| StoreError::io("write", &fresh, error))?;
     let synced = fs::File::open(&fresh).and_then(|file| file.sync_all());
     synced.map_err(|error| StoreError::io("write", &fresh, error))?;
     let aside = path.symlink_metadata().is_ok().then(|| beside(path, &format!(".before-{}", now.0)));
@@ -68,7 +84,7 @@ pub fn restore(from: &Path, path: &Path, now: Millis) -> Result<Option<PathBuf>,
         for suffix in ["", "-wal", "-shm", ".head"] {
             let (old, new) = (beside(path, suffix), beside(aside, suffix));
             match fs::rename(&old, &new) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(StoreError::io("move", &old, error));
                 }
                 _ => {}
@@ -107,7 +123,12 @@ mod tests {
         journal.append(None, &[entry(3)]).unwrap();
         assert!(matches!(restore(&copy, &path, Millis(9)), Err(StoreError::Locked { .. })), "it is in use");
         drop(journal);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&copy), mode(&path), "nobody reads in a copy what they may not read in the journal");
+        assert_eq!(mode(&copy), 0o600);
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
         let aside = restore(&copy, &path, Millis(9)).unwrap().unwrap();
+        assert_eq!(mode(&path), 0o600);
         assert_eq!(Journal::open(&path).unwrap().head().seq, Seq(2));
         assert_eq!(Journal::open(&aside).unwrap().head().seq, Seq(3), "what was there is kept");
     }

@@ -566,6 +566,7 @@ pub(super) fn of_order(command: &Command) -> Option<CommandId> {
         | Command::KillAll
         | Command::Rearm { .. }
         | Command::Deployed { .. }
+        | Command::Definitions { .. }
         | Command::Acknowledge { .. }
         | Command::AcknowledgeBriefing => None,
     }

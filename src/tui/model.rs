@@ -404,6 +404,7 @@ pub(super) fn describe(command: &Command) -> String {
         Command::KillAll => "kill-all".to_owned(),
         Command::Rearm { environment } => format!("re-arm {environment}"),
         Command::Deployed { what, .. } => format!("note the deployment of {what}"),
+        Command::Definitions { .. } => "say how the flag definitions are".to_owned(),
         Command::Acknowledge { alarm } => format!("acknowledge alarm {}", alarm.0),
         Command::Shelve { alarm, lasts } => format!("shelve alarm {} for {lasts}", alarm.0),
         Command::AcknowledgeBriefing => "acknowledge the briefing".to_owned(),

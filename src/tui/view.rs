@@ -127,6 +127,12 @@ fn is_stale(model: &Model) -> bool {
     matches!(model.link, Link::Stale(_) | Link::Lost { .. })
 }
 
+/// The moment that what is shown is of, where it may be out of date: ages are as they were then.
+fn as_of(model: &Model) -> Option<String> {
+    let world = model.world.as_ref().filter(|_| is_stale(model))?;
+    Some(format!("as of {}", super::figures::clock(world.now)))
+}
+
 /// Names of people and texts in one style for labels: `label value`.
 fn first_page_row(selected: usize, rows: usize) -> usize {
     let rows = rows.max(1);

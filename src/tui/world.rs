@@ -216,7 +216,7 @@ fn urgency(alarm: &Alarm) -> impl Ord + use<> {
     let kind = match alarm.kind {
         AlarmKind::PolicyFault | AlarmKind::NotDurable => 0,
         AlarmKind::Breach(_) | AlarmKind::RolledBack(_) | AlarmKind::LeftOn(_) => 1,
-        AlarmKind::Dependency(_) => 2,
+        AlarmKind::Dependency(_) | AlarmKind::Definitions => 2,
         AlarmKind::TelemetryLost(_) | AlarmKind::BadTelemetry(_) => 3,
     };
     let over = alarm.cleared_at.is_some();

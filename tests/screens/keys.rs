@@ -363,7 +363,14 @@ fn a_room_shows_who_asked_to_re_arm() {
         at: snapshot.now,
         until: Millis(snapshot.now.0 + 600_000),
     };
-    snapshot.latch = Some(Latch { by, at: snapshot.now, seq: Seq(1), exposed: 3, asked: Some(asked) });
+    snapshot.latch = Some(Latch {
+        by,
+        at: snapshot.now,
+        seq: Seq(1),
+        exposed: 3,
+        reason: String::new(),
+        asked: Some(asked),
+    });
     let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
     let text = room.text(200, 50);
     assert!(

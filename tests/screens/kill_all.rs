@@ -2,8 +2,9 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use knightwatch::{
-    backend::OrderError,
+    backend::{Link, OrderError, Update},
     control::{Actor, Command, Refusal},
+    telemetry::Millis,
     tui::{ARMED_MS, Glyphs, Message, QUIET_MS, Real},
 };
 
@@ -39,6 +40,32 @@ fn it_arms_on_every_screen_and_over_every_dialog() {
     let mut briefing = Room::new(settings(Glyphs::Unicode), &unbriefed);
     briefing.press("C-k").wait(QUIET_MS).press("K");
     assert_eq!(briefing.orders().len(), 1, "the briefing is not in its way");
+}
+
+#[test]
+fn without_contact_nothing_that_is_shown_is_said_to_be_so_now() {
+    for link in [
+        Link::Stale(Millis::from_secs(12)),
+        Link::Lost { age: Millis::from_secs(240), why: Some("no route".to_owned()) },
+    ] {
+        let mut room = Room::new(settings(Glyphs::Unicode), &latched(scene(12)));
+        let connected = text(&mut room);
+        assert!(connected.contains("min ago") && !connected.contains("as of"), "{connected}");
+        room.tell(Message::Update(Update::Link(link)));
+        let clock = "as of 16:04:10";
+        let fleet = text(&mut room);
+        let detail = fleet.lines().find(|line| line.contains("telemetry")).unwrap();
+        assert!(detail.contains(&format!("{clock}: at 0 % for")), "{fleet}");
+        let banner = fleet.lines().find(|line| line.contains("KILL-ALL")).unwrap();
+        assert!(!banner.contains("ago"), "{fleet}");
+        assert!(fleet.lines().next().unwrap().contains("as of 2026-03-06 16:04:10 UTC"), "{fleet}");
+        room.press("C-k");
+        let panel = text(&mut room);
+        assert!(panel.contains(&format!("(0 had treatment traffic {clock})")), "{panel}");
+        room.press("Esc Enter");
+        let flag = room.text(120, 40);
+        assert!(flag.contains(&format!("old {clock}")), "{flag}");
+    }
 }
 
 #[test]
@@ -185,7 +212,7 @@ fn the_latch_is_a_banner_on_every_screen_with_who_and_when() {
     for keys in ["Esc", "Enter", "l", "A", "?", "B"] {
         room.press(keys);
         let shown = text(&mut room);
-        assert!(shown.contains("KILL-ALL in force: set by maria at 16:02:35 UTC"), "{keys}: {shown}");
+        assert!(shown.contains("KILL-ALL by maria 16:02: payments are failing;"), "{keys}: {shown}");
     }
 }
 

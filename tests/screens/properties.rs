@@ -89,7 +89,8 @@ fn confirmed(command: &Command, keys: &[KeyCode], before: &str) -> bool {
         Command::Create { .. }
         | Command::Change { .. }
         | Command::Archive { .. }
-        | Command::Deployed { .. } => false,
+        | Command::Deployed { .. }
+        | Command::Definitions { .. } => false,
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     http::{owner, request},
@@ -109,6 +109,28 @@ fn a_hang_up_takes_the_configuration_whole_or_not_at_all() {
     // A file that is watched since the reload is taken by itself.
     definitions(served.folder(), "two.json", "one");
     until("the file is watched", || evaluated("one") == 200 && evaluated("two") == 404);
+    // One that is broken changes nothing, and whoever asks how things are is told.
+    let fault = || owner(&served, "GET", "/api/v1/status", "").json()["definitions_fault"].clone();
+    let printed = || {
+        let output = served.command(&["status"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(fault().is_null() && !printed().contains("flag definitions"), "{}", fault());
+    fs::write(served.folder().join("two.json"), "{\"flags\": {").unwrap();
+    until("it is said", || fault().as_str().is_some_and(|why| why.contains("two.json")));
+    assert!(printed().contains("flag definitions stay as they were: "), "{}", printed());
+    assert_eq!(evaluated("one"), 200);
+    let alarm = || {
+        let alarms = owner(&served, "GET", "/api/v1/alarms", "").json()["alarms"].clone();
+        let is_ours = |alarm: &&Value| alarm["text"].as_str().unwrap().starts_with("Flag definitions stay");
+        alarms.as_array().unwrap().iter().find(is_ours).cloned()
+    };
+    until("it is an alarm", || alarm().is_some_and(|alarm| alarm["cleared_at"].is_null()));
+    assert_eq!(alarm().unwrap()["priority"], "high");
+    definitions(served.folder(), "two.json", "two");
+    until("it is over", || fault().is_null() && evaluated("two") == 200);
+    until("so is the alarm, which stays to be seen", || alarm().unwrap()["cleared_at"].is_number());
 }
 
 #[test]

@@ -63,6 +63,36 @@ fn json_is_one_line_for_done_and_for_refused() {
     let refused: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, refused["ok"].as_bool()), (1, Some(false)));
     assert!(refused["error"].as_str().unwrap().contains("power-peg is ramping"));
+    for (arguments, status, said) in [
+        (&["kill-all", "--env", "prod", "--yes", "--json"][..], 1, "\"test\", not \"prod\""),
+        (&["kill-all", "--json"], 2, "needs --yes"),
+    ] {
+        let (code, out, _) = run(&served, arguments);
+        let refused: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, refused["ok"].as_bool()), (status, Some(false)), "{arguments:?}");
+        assert!(refused["error"].as_str().unwrap().contains(said), "{arguments:?}: {refused}");
+    }
+}
+
+#[test]
+fn a_second_kill_all_hides_neither_who_raised_the_first_nor_why() {
+    let served = Served::start(&["--speed", "0", "--policy", "rule"]);
+    let file = || std::fs::read_to_string(served.folder().join("backend/latch")).unwrap();
+    run(&served, &["set", "power-peg", "25"]);
+    assert_eq!(run(&served, &["kill-all", "--yes", "--reason", "db on fire"]).0, 0);
+    let latch = || owner(&served, "GET", "/api/v1/status", "").json()["latch"].clone();
+    let (first, kept) = (latch(), file());
+    assert_eq!(
+        (first["reason"].as_str(), first["exposed"].as_u64()),
+        (Some("db on fire"), Some(1)),
+        "{first}"
+    );
+    let (code, again, err) = run(&served, &["kill-all", "--yes", "--reason", "me too"]);
+    assert!(code == 0 && again.contains("me too"), "{again}{err}");
+    assert_eq!((latch(), file()), (first, kept));
+    let (_, status, _) = run(&served, &["status"]);
+    let said = status.lines().find(|line| line.starts_with("KILL-ALL IN FORCE")).unwrap();
+    assert!(said.ends_with(": db on fire"), "{said}");
 }
 
 #[test]

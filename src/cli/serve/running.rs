@@ -96,7 +96,7 @@ fn watch(files: FlagFiles, state: &Arc<ServerState>, runtime: Handle) -> Result<
             tracing::info!("{} flags are defined anew", definitions.len());
             runtime.block_on(state.define(definitions));
         }
-        Err(error) => state.keep_definitions(&error.to_string()),
+        Err(error) => runtime.block_on(state.keep_definitions(&error.to_string())),
     });
     watch.map_err(|error| Failure::refused(format!("flag definitions cannot be watched: {error}")))
 }

@@ -45,16 +45,29 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
     let by = &latch.by;
     let clock = figures::clock(latch.at);
     let clock = clock.get(..5).unwrap_or(&clock);
-    let ago = figures::ago(world.now, latch.at);
+    // How long ago it is only goes on while there is contact.
+    let ago = match super::as_of(model) {
+        None => format!(" ({} ago)", figures::ago(world.now, latch.at)),
+        Some(_) => String::new(),
+    };
     let rearms = latch.asked_at(world.now).map_or_else(
         || "F12 re-arms".to_owned(),
         |asked| {
             format!("{} asked to re-arm until {}, another person's F12 does", asked.who, asked.until.stamp())
         },
     );
-    // What can be seen elsewhere goes first where there is little room.
-    let forms = [
-        format!("{set} ({ago} ago); {targets}; the agent is locked out; {rearms}"),
+    // What can be seen elsewhere goes first where there is little room. Why everything was stopped is seen nowhere else.
+    let reason = Some(&latch.reason).filter(|reason| !reason.is_empty());
+    let with_reason = reason.into_iter().flat_map(|why| {
+        [
+            format!("{set}{ago}: {why}; {targets}; the agent is locked out; {rearms}"),
+            format!("{set}: {why}; {targets}; the agent is locked out; {rearms}"),
+            format!("KILL-ALL by {by} {clock}: {why}; {targets}; agent locked out; {rearms}"),
+            format!("KILL-ALL by {by} {clock}: {why}; {targets}; {rearms}"),
+        ]
+    });
+    let without = [
+        format!("{set}{ago}; {targets}; the agent is locked out; {rearms}"),
         format!("{set}; {targets}; the agent is locked out; {rearms}"),
         format!("KILL-ALL by {by} {clock}; {targets}; agent locked out; {rearms}"),
         format!("KILL-ALL by {by}; {targets}; agent locked out; {rearms}"),
@@ -64,6 +77,7 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
         format!("KILL-ALL; {rearms}; {targets}; by {by}"),
     ];
     let fits = |form: &&String| form.chars().count() <= usize::from(width);
+    let forms: Vec<_> = with_reason.chain(without).collect();
     forms.iter().find(fits).or(forms.last()).cloned()
 }
 

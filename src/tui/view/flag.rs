@@ -219,6 +219,7 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
     if let Some(line) = lines.next() {
         let age =
             report.age.map_or_else(|| "no telemetry yet".to_owned(), |age| format!("telemetry {age} old"));
+        let age = super::as_of(model).map_or_else(|| age.clone(), |moment| format!("{age} {moment}"));
         let rejected: u64 = report.rejected.iter().copied().map(u64::from).sum();
         let mut text = format!(
             "{age}; margins {} and {} pp",

@@ -92,7 +92,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     if detail_rows > 0
         && let Some(flag) = model.selected.as_ref().and_then(|key| world.flag(key))
     {
-        detail(world, flag, Rect { y: area.bottom() - detail_rows, height: detail_rows, ..area }, pen);
+        detail(model, world, flag, Rect { y: area.bottom() - detail_rows, height: detail_rows, ..area }, pen);
     }
 }
 
@@ -262,7 +262,7 @@ fn by(flag: &FlagView, world: &World, (x, y, width): (u16, u16, u16), pen: &mut 
     pen.cell(x + room, y, width - room, Align::Right, &ago, theme.plain());
 }
 
-fn detail(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
+fn detail(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     pen.fill(area.x, area.y, area.width, theme.rule(), theme.dim());
     let mut text = format!("{}, {}", flag.spec.key, flag.spec.service);
@@ -270,7 +270,8 @@ fn detail(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
         text.push_str(": ");
         text.push_str(&flag.spec.description);
     }
-    let mut facts = format!("at {} for {}", flag.rollout, figures::ago(world.now, flag.changed_at));
+    let mut facts = super::as_of(model).map_or_else(String::new, |moment| moment + ": ");
+    let _ = write!(facts, "at {} for {}", flag.rollout, figures::ago(world.now, flag.changed_at));
     // Writing to a String cannot fail.
     let _ = match flag.report.age {
         Some(age) => write!(facts, ", telemetry {age} old"),

@@ -40,6 +40,8 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     } else {
         figures::clock(world.now)
     };
+    // Without contact no age goes on: what is shown is of that moment.
+    let clock = if super::is_stale(model) { format!("as of {clock}") } else { clock };
     let stopped = world.pace == crate::backend::Pace::Stopped;
     let mut right = Vec::new();
     if world.done {

@@ -70,11 +70,15 @@ fn effect(model: &Model) -> String {
         return "Sets every flag to 0 % and locks the agent out until a person re-arms.".to_owned();
     };
     let already = world.latch.as_ref().map(|latch| format!("It is in force already, set by {}. ", latch.by));
+    let exposed = world.exposed();
+    let traffic = match super::as_of(model) {
+        None => format!("{exposed} have treatment traffic now"),
+        Some(moment) => format!("{exposed} had treatment traffic {moment}"),
+    };
     format!(
-        "{}Sets all {} flags to 0 % ({} have treatment traffic now) and locks the agent out until a person re-arms.",
+        "{}Sets all {} flags to 0 % ({traffic}) and locks the agent out until a person re-arms.",
         already.unwrap_or_default(),
         world.alive().count(),
-        world.exposed()
     )
 }
 

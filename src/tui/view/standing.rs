@@ -12,9 +12,6 @@ use crate::{
     tui::{figures, pen::Pen, world::World},
 };
 
-/// What comes before a person's reason in a journal entry's sentence.
-const GIVEN: &str = "Reason given: ";
-
 /// Whether a person holds the flag.
 fn is_held(flag: &FlagView, world: &World) -> bool {
     flag.hold.as_ref().is_some_and(|hold| hold.until > world.now)
@@ -142,7 +139,7 @@ fn done(flag: &FlagView, world: &World) -> String {
         Event::Decided(decision) if decision.evidence.is_empty() => Some(decision.reason.to_string()),
         Event::Decided(decision) => Some(format!("{} ({})", decision.reason, decision.evidence)),
         Event::Paused { reason: Some(reason), .. } => Some(reason.to_string()),
-        _ => entry.sentence.split_once(GIVEN).map(|(_, reason)| reason.to_owned()),
+        _ => entry.reason_given().map(str::to_owned),
     });
     match because {
         Some(because) => {
