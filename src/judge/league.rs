@@ -361,7 +361,9 @@ mod tests {
         assert!((standing.vetoes_per_thousand - 3.0).abs() < 1e-12);
         assert!((standing.flips_per_flag - 2.0 / 6.0).abs() < 1e-12);
         assert_eq!((standing.minutes_to_full, standing.minutes_to_detect), (Some(7.0), Some(2.0)));
-        assert_eq!(standing.intervals.missed_detectable_percent, Some([100.0, 100.0]));
+        // One of one says little: Wilson's interval begins at 1 / (1 + 1.96^2).
+        let [low, high] = standing.intervals.missed_detectable_percent.unwrap();
+        assert!((low - 20.65).abs() < 0.01 && (high - 100.0).abs() < 1e-9, "{low} {high}");
         assert_eq!(standing.intervals.missed_percent, Some([0.0, 100.0]));
     }
 
