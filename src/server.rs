@@ -22,6 +22,7 @@ mod orders;
 mod otlp;
 mod problem;
 mod read;
+mod scenarios;
 mod state;
 mod telemetry;
 mod webhooks;
@@ -143,6 +144,7 @@ pub fn router(state: Shared) -> Router {
         .routes(asking!(deployments::list))
         .routes(asking!(deployments::take))
         .routes(asking!(read::pace))
+        .routes(asking!(scenarios::scenarios))
         .routes(asking!(orders::set_pace))
         .routes(asking!(events::stream))
         .routes(asking!(ofrep::definitions))

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use knightwatch::sim::Scenario;
 use serde_json::{Value, json};
 
 use crate::{
@@ -164,4 +165,17 @@ fn as_many_files_may_be_open_as_the_system_allows() {
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let [soft, hard] = [3, 4].map(|place| line.split_whitespace().nth(place).unwrap());
     assert!(soft == hard && soft != "200", "{line}");
+}
+
+#[test]
+fn the_scenarios_that_there_are_can_be_read_and_which_one_plays() {
+    let playing = |served: &Served| request(served, "GET", "/api/v1/simulation/scenarios", "", "").json();
+    let told = playing(&Served::start(&["--speed", "0", "--policy", "rule", "--scenario", "power-peg"]));
+    assert!(told["playing"].as_str().unwrap().contains("power-peg"), "{told}");
+    let names: Vec<&str> =
+        told["scenarios"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, Scenario::builtins().iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    assert!(told["scenarios"][0]["flags"].as_u64().unwrap() > 0);
+    let real = playing(&Served::start(&["--real", "--policy", "rule"]));
+    assert!(real["playing"].is_null(), "{real}");
 }
