@@ -15,6 +15,7 @@ mod sample;
 mod sequential;
 mod time;
 mod verdict;
+mod watch;
 mod window;
 
 pub use buckets::at_middles;
@@ -29,4 +30,5 @@ pub use sample::{Arm, Reading, Rejection, Sample};
 pub use sequential::{Counts, HarmTest, HealthTest, RATIOS, difference_interval, mixture_half_width, spend};
 pub use time::Millis;
 pub use verdict::Verdict;
+pub use watch::OffRecord;
 pub use window::{Context, Window};

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use super::{
-    Action, Actor, Archived, Decision, Deployed, Entry, Event, FlagState, Hold, LastAction, Latch, Outcome,
-    Phase, RearmAsked, Seq, State, Waiting, state::Raise,
+    Action, Actor, Archived, Decision, Deployed, Doubted, Entry, Event, FlagState, Hold, LastAction, Latch,
+    Outcome, Phase, RearmAsked, Reason, Seq, State, Waiting, state::Raise,
 };
 use crate::{
     flag::{FlagId, FlagSpec, Rollout, clean_line},
@@ -159,6 +159,7 @@ impl State {
             last: None,
             waiting: None,
             probed_at: None,
+            doubted: None,
             undone_at: None,
             archived: None,
         });
@@ -214,7 +215,13 @@ impl State {
                 if flag.phase == Phase::Complete {
                     flag.enter(Phase::Ramping, at);
                 }
-                flag.probed_at = (decision.outcome == Outcome::Obliged).then_some(at);
+                let is_doubt = matches!(decision.reason, Reason::OffRecord { .. });
+                if is_doubt {
+                    let times = flag.doubted.map_or(0, |doubted| doubted.times).saturating_add(1);
+                    flag.doubted = Some(Doubted { times, at });
+                }
+                // A doubt needs no answer; a broken limit does.
+                flag.probed_at = (decision.outcome == Outcome::Obliged && !is_doubt).then_some(at);
                 flag.move_to(to, at, raises);
                 flag.lowered_at = Some(at);
                 flag.reversals.push_back(at);
@@ -305,6 +312,7 @@ impl FlagState {
         self.ramp += 1;
         self.waiting = None;
         self.undone_at = None;
+        self.doubted = None;
         self.let_go();
         self.lowered_at = None;
         self.reversals.clear();

@@ -79,6 +79,7 @@ impl ControlConfig {
         between("control.shield.exposure.window", shield.exposure.window.as_secs_f64(), 1.0, day)?;
         between("control.shield.reversal_window", shield.reversal_window.as_secs_f64(), 1.0, day)?;
         between("control.shield.human_hold", shield.human_hold.as_secs_f64(), 1.0, 30.0 * day)?;
+        between("control.shield.watch", shield.watch.as_secs_f64(), 0.0, 30.0 * day)?;
         between("control.shield.stale_after", shield.stale_after.as_secs_f64(), 1.0, day)?;
         between("control.shield.lost_deadline", shield.lost_deadline.as_secs_f64(), 1.0, day)?;
         between("control.rearm.asking_lasts", rearm.asking_lasts.as_secs_f64(), 60.0, day)?;
@@ -118,6 +119,8 @@ pub struct ShieldConfig {
     pub lost_deadline: Millis,
     /// How long a person's action keeps the agent off. 15 min.
     pub human_hold: Millis,
+    /// For how long a flag at 100 % is watched for small harm: off its recorded control, it goes down to a live one. 24 h.
+    pub watch: Millis,
     /// Most exposure moving at once.
     pub exposure: ExposureLimits,
     /// What rolls back whatever the policy says.
@@ -148,6 +151,7 @@ impl Default for ShieldConfig {
             stale_after: Millis::from_secs(30),
             lost_deadline: Millis::from_secs(300),
             human_hold: Millis::from_secs(900),
+            watch: Millis::from_secs(24 * 3_600),
             exposure: ExposureLimits::default(),
             hard: HardLimits::default(),
             freeze: Vec::new(),

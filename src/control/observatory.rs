@@ -3,7 +3,7 @@
 //! It is the fold of samples, as the state is the fold of events. It sorts out what arrives (late, twice, skewed, for no
 //! flag that is known) so that the order of arrival makes no difference, and knows nothing of policies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, ControlConfig, FlagState, Moment, Proposal, Reason, Ruling, State};
 use crate::{
@@ -171,6 +171,18 @@ impl Observatory {
             *bad_control.entry(service).or_default() += flags;
         }
         bad_control
+    }
+
+    /// Services that several complete flags show to have left their records together: time has passed, and none of them is
+    /// to be doubted for it.
+    pub(super) fn drifting(&self, state: &State) -> BTreeSet<ServiceName> {
+        let mut off: BTreeMap<&ServiceName, u32> = BTreeMap::new();
+        for flag in state.alive().filter(|flag| flag.rollout.is_full()) {
+            if self.windows[flag.id.index()].off_record().is_some() {
+                *off.entry(&flag.spec.service).or_default() += 1;
+            }
+        }
+        off.into_iter().filter(|(_, flags)| *flags >= TOGETHER).map(|(service, _)| service.clone()).collect()
     }
 
     fn reject(&mut self, flag: FlagId, why: Rejection) {

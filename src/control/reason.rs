@@ -52,6 +52,17 @@ pub enum Reason {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         intervals: Option<u32>,
     },
+    /// At 100 %, more of treatment fails than of control while there was one: a live control is asked again.
+    OffRecord {
+        /// Share of failed requests in treatment, in percent.
+        found: f64,
+        /// The same in the recorded control.
+        recorded: f64,
+        /// Treatment requests behind it.
+        n: u64,
+        /// What one unit of traffic is.
+        unit: FlagKind,
+    },
     /// Only `healthy` may be raised.
     NotHealthy {
         /// The verdict.
@@ -194,6 +205,12 @@ impl fmt::Display for Reason {
                     unit = unit.unit()
                 )
             }
+            Self::OffRecord { found, recorded, n, unit } => write!(
+                f,
+                "{found:.2} % of {} {} failed, recorded control had {recorded:.2} %; a live control has to say whether it is the flag",
+                grouped(*n),
+                unit.unit()
+            ),
             Self::NotHealthy { verdict, n, unit } => write!(
                 f,
                 "only healthy may be raised, the evidence is {verdict} after {} treatment {}",

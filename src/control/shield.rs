@@ -14,6 +14,9 @@ use crate::{
 /// Intervals within which a probe has to have an answer: both arms with enough requests.
 const PROBE_INTERVALS: u64 = 3;
 
+/// How long after a doubt a flag at 100 % is not doubted again; each further time twice as long.
+const DOUBT_AGAIN: Millis = Millis::from_secs(30 * 60);
+
 /// What the shield made of a proposal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ruling {
@@ -117,7 +120,7 @@ impl<'a> Shield<'a> {
     }
 
     /// What the shield does by itself, whatever is proposed: roll back on a broken hard limit, on a `regressed` verdict, and
-    /// where a probe had no answer. At 100 % a limit is broken against the record only, and a dependency breaks it as
+    /// where a probe had no answer. A flag at 100 % that is only off its record goes down to the probe too. At 100 % a limit is broken against the record only, and a dependency breaks it as
     /// well: the flag goes down to the probe at once, where a live control says in the next intervals which of the two it was.
     #[must_use]
     pub fn obliged(&self, flag: &FlagState, window: &Window, report: &WindowReport) -> Option<Ruling> {
@@ -151,6 +154,15 @@ impl<'a> Shield<'a> {
                 roll_back(reason)
             };
         }
+        if let Some(off) = window.off_record().filter(|_| self.may_doubt(flag)) {
+            let reason = Reason::OffRecord {
+                found: off.found * 100.0,
+                recorded: off.recorded * 100.0,
+                n: off.n,
+                unit,
+            };
+            return ruling(Action::StepDown, Rollout::PROBE, reason);
+        }
         if report.verdict != Verdict::Regressed {
             return None;
         }
@@ -163,6 +175,27 @@ impl<'a> Shield<'a> {
             n: report.treatment.requests.max(report.treatment_n),
             unit,
         })
+    }
+
+    /// Whether a flag at 100 % may be taken to a live control for less than a broken limit. Not where it could not be raised
+    /// again for want of reversals, nor where a person keeps everything but the limits off it.
+    fn may_doubt(&self, flag: &FlagState) -> bool {
+        let watched = self.now.since(flag.phase_since) < self.config.watch;
+        let again = flag.doubted.is_none_or(|doubted| {
+            let pause = Millis(DOUBT_AGAIN.0 << (doubted.times.saturating_sub(1)).min(16));
+            self.now.since(doubted.at) >= pause
+        });
+        flag.phase == Phase::Complete
+            && watched
+            && again
+            && flag.held(self.now).is_none()
+            && self.reversals(flag) < self.config.max_reversals
+    }
+
+    /// Changes of direction within the window.
+    fn reversals(&self, flag: &FlagState) -> usize {
+        let recent = |at: &&Millis| self.now.since(**at) < self.config.reversal_window;
+        flag.reversals.iter().filter(recent).count()
     }
 
     /// For how long a probe has waited, where that is too long. One that was under way when this controller began is waited for
@@ -355,8 +388,7 @@ impl<'a> Shield<'a> {
                 return Err(Reason::Cooldown { since, needed: config.cooldown });
             }
         }
-        let recent = |at: &&Millis| self.now.since(**at) < config.reversal_window;
-        let count = flag.reversals.iter().filter(recent).count();
+        let count = self.reversals(flag);
         if count >= config.max_reversals && count > 0 {
             return Err(Reason::Reversals {
                 count,

@@ -113,6 +113,9 @@ pub struct FlagState {
     /// When the shield last took it from 100 % to the probe.
     #[serde(default)]
     pub probed_at: Option<Millis>,
+    /// That the shield has taken it from 100 % to the probe because it was off its record, in this ramp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubted: Option<Doubted>,
     /// When the shield, or the policy in charge, rolled it back in its last ramp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undone_at: Option<Millis>,
@@ -133,6 +136,15 @@ impl FlagState {
     pub fn held(&self, now: Millis) -> Option<&Hold> {
         self.hold.as_ref().filter(|hold| hold.until > now)
     }
+}
+
+/// How often a flag at 100 % was doubted in this ramp, and when it was last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubted {
+    /// How often; at least once.
+    pub times: u32,
+    /// When last.
+    pub at: Millis,
 }
 
 /// One raise, for the exposure caps.

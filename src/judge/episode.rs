@@ -45,6 +45,12 @@ pub struct FlagResult {
     pub rollout: Rollout,
     /// Failed requests beyond control's rate that it caused, in truth.
     pub bad_requests: f64,
+    /// Those of them that a policy has to answer for: until a person was called because its telemetry was lost.
+    pub bad_requests_answered: f64,
+    /// Whether a person was called because its telemetry was lost: what came then is no policy's doing.
+    pub handed_over: bool,
+    /// Whether it would still do harm at the end, with the other flags where they are then.
+    pub harmful_at_end: bool,
     /// What they cost, in dollars, where the scenario says.
     pub cost: f64,
     /// What the flag would have cost at 100 % from its start to the end, in dollars.
@@ -223,6 +229,9 @@ impl Episode {
                     phase: flag.phase,
                     rollout: flag.rollout,
                     bad_requests: truth.total_bad_requests,
+                    bad_requests_answered: tally.bad_requests,
+                    handed_over: tally.handed_over,
+                    harmful_at_end: truth.harmful,
                     cost: truth.total_cost,
                     cost_at_full: tally.cost_at_full,
                     points: tally.points,

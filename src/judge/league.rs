@@ -16,14 +16,18 @@ const TAIL: f64 = 0.05;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Failed requests beyond control's rate that each harmful flag that was started caused.
+    /// Failed requests beyond control's rate that each harmful flag that was started caused, until a person was called because
+    /// its telemetry was lost: the cost counts as far, and no policy may do anything then.
     pub bad_requests: Vec<f64>,
-    /// Harmful flags that were never rolled back.
+    /// Harmful flags that were left on to the end: neither rolled back, nor handed to a person, nor made harmless by the rollback of
+    /// another flag that they hurt together with.
     pub missed: u32,
     /// Harmful flags that an observer could detect ([`DETECTABLE`]).
     pub detectable: u32,
-    /// Those of them that were never rolled back.
+    /// Those of them that were missed.
     pub missed_detectable: u32,
+    /// Those of these that are at 100 % at the end: taken for good, and not only left undecided on a lower rung.
+    pub passed_detectable: u32,
     /// Harmless flags that were started.
     pub good_flags: u32,
     /// Harmless flags that were rolled back.
@@ -56,12 +60,17 @@ impl From<&Episode> for Record {
             record.cost += flag.total_points();
             record.flips += flag.flips;
             if flag.harmful {
-                let missed = u32::from(flag.rolled_back_at.is_none());
-                record.bad_requests.push(flag.bad_requests);
+                let others = episode.flags.iter().filter(|other| other.flag != flag.flag);
+                let cured =
+                    !flag.harmful_at_end && others.into_iter().any(|other| other.rolled_back_at.is_some());
+                let is_missed = flag.rolled_back_at.is_none() && !flag.handed_over && !cured;
+                let missed = u32::from(is_missed);
+                record.bad_requests.push(flag.bad_requests_answered);
                 record.missed += missed;
                 if flag.detectability >= DETECTABLE {
                     record.detectable += 1;
                     record.missed_detectable += missed;
+                    record.passed_detectable += u32::from(is_missed && flag.rollout.is_full());
                 }
                 if let Some(at) = flag.rolled_back_at {
                     record.to_rollback.push(minutes(started, at));
@@ -90,12 +99,14 @@ pub struct Standing {
     pub bad_requests_per_bad_flag: f64,
     /// The mean over the worst 5 % of harmful flags (`CVaR95`).
     pub bad_requests_cvar95: f64,
-    /// Harmful flags that were never rolled back, in percent.
+    /// Harmful flags that were missed ([`Record::missed`]), in percent.
     pub missed_percent: f64,
     /// Harmful flags that an observer could detect.
     pub detectable_flags: u64,
-    /// Those of them that were never rolled back, in percent.
+    /// Those of them that were missed, in percent.
     pub missed_detectable_percent: f64,
+    /// Those of them that were at 100 % at the end, in percent.
+    pub passed_detectable_percent: f64,
     /// Harmless flags that were started.
     pub good_flags: u64,
     /// Harmless flags that were rolled back, in percent.
@@ -135,6 +146,8 @@ pub struct Intervals {
     pub missed_percent: Option<[f64; 2]>,
     /// Of [`Standing::missed_detectable_percent`].
     pub missed_detectable_percent: Option<[f64; 2]>,
+    /// Of [`Standing::passed_detectable_percent`].
+    pub passed_detectable_percent: Option<[f64; 2]>,
     /// Of [`Standing::false_rollbacks_percent`].
     pub false_rollbacks_percent: Option<[f64; 2]>,
     /// Of [`Standing::completed_percent`].
@@ -222,6 +235,8 @@ impl League {
         let missed = percent(|record| f64::from(record.missed), bad_flags);
         let missed_detectable =
             percent(|record| f64::from(record.missed_detectable), |record| f64::from(record.detectable));
+        let passed_detectable =
+            percent(|record| f64::from(record.passed_detectable), |record| f64::from(record.detectable));
         let false_rollbacks = percent(|record| f64::from(record.false_rollbacks), good_flags);
         let completed = percent(|record| record.to_full.len() as f64, good_flags);
         let minutes = average(|record| &record.to_full);
@@ -244,6 +259,7 @@ impl League {
             missed_percent: mean(missed),
             detectable_flags: count(|record| record.detectable as usize),
             missed_detectable_percent: mean(missed_detectable),
+            passed_detectable_percent: mean(passed_detectable),
             good_flags: count(|record| record.good_flags as usize),
             false_rollbacks_percent: mean(false_rollbacks),
             completed_percent: mean(completed),
@@ -261,6 +277,7 @@ impl League {
                 bad_requests_cvar95: ends(worst),
                 missed_percent: ends(missed),
                 missed_detectable_percent: ends(missed_detectable),
+                passed_detectable_percent: ends(passed_detectable),
                 false_rollbacks_percent: ends(false_rollbacks),
                 completed_percent: ends(completed),
                 mean_minutes_to_full: ends(minutes),

@@ -25,8 +25,10 @@ pub(super) struct Tally {
     pub(super) cost_at_full: f64,
     pub(super) points: IntervalCost,
     pub(super) rollbacks: u32,
+    /// Failed requests beyond control's rate before it was handed over.
+    pub(super) bad_requests: f64,
     /// Its telemetry was lost for so long that a person was called: what comes then is no policy's doing.
-    handed_over: bool,
+    pub(super) handed_over: bool,
 }
 
 /// Whether treatment was worse than control by as much as harm is; that it is slow while it is cold is no fault.
@@ -189,6 +191,7 @@ impl<'w, 'p> Life<'w, 'p> {
             tally.cost_at_full += if flag.ramp > 0 { truth.cost_at_full } else { 0.0 };
             if *under_way && !tally.handed_over {
                 tally.points += self.cost.interval(truth, flag.rollout != *rollout);
+                tally.bad_requests += truth.bad_requests;
                 tally.rollbacks += u32::from(flag.phase == Phase::RolledBack);
                 let since_change = end.since(flag.changed_at);
                 let report = self.observatory.report(flag.id);

@@ -6,6 +6,9 @@
 
 use super::{ArmStats, BUCKET_COUNT, Histogram, Sample, lower_edge_ms};
 
+/// Intervals after which a record that was doubted is mostly of what came since.
+const SETTLING: u32 = 10;
+
 /// Weight, in requests, of the guess that precedes all data: an error rate of 0.1 %.
 const PRIOR_REQUESTS: f64 = 500.0;
 const PRIOR_ERRORS: f64 = 0.5;
@@ -22,11 +25,46 @@ pub(super) struct Reference {
     latencies: f64,
     requests: f64,
     errors: f64,
+    spread: Spread,
+    /// Intervals until differences from the record are control's own again, and not the record's age.
+    settling: u32,
 }
 
 impl Default for Reference {
     fn default() -> Self {
-        Self { counts: [0.0; BUCKET_COUNT], latencies: 0.0, requests: 0.0, errors: 0.0 }
+        Self {
+            counts: [0.0; BUCKET_COUNT],
+            latencies: 0.0,
+            requests: 0.0,
+            errors: 0.0,
+            spread: Spread::default(),
+            settling: 0,
+        }
+    }
+}
+
+/// By how much more than chance control's error rate differs from interval to interval: the method of moments, the
+/// squared difference from the record less the binomial variance.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Spread {
+    weight: f64,
+    squared: f64,
+}
+
+impl Spread {
+    /// An interval in which `bad` of `n` requests failed, where `usual` is the record's share.
+    fn add(&mut self, (bad, n): (f64, f64), usual: f64, memory: f64) {
+        if n < LEAST_REQUESTS {
+            return;
+        }
+        let difference = bad / n - usual;
+        self.weight = self.weight * memory + 1.0;
+        self.squared = self.squared * memory + difference * difference - usual * (1.0 - usual) / n;
+    }
+
+    /// The variance between intervals.
+    fn variance(self) -> f64 {
+        if self.weight > 0.0 { (self.squared / self.weight).max(0.0) } else { 0.0 }
     }
 }
 
@@ -46,6 +84,11 @@ impl Reference {
     pub(super) fn learn(&mut self, sample: &Sample, memory: f64) {
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
         let total = sample.latency.total() as f64;
+        self.settling = self.settling.saturating_sub(1);
+        if self.requests >= LEAST_REQUESTS && self.settling == 0 {
+            let errors = (f64::from(sample.errors), f64::from(sample.requests));
+            self.spread.add(errors, self.error_rate(), memory);
+        }
         #[expect(clippy::cast_possible_truncation, reason = "a factor near one; f32 is fine enough")]
         let keep = memory as f32;
         for (mine, new) in self.counts.iter_mut().zip(sample.latency.counts()) {
@@ -58,9 +101,26 @@ impl Reference {
         self.errors = self.errors * memory + f64::from(sample.errors);
     }
 
+    /// Keeps so much of its weight, 0 to 1; its shares stay as they are until it learns on.
+    pub(super) fn fade(&mut self, keep: f64) {
+        #[expect(clippy::cast_possible_truncation, reason = "a factor; f32 is fine enough")]
+        let small = keep as f32;
+        self.counts.iter_mut().for_each(|count| *count *= small);
+        self.latencies *= keep;
+        self.requests *= keep;
+        self.errors *= keep;
+        self.spread = Spread::default();
+        self.settling = SETTLING;
+    }
+
     /// The error rate, 0 to 1, drawn towards 0.1 % while there is little to go by.
     pub(super) fn error_rate(&self) -> f64 {
         (self.errors + PRIOR_ERRORS) / (self.requests + PRIOR_REQUESTS)
+    }
+
+    /// The variance of control's error rate between intervals, beyond chance.
+    pub(super) fn errors_variance(&self) -> f64 {
+        self.spread.variance()
     }
 
     /// Requests it stands for.

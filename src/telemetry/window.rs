@@ -9,11 +9,14 @@ use super::{
     evidence::Accumulated,
     limits::{Excess, HARD_ERRORS, HARD_SLOW, Tally, hard_edge},
     reference::{Reference, Slow},
+    watch::{OffRecord, Record, Watch},
 };
 use crate::flag::Rollout;
 
 /// Intervals in the recent window.
 const RECENT: usize = 6;
+/// The same, to compare with.
+const RECENT_INTERVALS: f64 = 6.0;
 
 /// Fewest requests at which two equal intervals are no coincidence.
 const LEAST_TO_FREEZE: u32 = 50;
@@ -31,6 +34,8 @@ const DEPENDENCY_ERRORS: f64 = 0.05;
 /// left in the recent window, which would be blamed on a flag at 100 % or pass for health.
 const DEPENDENCY_OVER: u32 = 6;
 
+/// What is left of the weight of a record that treatment at 100 % was off.
+const DOUBTED: f64 = 0.1;
 /// Intervals of trouble after which it is the new normal and control is recorded again.
 const DEPENDENCY_NORMAL: u32 = 90;
 
@@ -141,6 +146,9 @@ pub struct Window {
     treatment: Slice,
     control: Slice,
     since: SinceChange,
+    /// What a flag at 100 % shows, and what it comes to.
+    watch: Watch,
+    off_record: Option<OffRecord>,
     reference: Reference,
     /// The threshold of the interval last closed.
     slow: Option<Slow>,
@@ -227,6 +235,7 @@ impl Window {
         self.control.take(&old.control);
         self.treatment.add(&interval.treatment);
         self.control.add(&interval.control);
+        self.watch(context, &interval.treatment);
         if let Some(control) = control.filter(|control| control.requests > 0) {
             self.note_trouble(trouble);
             if self.trouble == 0 || self.trouble > DEPENDENCY_NORMAL {
@@ -275,10 +284,42 @@ impl Window {
             if context.rollout > self.rollout {
                 self.raised_at = context.changed_at;
             }
+            // What was doubted is the record as much as the flag: what a live control shows now counts for more.
+            if self.off_record.take().is_some() {
+                self.reference.fade(DOUBTED);
+            }
             self.visits = self.visits.saturating_add(1);
             self.since = SinceChange::default();
+            self.watch = Watch::default();
         }
         self.rollout = context.rollout;
+    }
+
+    /// At 100 %, warm, treatment is compared with the record: over the last six intervals and over as many as the record
+    /// remembers.
+    fn watch(&mut self, context: &Context<'_>, treatment: &Slice) {
+        self.off_record = None;
+        if !context.rollout.is_full() || self.warming_up || treatment.requests == 0 {
+            return;
+        }
+        self.watch.add(treatment.errors(), context.config.memory);
+        let mut six = Watch::default();
+        for interval in &self.ring {
+            six.add(interval.treatment.errors(), 1.0);
+        }
+        let reference = &self.reference;
+        let (share, requests) = (reference.error_rate(), reference.requests());
+        let record = Record { share, requests, variance: reference.errors_variance() };
+        // The ring may still hold what came before the change.
+        let whole = self.watch.intervals() >= RECENT_INTERVALS;
+        let of_six = whole.then(|| six.off(&record, context.config)).flatten();
+        self.off_record = of_six.or_else(|| self.watch.off(&record, context.config));
+    }
+
+    /// At 100 %: that treatment fails more than the recorded control did, as far as a record can say. Otherwise `None`.
+    #[must_use]
+    pub const fn off_record(&self) -> Option<OffRecord> {
+        self.off_record
     }
 
     /// Whether control is worse than its own record: both arms bad is a dependency, not the flag.

@@ -1,8 +1,9 @@
 //! Flags at 100 %: there is no control left but the recorded one, which cannot tell a dependency from the flag.
 
 use knightwatch::{
-    control::{AlarmKind, Command, Event, Observatory, Outcome, Phase, Reason},
+    control::{AlarmKind, Command, Entry, Event, Observatory, Outcome, Phase, Reason},
     flag::{Rollout, ServiceName},
+    telemetry::Millis,
 };
 
 use crate::{
@@ -127,4 +128,84 @@ fn complete_flags_of_one_service_that_go_bad_together_are_not_blamed() {
     assert!(fleet.state.alarm(&AlarmKind::Dependency(ServiceName("service-0".into()))).is_some());
     assert!(fleet.rollout(1).is_zero(), "and beyond its live control: the hard limit rolls back");
     assert!(fleet.rollout(4).is_full());
+}
+
+/// A flag at 100 %, warm and watched for a while.
+fn watched(seed: u64) -> Fleet {
+    let mut fleet = complete(seed, Behaviour::default());
+    fleet.run(&mut Greedy, 20);
+    assert!(fleet.rollout(0).is_full());
+    fleet
+}
+
+fn doubts(fleet: &Fleet) -> Vec<&Entry> {
+    let is_doubt =
+        |event: &Event| matches!(event, Event::Decided(d) if matches!(d.reason, Reason::OffRecord { .. }));
+    fleet.journal.iter().filter(|entry| is_doubt(&entry.event)).collect()
+}
+
+#[test]
+fn harm_too_small_for_a_limit_is_doubted_at_100_percent_and_rolled_back_by_a_live_control() {
+    for seed in 0..10 {
+        let mut fleet = watched(seed);
+        fleet.behaviours[0].errors_treatment += 0.02;
+        fleet.run(&mut Greedy, 20);
+        let doubts = doubts(&fleet);
+        assert_eq!(doubts.len(), 1, "seed {seed}");
+        let Event::Decided(doubt) = &doubts[0].event else { unreachable!("just filtered") };
+        assert_eq!((doubt.outcome, doubt.to), (Outcome::Obliged, Rollout::PROBE));
+        assert!(doubts[0].sentence.contains("recorded control"), "{}", doubts[0].sentence);
+        assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_flag_whose_service_has_drifted_climbs_again_and_is_not_doubted_twice_in_half_an_hour() {
+    let mut fleet = watched(3);
+    fleet.behaviours[0] = both(0.03);
+    fleet.run(&mut Greedy, 100);
+    assert!(fleet.rollout(0).is_full(), "a live control was no better");
+    assert_eq!(doubts(&fleet).len(), 1);
+    // Drifted on, and the record with it is too good again.
+    fleet.behaviours[0] = both(0.06);
+    fleet.run(&mut Greedy, 60);
+    assert_eq!(doubts(&fleet).len(), 1);
+    assert!(fleet.rollout(0).is_full());
+    fleet.run(&mut Greedy, 120);
+    assert_eq!(doubts(&fleet).len(), 2, "half an hour later");
+    let rolled_back = |event: &Event| matches!(event, Event::Decided(decision) if decision.to.is_zero());
+    assert!(!fleet.journal.iter().any(|entry| rolled_back(&entry.event)));
+}
+
+#[test]
+fn complete_flags_of_one_service_that_drift_together_are_not_doubted() {
+    let mut fleet = Fleet::new(6, 18);
+    fleet.run(&mut Greedy, 20);
+    fleet.config.shield.exposure.per_service = 1e9;
+    fleet.start_all();
+    for index in 0..6 {
+        fleet.order(Command::Promote { flag: key(index) }).unwrap();
+    }
+    fleet.run(&mut Greedy, 20);
+    // Service 0 has flags 0 and 3, service 1 has 1 and 4.
+    for index in [0, 3, 1] {
+        fleet.behaviours[index].errors_treatment += 0.02;
+    }
+    fleet.run(&mut Greedy, 20);
+    assert!(fleet.rollout(0).is_full() && fleet.rollout(3).is_full(), "their service, and not they");
+    assert!(fleet.rollout(1).is_zero(), "one alone");
+}
+
+#[test]
+fn whom_a_person_holds_and_whom_nobody_watches_any_more_is_not_doubted() {
+    let mut held = watched(4);
+    let set = Command::Set { flag: key(0), rollout: Rollout::FULL, expires_in: None, guard_off: false };
+    held.order(set).unwrap();
+    let mut old = watched(4);
+    old.config.shield.watch = Millis::ZERO;
+    for fleet in [&mut held, &mut old] {
+        fleet.behaviours[0].errors_treatment += 0.02;
+        fleet.run(&mut Greedy, 30);
+        assert!(fleet.rollout(0).is_full());
+    }
 }

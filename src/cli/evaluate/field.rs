@@ -24,6 +24,8 @@ const LEFT_OUT: &str = "fleet-1000";
 const QUICK_WORLDS: u64 = 450;
 /// Worlds of each family in `--full`.
 const FULL_WORLDS: u64 = 200;
+/// The first of them: those before were looked at when an earlier agent was recorded.
+const FULL_FROM: u64 = 3_600;
 
 /// A split, as `--generated` takes it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -113,7 +115,8 @@ impl Field {
         } else {
             args.worlds
         };
-        Ok(Self::Generated { generator, from: args.from, worlds })
+        let from = if args.full { FULL_FROM } else { args.from };
+        Ok(Self::Generated { generator, from, worlds })
     }
 
     /// How many worlds there are.

@@ -61,6 +61,10 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
     )?;
     print::line("the bad flags that were rolled back; min to rollback is a median.")?;
     print::line(
+        "Missed: left on to the end, not rolled back, not handed to a person because telemetry was lost, and not",
+    )?;
+    print::line("made harmless by another flag's rollback. Bad requests count until a person was called.")?;
+    print::line(
         "Detectable: an expected z-score of 5 or more in ten minutes at half of the flag's traffic.",
     )?;
     if whole.standings.iter().any(|standing| standing.policy.ends_with(TUNED)) {
@@ -114,6 +118,7 @@ fn harms(standings: &[Standing]) -> Result<(), Failure> {
         (25, "bad requests", "worst 5 % of bad flags"),
         (18, "min from harm", "to rollback"),
         (18, "missed, % of", "the detectable"),
+        (18, "of these at", "100 % in the end"),
     ];
     head(columns)?;
     for standing in standings {
@@ -127,6 +132,7 @@ fn harms(standings: &[Standing]) -> Result<(), Failure> {
                 requests(standing.bad_requests_cvar95, ends.bad_requests_cvar95),
                 between(standing.minutes_to_detect, ends.minutes_to_detect, episodes),
                 share(standing.missed_detectable_percent, ends.missed_detectable_percent, episodes),
+                share(standing.passed_detectable_percent, ends.passed_detectable_percent, episodes),
             ],
         )?;
     }
