@@ -70,15 +70,18 @@ fn simulate_in_json_is_the_journal_and_then_the_result() {
     let flag = &report["flags"][0];
     let fields = [
         "bad_requests",
+        "bad_requests_answered",
         "complete_at",
         "cost",
         "cost_at_full",
         "detectability",
         "flag",
         "flips",
+        "handed_over",
         "harm",
         "harmed_at",
         "harmful",
+        "harmful_at_end",
         "phase",
         "points",
         "rollback_points",
@@ -101,8 +104,8 @@ fn evaluate_puts_the_policies_side_by_side() {
     table.fine();
     assert!(table.out.starts_with("2 scenarios, 1 seed each"), "{}", table.out);
     let all = PolicyName::ALL.len();
-    // Two lines about it, four tables with a row for each policy, four lines on how to read them.
-    assert_eq!(table.out.lines().count(), 3 + 4 * (2 + all + 1) + 4, "{}", table.out);
+    // Two lines about it, four tables with a row for each policy, six lines on how to read them.
+    assert_eq!(table.out.lines().count(), 3 + 4 * (2 + all + 1) + 6, "{}", table.out);
     assert!(table.out.lines().all(|line| line.chars().count() <= 100), "{}", table.out);
     let standings = home.run(&format!("{line} --json")).json();
     let policies: Vec<_> = standings.iter().map(|standing| standing["policy"].as_str().unwrap()).collect();

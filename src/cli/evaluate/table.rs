@@ -61,9 +61,9 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
     )?;
     print::line("the bad flags that were rolled back; min to rollback is a median.")?;
     print::line(
-        "Missed: left on to the end, not rolled back, not handed to a person because telemetry was lost, and not",
+        "Missed: on to the end, not handed to a person for want of telemetry, nor made harmless by another",
     )?;
-    print::line("made harmless by another flag's rollback. Bad requests count until a person was called.")?;
+    print::line("flag's rollback. Bad requests, like the cost, count until a person was called.")?;
     print::line(
         "Detectable: an expected z-score of 5 or more in ten minutes at half of the flag's traffic.",
     )?;
@@ -118,7 +118,6 @@ fn harms(standings: &[Standing]) -> Result<(), Failure> {
         (25, "bad requests", "worst 5 % of bad flags"),
         (18, "min from harm", "to rollback"),
         (18, "missed, % of", "the detectable"),
-        (18, "of these at", "100 % in the end"),
     ];
     head(columns)?;
     for standing in standings {
@@ -132,7 +131,6 @@ fn harms(standings: &[Standing]) -> Result<(), Failure> {
                 requests(standing.bad_requests_cvar95, ends.bad_requests_cvar95),
                 between(standing.minutes_to_detect, ends.minutes_to_detect, episodes),
                 share(standing.missed_detectable_percent, ends.missed_detectable_percent, episodes),
-                share(standing.passed_detectable_percent, ends.passed_detectable_percent, episodes),
             ],
         )?;
     }
@@ -145,6 +143,7 @@ fn manners(whole: &Results) -> Result<(), Failure> {
         (22, "gap closed, %", "schedule to oracle"),
         (22, "vetoes", "per 1000 decisions"),
         (22, "changes of", "direction, a flag"),
+        (18, "missed at 100 %,", "% of detectable"),
     ];
     head(columns)?;
     for (standing, closed) in whole.standings.iter().zip(&whole.closed) {
@@ -169,6 +168,7 @@ fn manners(whole: &Results) -> Result<(), Failure> {
                         format!("{mean:.2} [{low:.2}, {high:.2}]")
                     }
                 }),
+                share(standing.passed_detectable_percent, ends.passed_detectable_percent, episodes),
             ],
         )?;
     }
