@@ -108,6 +108,7 @@ pub(super) fn stretched(usual: &ControlConfig, interval: Millis) -> ControlConfi
         &mut shield.dwell,
         &mut shield.cooldown,
         &mut shield.reversal_window,
+        &mut shield.watch,
         &mut shield.stale_after,
         &mut shield.lost_deadline,
         &mut shield.exposure.window,

@@ -173,16 +173,18 @@ impl Observatory {
         bad_control
     }
 
-    /// Services that several complete flags show to have left their records together: time has passed, and none of them is
-    /// to be doubted for it.
+    /// Services of which a complete flag is off its record, and another at least on the way: time has passed for the service,
+    /// and no flag of it is to be doubted for that.
     pub(super) fn drifting(&self, state: &State) -> BTreeSet<ServiceName> {
-        let mut off: BTreeMap<&ServiceName, u32> = BTreeMap::new();
+        let mut leaning: BTreeMap<&ServiceName, u32> = BTreeMap::new();
         for flag in state.alive().filter(|flag| flag.rollout.is_full()) {
-            if self.windows[flag.id.index()].off_record().is_some() {
-                *off.entry(&flag.spec.service).or_default() += 1;
+            let window = &self.windows[flag.id.index()];
+            if window.leans() || window.off_record().is_some() {
+                *leaning.entry(&flag.spec.service).or_default() += 1;
             }
         }
-        off.into_iter().filter(|(_, flags)| *flags >= TOGETHER).map(|(service, _)| service.clone()).collect()
+        let several = leaning.into_iter().filter(|(_, flags)| *flags >= TOGETHER);
+        several.map(|(service, _)| service.clone()).collect()
     }
 
     fn reject(&mut self, flag: FlagId, why: Rejection) {

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, ActionMask, ExposureLimits, FlagState, Outcome, Phase, Reason, ShieldConfig, State};
+use super::{
+    Action, ActionMask, Actor, ExposureLimits, FlagState, Outcome, Phase, Reason, ShieldConfig, State,
+};
 use crate::{
     flag::{Rollout, ServiceName},
     telemetry::{Millis, Verdict, Window, WindowReport},
@@ -14,8 +16,10 @@ use crate::{
 /// Intervals within which a probe has to have an answer: both arms with enough requests.
 const PROBE_INTERVALS: u64 = 3;
 
-/// How long after a doubt a flag at 100 % is not doubted again; each further time twice as long.
+/// How long after a doubt a flag at 100 % is not doubted again; each further time twice as long. The same in intervals, where
+/// these are long.
 const DOUBT_AGAIN: Millis = Millis::from_secs(30 * 60);
+const DOUBT_AGAIN_INTERVALS: u64 = 180;
 
 /// What the shield made of a proposal.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,8 +124,9 @@ impl<'a> Shield<'a> {
     }
 
     /// What the shield does by itself, whatever is proposed: roll back on a broken hard limit, on a `regressed` verdict, and
-    /// where a probe had no answer. A flag at 100 % that is only off its record goes down to the probe too. At 100 % a limit is broken against the record only, and a dependency breaks it as
+    /// where a probe had no answer. At 100 % a limit is broken against the record only, and a dependency breaks it as
     /// well: the flag goes down to the probe at once, where a live control says in the next intervals which of the two it was.
+    /// One that only fails more than its record goes there too.
     #[must_use]
     pub fn obliged(&self, flag: &FlagState, window: &Window, report: &WindowReport) -> Option<Ruling> {
         if !self.guards(flag) {
@@ -177,17 +182,23 @@ impl<'a> Shield<'a> {
         })
     }
 
-    /// Whether a flag at 100 % may be taken to a live control for less than a broken limit. Not where it could not be raised
-    /// again for want of reversals, nor where a person keeps everything but the limits off it.
+    /// Whether a flag at 100 % may be taken to a live control for less than a broken limit. Not where its changes of direction
+    /// are used up, nor where a person has just put it there or holds it. It may then have to stay below 100 % for as long as the
+    /// agent's raises have to wait, freeze windows included: where something is wrong, that is where it belongs.
     fn may_doubt(&self, flag: &FlagState) -> bool {
         let watched = self.now.since(flag.phase_since) < self.config.watch;
         let again = flag.doubted.is_none_or(|doubted| {
-            let pause = Millis(DOUBT_AGAIN.0 << (doubted.times.saturating_sub(1)).min(16));
-            self.now.since(doubted.at) >= pause
+            let first = DOUBT_AGAIN.0.max(DOUBT_AGAIN_INTERVALS.saturating_mul(self.interval.0));
+            let pause = first.saturating_mul(1 << doubted.times.saturating_sub(1).min(16));
+            self.now.since(doubted.at) >= Millis(pause)
+        });
+        let by_person = flag.last.as_ref().is_some_and(|last| {
+            matches!(last.by, Actor::Person(_)) && self.now.since(last.at) < self.config.human_hold
         });
         flag.phase == Phase::Complete
             && watched
             && again
+            && !by_person
             && flag.held(self.now).is_none()
             && self.reversals(flag) < self.config.max_reversals
     }

@@ -319,12 +319,14 @@ fn lost_beyond_deadline(
     }
 }
 
-/// The evidence beside a reason. A hard limit has figures of its own, of other intervals: there it is said which these are
-/// of.
+/// The evidence beside a reason. A hard limit and a doubt have figures of their own, of other intervals: there it is said which
+/// these are of.
 fn evidence(reason: &Reason, report: &WindowReport) -> String {
     let evidence = in_words(report);
     match reason {
-        Reason::HardLimit { .. } if !evidence.is_empty() => format!("the last six intervals: {evidence}"),
+        Reason::HardLimit { .. } | Reason::OffRecord { .. } if !evidence.is_empty() => {
+            format!("the last six intervals: {evidence}")
+        }
         _ => evidence,
     }
 }

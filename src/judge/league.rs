@@ -19,8 +19,8 @@ pub struct Record {
     /// Failed requests beyond control's rate that each harmful flag that was started caused, until a person was called because
     /// its telemetry was lost: the cost counts as far, and no policy may do anything then.
     pub bad_requests: Vec<f64>,
-    /// Harmful flags that were left on to the end: neither rolled back, nor handed to a person, nor made harmless by the rollback of
-    /// another flag that they hurt together with.
+    /// Harmful flags that were left on to the end: neither rolled back, nor handed to a person, nor
+    /// harmless at the end after another flag was rolled back, as those are that hurt together with it.
     pub missed: u32,
     /// Harmful flags that an observer could detect ([`DETECTABLE`]).
     pub detectable: u32,
@@ -335,11 +335,61 @@ fn median<'a>(values: impl Iterator<Item = &'a f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        control::Phase,
+        flag::Rollout,
+        judge::{FlagResult, IntervalCost},
+    };
 
     fn league(policy: &str, records: impl IntoIterator<Item = Record>) -> League {
         let mut league = League::of(policy);
         records.into_iter().for_each(|record| league.add(record));
         league
+    }
+
+    /// A harmful flag that was started and is at 100 % at the end.
+    fn left_on(flag: &str) -> FlagResult {
+        FlagResult {
+            flag: flag.parse().unwrap(),
+            harmful: true,
+            detectability: 2.0 * DETECTABLE,
+            started_at: Some(Millis::ZERO),
+            complete_at: Some(Millis::from_secs(600)),
+            rolled_back_at: None,
+            harmed_at: Some(Millis::from_secs(700)),
+            flips: 0,
+            phase: Phase::Complete,
+            rollout: Rollout::FULL,
+            bad_requests: 100.0,
+            bad_requests_answered: 40.0,
+            handed_over: false,
+            harmful_at_end: true,
+            cost: 0.0,
+            cost_at_full: 0.0,
+            points: IntervalCost::default(),
+            rollback_points: 0.0,
+            harm: 0.0,
+        }
+    }
+
+    #[test]
+    fn what_is_missed_is_what_a_policy_has_to_answer_for() {
+        let record = |flags: Vec<FlagResult>| Record::from(&Episode { flags, ..Episode::default() });
+        let missed = |record: &Record| (record.missed, record.missed_detectable, record.passed_detectable);
+        let on = record(vec![left_on("a")]);
+        assert_eq!((missed(&on), &on.bad_requests), ((1, 1, 1), &vec![40.0]));
+        let half = FlagResult { rollout: Rollout::PROBE, phase: Phase::Ramping, ..left_on("a") };
+        assert_eq!(missed(&record(vec![half])), (1, 1, 0));
+        let unseen = FlagResult { detectability: 0.5 * DETECTABLE, ..left_on("a") };
+        assert_eq!(missed(&record(vec![unseen])), (1, 0, 0));
+        assert_eq!(missed(&record(vec![FlagResult { handed_over: true, ..left_on("a") }])), (0, 0, 0));
+        let back = || FlagResult { rolled_back_at: Some(Millis::from_secs(800)), ..left_on("b") };
+        assert_eq!(missed(&record(vec![back()])), (0, 0, 0));
+        // Harmless by itself at the end is missed all the same; harmless because of another's rollback is not.
+        let harmless = || FlagResult { harmful_at_end: false, ..left_on("a") };
+        assert_eq!(missed(&record(vec![harmless()])), (1, 1, 1));
+        assert_eq!(missed(&record(vec![harmless(), back()])), (0, 0, 0));
+        assert_eq!(missed(&record(vec![left_on("a"), back()])), (1, 1, 1));
     }
 
     #[test]

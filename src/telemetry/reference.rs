@@ -6,6 +6,9 @@
 
 use super::{ArmStats, BUCKET_COUNT, Histogram, Sample, lower_edge_ms};
 
+/// Fewest requests of an interval that says something of how much intervals differ.
+const LEAST_SPREAD: f64 = 20.0;
+
 /// Intervals after which a record that was doubted is mostly of what came since.
 const SETTLING: u32 = 10;
 
@@ -54,7 +57,7 @@ struct Spread {
 impl Spread {
     /// An interval in which `bad` of `n` requests failed, where `usual` is the record's share.
     fn add(&mut self, (bad, n): (f64, f64), usual: f64, memory: f64) {
-        if n < LEAST_REQUESTS {
+        if n < LEAST_SPREAD {
             return;
         }
         let difference = bad / n - usual;
@@ -242,5 +245,33 @@ mod tests {
         let mut reference = Reference::default();
         reference.learn(&sample(&[(50.0, 99)]), 0.97);
         assert_eq!(reference.slow(), None);
+    }
+
+    fn failing(errors: u32) -> Sample {
+        Sample { errors, ..sample(&[(50.0, 1_000)]) }
+    }
+
+    #[test]
+    fn what_control_moves_beyond_chance_is_its_spread() {
+        let mut steady = Reference::default();
+        (0..200).for_each(|at| steady.learn(&failing(90 + 5 * (at % 5)), 0.97));
+        assert!(steady.errors_variance() < 1e-9, "no more than chance: {}", steady.errors_variance());
+        let mut moving = Reference::default();
+        // 5 % and 15 % in turn: a standard deviation of five points.
+        (0..200).for_each(|at| moving.learn(&failing(50 + 100 * (at % 2)), 0.97));
+        let sd = moving.errors_variance().sqrt();
+        assert!((sd - 0.05).abs() < 0.005, "{sd}");
+    }
+
+    #[test]
+    fn a_record_that_was_doubted_follows_what_comes_then() {
+        let mut reference = Reference::default();
+        (0..100).for_each(|_| reference.learn(&failing(10), 0.97));
+        let (before, weight) = (reference.error_rate(), reference.requests());
+        reference.fade(0.1);
+        assert!((reference.requests() - 0.1 * weight).abs() < 1e-6);
+        (0..20).for_each(|_| reference.learn(&failing(50), 0.97));
+        assert!(before < 0.012 && reference.error_rate() > 0.042, "{before} {}", reference.error_rate());
+        assert!(reference.errors_variance() < 1e-4, "its age is no spread: {}", reference.errors_variance());
     }
 }

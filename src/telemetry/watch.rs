@@ -8,8 +8,14 @@
 
 use super::{EvidenceConfig, limits::Tally};
 
-/// Standard errors beyond the margin: once in 30 000 by chance alone.
+/// Standard errors beyond the margin: once in 30 000 looks by chance alone.
 const ERRORS: f64 = 4.0;
+
+/// Part of margin and standard errors at which a flag leans as far as another that is off its record.
+const LEANING: f64 = 0.5;
+
+/// Requests below which there is no record.
+const LEAST_RECORD: f64 = 100.0;
 
 /// Fewest failed requests that say anything: of fewer a normal approximation says too much.
 const LEAST_FAILED: f64 = 10.0;
@@ -21,7 +27,25 @@ const ALIKE: f64 = 12.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Watch {
     intervals: f64,
+    /// Without the fading.
+    seen: u32,
     errors: Tally,
+}
+
+/// What a look came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Look {
+    /// Off the record.
+    pub(super) off: Option<OffRecord>,
+    /// At least on the way there: enough to say that a neighbour who is off is not alone.
+    pub(super) leans: bool,
+}
+
+impl Look {
+    /// The worse of two.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self { off: self.off.or(other.off), leans: self.leans || other.leans }
+    }
 }
 
 /// What treatment is compared with.
@@ -50,20 +74,21 @@ impl Watch {
     /// Takes in an interval; `memory` is what is kept of the past.
     pub(super) fn add(&mut self, (failed, n): Tally, memory: f64) {
         self.intervals = self.intervals * memory + 1.0;
+        self.seen = self.seen.saturating_add(1);
         self.errors = (self.errors.0 * memory + failed, self.errors.1 * memory + n);
     }
 
-    /// How many intervals it stands for.
-    pub(super) const fn intervals(&self) -> f64 {
-        self.intervals
+    /// How many intervals were taken in.
+    pub(super) const fn seen(&self) -> u32 {
+        self.seen
     }
 
     /// Whether it is off the record.
-    pub(super) fn off(&self, record: &Record, config: &EvidenceConfig) -> Option<OffRecord> {
+    pub(super) fn look(&self, record: &Record, config: &EvidenceConfig) -> Look {
         let (failed, n) = self.errors;
         let Record { share: usual, requests, variance } = *record;
-        if failed < LEAST_FAILED || requests <= 0.0 {
-            return None;
+        if n <= 0.0 || requests < LEAST_RECORD {
+            return Look::default();
         }
         let found = failed / n;
         let pooled = ((failed + usual * requests) / (n + requests)).min(1.0);
@@ -72,9 +97,13 @@ impl Watch {
         let variance = pooled * (1.0 - pooled) * (1.0 / n + 1.0 / requests)
             + variance * (alike(self.intervals) + alike(remembered));
         let margin = (config.relative_margin * usual).max(config.least_error_margin).min(config.most_margin);
+        let limit = margin + ERRORS * libm::sqrt(variance);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
         let off = OffRecord { found, recorded: usual, n: n as u64 };
-        (found - usual > margin + ERRORS * libm::sqrt(variance)).then_some(off)
+        Look {
+            off: (failed >= LEAST_FAILED && found - usual > limit).then_some(off),
+            leans: found - usual > LEANING * limit,
+        }
     }
 }
 
@@ -86,7 +115,7 @@ mod tests {
         let mut watch = Watch::default();
         (0..6).for_each(|_| watch.add((failed / 6.0, n / 6.0), 1.0));
         let record = Record { share: 0.001, requests: 20_000.0, variance };
-        watch.off(&record, &EvidenceConfig::default()).is_some()
+        watch.look(&record, &EvidenceConfig::default()).off.is_some()
     }
 
     #[test]
@@ -107,7 +136,29 @@ mod tests {
     fn the_old_fades_away() {
         let mut watch = Watch::default();
         (0..1_000).for_each(|_| watch.add((1.0, 100.0), 0.97));
-        assert!((watch.intervals() - 1.0 / 0.03).abs() < 1e-9);
+        assert!((watch.intervals - 1.0 / 0.03).abs() < 1e-9);
+        assert_eq!(watch.seen(), 1_000);
         assert!((watch.errors.1 - 100.0 / 0.03).abs() < 1e-6);
+    }
+
+    #[test]
+    fn half_as_far_it_leans() {
+        let look = |failed: f64| {
+            let mut watch = Watch::default();
+            (0..6).for_each(|_| watch.add((failed / 6.0, 20_000.0 / 6.0), 1.0));
+            let record = Record { share: 0.001, requests: 20_000.0, variance: 0.0 };
+            watch.look(&record, &EvidenceConfig::default())
+        };
+        assert!(!look(30.0).leans);
+        assert!(look(50.0).leans && look(50.0).off.is_none());
+        assert!(look(84.0).leans && look(84.0).off.is_some());
+    }
+
+    #[test]
+    fn without_a_record_nothing_is_off_it() {
+        let mut watch = Watch::default();
+        (0..6).for_each(|_| watch.add((100.0, 1_000.0), 1.0));
+        let record = Record { share: 0.001, requests: 99.0, variance: 0.0 };
+        assert_eq!(watch.look(&record, &EvidenceConfig::default()), Look::default());
     }
 }

@@ -9,14 +9,14 @@ use super::{
     evidence::Accumulated,
     limits::{Excess, HARD_ERRORS, HARD_SLOW, Tally, hard_edge},
     reference::{Reference, Slow},
-    watch::{OffRecord, Record, Watch},
+    watch::{Look, OffRecord, Record, Watch},
 };
 use crate::flag::Rollout;
 
 /// Intervals in the recent window.
 const RECENT: usize = 6;
 /// The same, to compare with.
-const RECENT_INTERVALS: f64 = 6.0;
+const RECENT_INTERVALS: u32 = 6;
 
 /// Fewest requests at which two equal intervals are no coincidence.
 const LEAST_TO_FREEZE: u32 = 50;
@@ -34,6 +34,10 @@ const DEPENDENCY_ERRORS: f64 = 0.05;
 /// left in the recent window, which would be blamed on a flag at 100 % or pass for health.
 const DEPENDENCY_OVER: u32 = 6;
 
+/// Intervals of which a flag that is at 100 % and has no record makes one: as many as a record remembers.
+const OWN_RECORD: u32 = 33;
+/// Looks in a row that it takes to be off the record.
+const CONFIRMED: u32 = 2;
 /// What is left of the weight of a record that treatment at 100 % was off.
 const DOUBTED: f64 = 0.1;
 /// Intervals of trouble after which it is the new normal and control is recorded again.
@@ -148,7 +152,11 @@ pub struct Window {
     since: SinceChange,
     /// What a flag at 100 % shows, and what it comes to.
     watch: Watch,
-    off_record: Option<OffRecord>,
+    look: Look,
+    /// Looks in a row that found it off its record.
+    off_for: u32,
+    /// Intervals in which a flag that was at 100 % already, and has no record, still makes one of itself.
+    own_record: u32,
     reference: Reference,
     /// The threshold of the interval last closed.
     slow: Option<Slow>,
@@ -236,6 +244,7 @@ impl Window {
         self.treatment.add(&interval.treatment);
         self.control.add(&interval.control);
         self.watch(context, &interval.treatment);
+        self.record_itself(context, treatment);
         if let Some(control) = control.filter(|control| control.requests > 0) {
             self.note_trouble(trouble);
             if self.trouble == 0 || self.trouble > DEPENDENCY_NORMAL {
@@ -285,7 +294,7 @@ impl Window {
                 self.raised_at = context.changed_at;
             }
             // What was doubted is the record as much as the flag: what a live control shows now counts for more.
-            if self.off_record.take().is_some() {
+            if std::mem::take(&mut self.look).off.is_some() {
                 self.reference.fade(DOUBTED);
             }
             self.visits = self.visits.saturating_add(1);
@@ -295,11 +304,31 @@ impl Window {
         self.rollout = context.rollout;
     }
 
+    /// A flag that was at 100 % when this controller began to look has no control that could be recorded. How it is then is what
+    /// it is held to from then on: better than nothing, and nothing is what it would be.
+    fn record_itself(&mut self, context: &Context<'_>, treatment: Option<&Sample>) {
+        if !context.rollout.is_full() {
+            self.own_record = 0;
+            return;
+        }
+        if self.reference.requests() <= 0.0 {
+            self.own_record = OWN_RECORD;
+        }
+        if let Some(treatment) = treatment.filter(|treatment| treatment.requests > 0 && self.own_record > 0) {
+            self.own_record -= 1;
+            self.reference.learn(treatment, context.config.memory);
+        }
+    }
+
     /// At 100 %, warm, treatment is compared with the record: over the last six intervals and over as many as the record
     /// remembers.
     fn watch(&mut self, context: &Context<'_>, treatment: &Slice) {
-        self.off_record = None;
-        if !context.rollout.is_full() || self.warming_up || treatment.requests == 0 {
+        if !context.rollout.is_full() || self.warming_up {
+            (self.look, self.off_for) = (Look::default(), 0);
+            return;
+        }
+        // Where a sample is missing, what was known is still known.
+        if treatment.requests == 0 {
             return;
         }
         self.watch.add(treatment.errors(), context.config.memory);
@@ -308,18 +337,31 @@ impl Window {
             six.add(interval.treatment.errors(), 1.0);
         }
         let reference = &self.reference;
-        let (share, requests) = (reference.error_rate(), reference.requests());
-        let record = Record { share, requests, variance: reference.errors_variance() };
+        let requests = reference.requests();
+        // Without the guess that precedes all data: where little is seen and much fails, it would be far off.
+        let record = Record {
+            share: (reference.errors() + 0.5) / (requests + 1.0),
+            requests,
+            variance: reference.errors_variance(),
+        };
         // The ring may still hold what came before the change.
-        let whole = self.watch.intervals() >= RECENT_INTERVALS;
-        let of_six = whole.then(|| six.off(&record, context.config)).flatten();
-        self.off_record = of_six.or_else(|| self.watch.off(&record, context.config));
+        let whole = self.watch.seen() >= RECENT_INTERVALS;
+        let of_six = if whole { six.look(&record, context.config) } else { Look::default() };
+        self.look = of_six.or(self.watch.look(&record, context.config));
+        self.off_for = if self.look.off.is_some() { self.off_for.saturating_add(1) } else { 0 };
     }
 
     /// At 100 %: that treatment fails more than the recorded control did, as far as a record can say. Otherwise `None`.
     #[must_use]
     pub const fn off_record(&self) -> Option<OffRecord> {
-        self.off_record
+        // What changes the service shows in its other flags by then.
+        if self.off_for >= CONFIRMED { self.look.off } else { None }
+    }
+
+    /// At 100 %: that treatment is at least on the way there.
+    #[must_use]
+    pub const fn leans(&self) -> bool {
+        self.look.leans
     }
 
     /// Whether control is worse than its own record: both arms bad is a dependency, not the flag.
