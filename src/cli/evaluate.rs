@@ -51,6 +51,10 @@ pub(super) struct Args {
     /// Also the oracle, which knows the truth of every world: a limit and no opponent
     #[arg(long)]
     oracle: bool,
+    /// Also every policy with hindsight, a limit for each: at its own pace, but a flag is rolled back after the first interval in
+    /// which it did harm in truth, and for no other reason
+    #[arg(long)]
+    hindsight: bool,
     #[command(flatten)]
     weights: WeightsArgs,
     /// PPO-Master at these tastes as well, such as 0.25,4,16: one agent, many balances of harm and time
@@ -82,7 +86,7 @@ pub(super) struct Args {
         long,
         value_name = "N",
         group = "drawn",
-        conflicts_with_all = ["tuned", "oracle", "tastes", "by_family", "against", "shift", "record", "plots"],
+        conflicts_with_all = ["tuned", "oracle", "hindsight", "tastes", "by_family", "against", "shift", "record", "plots"],
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
     worst: Option<u32>,
@@ -137,7 +141,7 @@ pub(super) struct Args {
     /// The small world instead, where the best possible policy is known: what it costs, and what baselines cost
     #[arg(
         long,
-        conflicts_with_all = ["policy", "tuned", "oracle", "tastes", "scenario", "scenarios", "recording", "seeds", "drawn", "by_family", "against", "cost", "shift", "record", "plots"]
+        conflicts_with_all = ["policy", "tuned", "oracle", "hindsight", "tastes", "scenario", "scenarios", "recording", "seeds", "drawn", "by_family", "against", "cost", "shift", "record", "plots"]
     )]
     small_world: bool,
 }
@@ -255,9 +259,14 @@ fn entrants(args: &Args, usual: f32) -> Result<(Vec<Entrant>, usize), Failure> {
             entrants.push(Entrant::Tasted(*factor));
         }
     }
+    if args.hindsight {
+        let knowing = |entrant: &Entrant| Entrant::Hindsight(Box::new(entrant.clone()));
+        entrants.extend(entrants.iter().map(knowing).collect::<Vec<_>>());
+    }
     if args.oracle || args.quick || args.full {
         entrants.push(Entrant::Oracle);
     }
+
     let Some(against) = args.against.map(|Contender(policy)| Entrant::Usual(policy)) else {
         return Ok((entrants, 0));
     };

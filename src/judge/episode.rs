@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     Cost, IntervalCost, Stage,
     life::{self, Life, Plan, Player, Tally},
-    oracle::Oracle,
+    limit::{Knowing, Limit},
     stage::Simulated,
 };
 use crate::{
@@ -136,25 +136,27 @@ impl Episode {
         Self::live(&Cost::default(), stage, (Player::Policy(policy), shadow), config, each)
     }
 
-    /// The same under the oracle, which knows the truth: a limit for every policy.
-    pub fn run_oracle(
+    /// The same under somebody who knows the truth: a limit for every policy.
+    pub fn run_limit(
+        limit: Limit<'_>,
         cost: &Cost,
         scenario: &Scenario,
         seed: u64,
         config: &ControlConfig,
         each: impl FnMut(&[Entry]),
     ) -> Self {
-        Self::run_oracle_on(cost, Box::new(Simulated::new(scenario, seed)), config, each)
+        Self::run_limit_on(limit, cost, Box::new(Simulated::new(scenario, seed)), config, each)
     }
 
-    /// The oracle on any stage.
-    pub fn run_oracle_on<'s>(
+    /// A limit on any stage.
+    pub fn run_limit_on<'s>(
+        limit: Limit<'_>,
         cost: &'s Cost,
         stage: Box<dyn Stage + 's>,
         config: &ControlConfig,
         each: impl FnMut(&[Entry]),
     ) -> Self {
-        Self::live(cost, stage, (Player::Oracle(Oracle::default()), None), config, each)
+        Self::live(cost, stage, (Player::Limit(Knowing::new(limit)), None), config, each)
     }
 
     fn live<'s, 'p>(

@@ -1,18 +1,18 @@
 //! Living through what a stage has to show, one control interval after the other: orders, world, tick, truth, in this order everywhere.
 //!
-//! Who decides is a policy, the oracle, or a journal that has it all already. What comes of it is an [`Episode`]. It must
+//! Who decides is a policy, a limit, or a journal that has it all already. What comes of it is an [`Episode`]. It must
 //! not know whether anybody compares it with another life.
 
 use std::collections::VecDeque;
 
-use super::{Cost, Episode, IntervalCost, Stage, oracle::Oracle};
+use super::{Cost, Episode, IntervalCost, Stage, limit::Knowing};
 use crate::{
     control::{
         Actor, Command, ControlConfig, Entry, Event, FlagState, Moment, Observatory, Order, OrderId, Phase,
         Policy, Refusal, Shadow, State, decide, tick,
     },
     flag::Rollout,
-    sim::{Cue, HARMFUL_ERRORS, HARMFUL_P99, Truth},
+    sim::Cue,
     telemetry::{Feed, Millis},
 };
 
@@ -31,17 +31,11 @@ pub(super) struct Tally {
     pub(super) handed_over: bool,
 }
 
-/// Whether treatment was worse than control by as much as harm is; that it is slow while it is cold is no fault.
-fn does_harm(truth: &Truth) -> bool {
-    !truth.rollout.is_zero()
-        && (truth.error_rate_treatment - truth.error_rate_control >= HARMFUL_ERRORS
-            || truth.settled_p99_ratio() >= HARMFUL_P99)
-}
-
 /// Who proposes.
 pub(super) enum Player<'p> {
     Policy(&'p mut dyn Policy),
-    Oracle(Oracle),
+    /// Somebody who knows the truth.
+    Limit(Knowing<'p>),
     /// Nobody: what was decided, and what people ordered, is in these entries.
     Journal(VecDeque<Entry>),
 }
@@ -51,7 +45,7 @@ impl Player<'_> {
     fn policy(&mut self) -> Option<&mut dyn Policy> {
         match self {
             Self::Policy(policy) => Some(&mut **policy),
-            Self::Oracle(oracle) => Some(oracle),
+            Self::Limit(limit) => Some(limit),
             Self::Journal(_) => None,
         }
     }
@@ -159,8 +153,8 @@ impl<'w, 'p> Life<'w, 'p> {
         self.under_way.extend(flags.iter().map(|flag| !flag.phase.needs_start()));
         self.episode.flag_steps += flags.iter().filter(|flag| flag.phase == Phase::Ramping).count() as u64;
         self.stage.step(&self.rollouts, &mut self.feed);
-        if let Player::Oracle(oracle) = &mut self.player {
-            oracle.learn(self.stage.truths());
+        if let Player::Limit(limit) = &mut self.player {
+            limit.learn(self.stage.truths());
         }
         let end = self.stage.now();
         let moment = Moment { end, now: end };
@@ -185,7 +179,7 @@ impl<'w, 'p> Life<'w, 'p> {
         let truths = self.tallies.iter_mut().zip(self.stage.truths());
         for ((flag, (rollout, under_way)), (tally, truth)) in flags.zip(truths) {
             tally.harmful |= truth.harmful;
-            if does_harm(truth) {
+            if truth.does_harm() {
                 tally.harmed_at = tally.harmed_at.or(Some(begun));
             }
             tally.cost_at_full += if flag.ramp > 0 { truth.cost_at_full } else { 0.0 };
@@ -206,7 +200,7 @@ impl<'w, 'p> Life<'w, 'p> {
         let now = self.now();
         let due = match &self.player {
             Player::Journal(entries) => entries.front().map(|entry| entry.at),
-            Player::Policy(_) | Player::Oracle(_) => self.orders.front().map(|(at, _)| *at),
+            Player::Policy(_) | Player::Limit(_) => self.orders.front().map(|(at, _)| *at),
         };
         if due.is_none_or(|due| due > now) {
             return;

@@ -1,5 +1,6 @@
 //! The latent truth of a flag: what a policy must never see and is judged by.
 
+use super::effect::{HARMFUL_ERRORS, HARMFUL_P99};
 use crate::flag::Rollout;
 
 /// What was really so in the last interval, free of sampling noise and whatever telemetry did.
@@ -53,5 +54,13 @@ impl Truth {
     #[must_use]
     pub fn settled_p99_ratio(&self) -> f64 {
         self.p99_ratio() * libm::exp(-self.ln_warm_up)
+    }
+
+    /// Whether treatment was worse than control by as much as harm is; that it is slow while it is cold is no fault.
+    #[must_use]
+    pub fn does_harm(&self) -> bool {
+        !self.rollout.is_zero()
+            && (self.error_rate_treatment - self.error_rate_control >= HARMFUL_ERRORS
+                || self.settled_p99_ratio() >= HARMFUL_P99)
     }
 }

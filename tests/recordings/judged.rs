@@ -5,7 +5,7 @@ use knightwatch::{
     control::ControlConfig,
     flag::{FlagId, Rollout},
     integrations::Playback,
-    judge::{Cost, Episode, Stage},
+    judge::{Cost, Episode, Limit, Stage},
     telemetry::{Arm, Feed, Millis},
 };
 
@@ -63,7 +63,7 @@ fn the_oracle_costs_least_and_harms_least_on_every_recording() {
         let recording = recorded(name);
         let config = stretched(recording.interval);
         let stage = || Box::new(Playback::new(recording.clone(), 5));
-        let oracle = Episode::run_oracle_on(&cost, stage(), &config, |_| {});
+        let oracle = Episode::run_limit_on(Limit::Oracle, &cost, stage(), &config, |_| {});
         let sum = |episode: &Episode| {
             assert_eq!(episode.fault(), None);
             let flags = episode.flags.iter();

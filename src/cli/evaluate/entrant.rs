@@ -1,4 +1,4 @@
-//! Who takes part in a comparison: policies as they are, with other tastes or settings, and the oracle.
+//! Who takes part in a comparison: policies as they are, with other tastes or settings, and limits, who know the truth.
 
 use clap::{ValueEnum, builder::PossibleValue};
 
@@ -10,13 +10,20 @@ use crate::{
     agent::{PolicyName, Settings},
     control::{ControlConfig, Policy},
     integrations::Playback,
-    judge::{Cost, Episode},
+    judge::{Cost, Episode, Limit},
 };
 
 /// Stands behind the name of a policy whose settings are not its product's.
 pub(super) const TUNED: char = '*';
+/// Stands behind the name of an entrant with hindsight.
+pub(super) const KNOWING: char = '^';
 /// What the oracle is called.
 pub(super) const ORACLE: &str = "oracle";
+
+/// Whether it is the name of a limit, which is no policy.
+pub(super) fn is_limit(name: &str) -> bool {
+    name == ORACLE || name.ends_with(KNOWING)
+}
 
 /// A policy as `--policy` takes it here: any of them, also those that nobody would let steer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +59,8 @@ pub(in super::super) enum Entrant {
     Set(PolicyName, Settings),
     /// The oracle, which knows the truth.
     Oracle,
+    /// One of the others at its own pace, who knows the truth of what has been.
+    Hindsight(Box<Self>),
 }
 
 impl Entrant {
@@ -62,10 +71,11 @@ impl Entrant {
     }
 
     /// The policy of that name that takes part, where one does.
-    pub(super) const fn policy(&self) -> Option<PolicyName> {
+    pub(super) fn policy(&self) -> Option<PolicyName> {
         match self {
             Self::Usual(policy) | Self::Set(policy, _) => Some(*policy),
             Self::Tasted(_) => Some(PolicyName::PpoMaster),
+            Self::Hindsight(entrant) => entrant.policy(),
             Self::Oracle => None,
         }
     }
@@ -76,6 +86,7 @@ impl Entrant {
             Self::Tasted(factor) => format!("ppo x {factor}"),
             Self::Set(policy, _) => format!("{policy}{TUNED}"),
             Self::Oracle => ORACLE.to_owned(),
+            Self::Hindsight(entrant) => format!("{}{KNOWING}", entrant.name()),
         }
     }
 
@@ -91,26 +102,39 @@ impl Entrant {
         control: &ControlConfig,
     ) -> Result<Episode, Failure> {
         let (World::Simulated { seed, .. } | World::Recorded { seed, .. }) = *world;
-        let mut policy: Option<Box<dyn Policy>> = match self {
-            Self::Usual(policy) => Some(built.build(*policy, seed)),
-            Self::Tasted(factor) => Some(built.tasted(*factor)),
-            Self::Set(policy, settings) => Some(policy.with(settings).map_err(Failure::refused)?),
-            Self::Oracle => None,
+        let (mut policy, is_knowing) = match self {
+            Self::Hindsight(entrant) => (entrant.build(built, seed)?, true),
+            entrant => (entrant.build(built, seed)?, false),
         };
-        let policy = policy.as_mut();
+        let player = match &mut policy {
+            Some(policy) if is_knowing => Err(Limit::Hindsight(policy.as_mut())),
+            Some(policy) => Ok(policy),
+            None => Err(Limit::Oracle),
+        };
         Ok(match world {
-            World::Simulated { scenario, .. } => match policy {
-                Some(policy) => Episode::run_at(cost, scenario, seed, policy.as_mut(), control, |_| {}),
-                None => Episode::run_oracle(cost, scenario, seed, control, |_| {}),
+            World::Simulated { scenario, .. } => match player {
+                Ok(policy) => Episode::run_at(cost, scenario, seed, policy.as_mut(), control, |_| {}),
+                Err(limit) => Episode::run_limit(limit, cost, scenario, seed, control, |_| {}),
             },
             World::Recorded { recording, .. } => {
                 let control = scene::stretched(control, recording.interval);
                 let stage = Box::new(Playback::new((*recording).clone(), seed));
-                match policy {
-                    Some(policy) => Episode::run_on(cost, stage, policy.as_mut(), &control, |_| {}),
-                    None => Episode::run_oracle_on(cost, stage, &control, |_| {}),
+                match player {
+                    Ok(policy) => Episode::run_on(cost, stage, policy.as_mut(), &control, |_| {}),
+                    Err(limit) => Episode::run_limit_on(limit, cost, stage, &control, |_| {}),
                 }
             }
+        })
+    }
+
+    /// The policy that decides, or sets the pace; None for the oracle.
+    fn build(&self, built: &Policies, seed: u64) -> Result<Option<Box<dyn Policy>>, Failure> {
+        Ok(match self {
+            Self::Usual(policy) => Some(built.build(*policy, seed)),
+            Self::Tasted(factor) => Some(built.tasted(*factor)),
+            Self::Set(policy, settings) => Some(policy.with(settings).map_err(Failure::refused)?),
+            Self::Hindsight(entrant) => entrant.build(built, seed)?,
+            Self::Oracle => None,
         })
     }
 }

@@ -15,7 +15,7 @@ use super::{
         drawing::{Anchor, COLOURS, Colour, GREY, INK, Picture, Size},
     },
     Field, Results,
-    entrant::ORACLE,
+    entrant::{ORACLE, is_limit},
     results::{self, whole},
 };
 use crate::{agent::PolicyName, judge::League};
@@ -71,7 +71,7 @@ fn colour(policy: &str, place: usize) -> Colour {
     if is_ours(policy) {
         return COLOURS[0];
     }
-    if policy == ORACLE { INK } else { COLOURS[1 + place % (COLOURS.len() - 1)] }
+    if is_limit(policy) { INK } else { COLOURS[1 + place % (COLOURS.len() - 1)] }
 }
 
 /// Whether it is PPO-Master, at any taste.

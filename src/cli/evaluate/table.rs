@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     super::{Failure, print},
     Field, Results,
-    entrant::TUNED,
+    entrant::{KNOWING, TUNED},
 };
 use crate::{
     judge::{Estimate, Standing},
@@ -71,6 +71,12 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
         print::line(
             "* with the settings that tuning found, config/opponents.toml; without, as the product has it.",
         )?;
+    }
+    if whole.standings.iter().any(|standing| standing.policy.ends_with(KNOWING)) {
+        print::line(
+            "^ with hindsight: at its pace, but rolled back after the first interval with harm, and for nothing",
+        )?;
+        print::line("else: a limit.")?;
     }
     print::line(&format!("1 point = one control interval of one flag at 0 %; weights: {weights}."))
 }

@@ -3,7 +3,7 @@
 
 use super::{
     super::super::drawing::{Anchor, COLOURS, Colour, GREY, GRID, INK, Picture, Size},
-    Axis, EDGE, ORACLE, TOP, at, headed, is_ours,
+    Axis, EDGE, TOP, at, headed, is_limit, is_ours,
 };
 use crate::{agent::PolicyName, judge::League};
 
@@ -20,10 +20,10 @@ const STEPS: u32 = 120;
 pub(super) fn draw(leagues: &[League], about: &str) -> Picture {
     let mut picture = headed(HEIGHT, "Performance profile: how far from the best, on how many worlds", about);
     let [left, right, top, bottom] = PLOT;
-    // The oracle is a limit: nobody could be as good. Who rolls everything back at random is best on every world whose flag is
+    // A limit knows the truth: nobody could be as good. Who rolls everything back at random is best on every world whose flag is
     // bad, and no opponent.
-    let absent = [ORACLE, PolicyName::Random.as_str()];
-    let shown: Vec<&League> = leagues.iter().filter(|league| !absent.contains(&league.policy())).collect();
+    let absent = |policy: &str| is_limit(policy) || policy == PolicyName::Random.as_str();
+    let shown: Vec<&League> = leagues.iter().filter(|league| !absent(league.policy())).collect();
     let costs: Vec<Vec<f64>> = shown.iter().map(|league| league.costs()).collect();
     let worlds = costs.first().map_or(0, Vec::len);
     let best: Vec<f64> = (0..worlds)

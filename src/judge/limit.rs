@@ -1,0 +1,154 @@
+//! Limits: what can be had at best behind the same shield by somebody who knows the truth of the world.
+//!
+//! The *oracle* knows what is to come: a flag that does harm, now or later, is rolled back the first time that the shield allows
+//! it, and any other is raised as fast as may be. *Hindsight* knows what has been, at once and without noise: it goes a policy's
+//! own pace, and rolls a flag back after the first interval in which it did harm and for no other reason. What lies between
+//! the two cannot be had by watching, however well; what lies between hindsight and its policy is what telemetry hides and
+//! what the policy makes of it.
+//!
+//! They are limits and no opponents: no [`Observation`] holds what they know, so that only the episode, which has the world,
+//! can let them play.
+
+use crate::{
+    control::{Action, Observation, Policy, PolicyFault, Proposal},
+    sim::Truth,
+};
+
+/// Who knows the truth, and how much of it.
+pub enum Limit<'p> {
+    /// What was, is and will be.
+    Oracle,
+    /// What was; it goes this policy's pace.
+    Hindsight(&'p mut dyn Policy),
+}
+
+/// A limit at play.
+pub(super) struct Knowing<'p> {
+    limit: Limit<'p>,
+    /// By flag, as of the last interval: whether it has to go.
+    guilty: Vec<bool>,
+}
+
+impl<'p> Knowing<'p> {
+    pub(super) const fn new(limit: Limit<'p>) -> Self {
+        Self { limit, guilty: Vec::new() }
+    }
+
+    /// Tells it the truth of the interval just lived through.
+    pub(super) fn learn(&mut self, truths: &[Truth]) {
+        self.guilty.resize(truths.len(), false);
+        for (guilty, truth) in self.guilty.iter_mut().zip(truths) {
+            *guilty = match self.limit {
+                Limit::Oracle => truth.harmful,
+                Limit::Hindsight(_) => *guilty || truth.does_harm(),
+            };
+        }
+    }
+}
+
+impl Policy for Knowing<'_> {
+    fn name(&self) -> &'static str {
+        match self.limit {
+            Limit::Oracle => "oracle",
+            Limit::Hindsight(_) => "hindsight",
+        }
+    }
+
+    fn propose(
+        &mut self,
+        observations: &[Observation<'_>],
+        proposals: &mut Vec<Proposal>,
+    ) -> Result<(), PolicyFault> {
+        match &mut self.limit {
+            Limit::Oracle => proposals.extend(observations.iter().map(|seen| {
+                Proposal::to(seen.mask.raise_to.map_or(Action::Hold, Action::RaiseTo))
+            })),
+            Limit::Hindsight(policy) => policy.propose(observations, proposals)?,
+        }
+        for (seen, proposal) in observations.iter().zip(proposals) {
+            if self.guilty.get(seen.flag.index()).copied().unwrap_or(false) {
+                *proposal = Proposal::to(Action::RollBack);
+            } else if proposal.action == Action::RollBack {
+                *proposal = Proposal::to(Action::Hold);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Cost, Episode, Record},
+        Limit,
+    };
+    use crate::{
+        agent::PolicyName,
+        control::ControlConfig,
+        sim::{Family, Generator, Split},
+    };
+
+    /// Worlds of one family under the oracle and under the fixed schedule.
+    fn records(family: Family) -> Vec<[Record; 2]> {
+        let (cost, config) = (Cost::default(), ControlConfig::default());
+        let generator = Generator { families: vec![family], ..Generator::new(Split::Training) };
+        let both = |number| {
+            let (seed, (_, scenario)) = (generator.seed(number), generator.scenario(number));
+            let oracle = Episode::run_limit(Limit::Oracle, &cost, &scenario, seed, &config, |_| {});
+            assert_eq!(oracle.fault(), None);
+            let mut schedule = PolicyName::Schedule.build(seed);
+            let schedule = Episode::run_at(&cost, &scenario, seed, schedule.as_mut(), &config, |_| {});
+            [Record::from(&oracle), Record::from(&schedule)]
+        };
+        (0..12).map(both).collect()
+    }
+
+    #[test]
+    fn it_rolls_back_what_is_bad_within_a_minute_and_never_what_is_good() {
+        let records = records(Family::ErrorLater);
+        let sum = |of: fn(&Record) -> f64, who: usize| records.iter().map(|both| of(&both[who])).sum::<f64>();
+        assert!(records.iter().map(|both| both[0].bad_requests.len()).sum::<usize>() >= 4, "{records:?}");
+        for [oracle, _] in &records {
+            assert_eq!((oracle.missed, oracle.false_rollbacks), (0, 0), "{oracle:?}");
+            assert!(oracle.to_rollback.iter().all(|minutes| *minutes <= 1.0), "{oracle:?}");
+        }
+        let cost = |who| sum(|record| record.cost, who);
+        assert!(cost(0) < cost(1) / 2.0, "the oracle pays {}, the schedule {}", cost(0), cost(1));
+    }
+
+    #[test]
+    fn a_healthy_flag_is_out_sooner_than_by_the_schedule() {
+        for [oracle, schedule] in records(Family::Healthy) {
+            let minutes = |record: &Record| record.to_full.iter().copied().fold(0.0, f64::max);
+            assert!(oracle.to_full.len() >= schedule.to_full.len());
+            if oracle.to_full.len() == schedule.to_full.len() {
+                assert!(minutes(&oracle) <= minutes(&schedule), "{oracle:?} {schedule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn hindsight_rolls_back_one_interval_after_the_harm_and_the_oracle_before_it() {
+        let (cost, config) = (Cost::default(), ControlConfig::default());
+        let families = vec![Family::ErrorStep, Family::DelayedLeak];
+        let generator = Generator { families, ..Generator::new(Split::Training) };
+        let mut harmed = 0;
+        for number in 0..24 {
+            let (seed, (_, scenario)) = (generator.seed(number), generator.scenario(number));
+            let mut pace = PolicyName::ShieldAlone.build(seed);
+            let [oracle, hindsight] = [Limit::Oracle, Limit::Hindsight(pace.as_mut())]
+                .map(|limit| Episode::run_limit(limit, &cost, &scenario, seed, &config, |_| {}));
+            let flags = oracle.flags.iter().zip(&hindsight.flags).filter(|(flag, _)| flag.harmful);
+            for (told, saw) in flags {
+                assert!(told.bad_requests <= saw.bad_requests, "{number}: {told:?} {saw:?}");
+                let Some(at) = saw.harmed_at else { continue };
+                harmed += 1;
+                assert_eq!(saw.rolled_back_at, Some(at + config.interval), "{number}: {saw:?}");
+            }
+            for saw in hindsight.flags.iter().filter(|flag| !flag.harmful) {
+                assert_eq!(saw.rolled_back_at, None, "{number}: {saw:?}");
+            }
+        }
+        assert!(harmed >= 8, "{harmed}");
+    }
+}
