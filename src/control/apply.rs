@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    Action, Actor, Archived, Decision, Deployed, Doubted, Entry, Event, FlagState, Hold, LastAction, Latch,
+    Action, Actor, Archived, Decision, Deployed, Doubts, Entry, Event, FlagState, Hold, LastAction, Latch,
     Outcome, Phase, RearmAsked, Reason, Seq, State, Waiting, state::Raise,
 };
 use crate::{
@@ -159,7 +159,7 @@ impl State {
             last: None,
             waiting: None,
             probed_at: None,
-            doubted: None,
+            doubts: Doubts::default(),
             undone_at: None,
             archived: None,
         });
@@ -215,13 +215,15 @@ impl State {
                 if flag.phase == Phase::Complete {
                     flag.enter(Phase::Ramping, at);
                 }
-                let is_doubt = matches!(decision.reason, Reason::OffRecord { .. });
-                if is_doubt {
-                    let times = flag.doubted.map_or(0, |doubted| doubted.times).saturating_add(1);
-                    flag.doubted = Some(Doubted { times, at });
+                let doubt = match &decision.reason {
+                    Reason::OffRecord { metric, .. } => Some(*metric),
+                    _ => None,
+                };
+                if let Some(metric) = doubt {
+                    flag.doubts.note(metric, at);
                 }
                 // A doubt needs no answer; a broken limit does.
-                flag.probed_at = (decision.outcome == Outcome::Obliged && !is_doubt).then_some(at);
+                flag.probed_at = (decision.outcome == Outcome::Obliged && doubt.is_none()).then_some(at);
                 flag.move_to(to, at, raises);
                 flag.lowered_at = Some(at);
                 flag.reversals.push_back(at);
@@ -312,7 +314,7 @@ impl FlagState {
         self.ramp += 1;
         self.waiting = None;
         self.undone_at = None;
-        self.doubted = None;
+        self.doubts = Doubts::default();
         self.let_go();
         self.lowered_at = None;
         self.reversals.clear();

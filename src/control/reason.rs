@@ -6,8 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     flag::{FlagKind, Rollout, ServiceName},
-    telemetry::{Millis, Verdict},
+    telemetry::{Metric, Millis, Verdict},
 };
+
+/// What a doubt was of before there was more than one kind.
+const fn errors() -> Metric {
+    Metric::Errors
+}
 
 /// Why something was done, vetoed, or gone over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,9 +57,12 @@ pub enum Reason {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         intervals: Option<u32>,
     },
-    /// At 100 %, more of treatment fails than of control while there was one: a live control is asked again.
+    /// At 100 %, treatment is worse than control was while there was one: a live control is asked again.
     OffRecord {
-        /// Share of failed requests in treatment, in percent.
+        /// In what; absent in older journals, where it is errors.
+        #[serde(default = "errors")]
+        metric: Metric,
+        /// Share of failed requests in treatment, or of those beyond one and a half times the recorded P99; in percent.
         found: f64,
         /// The same in the recorded control.
         recorded: f64,
@@ -205,12 +213,19 @@ impl fmt::Display for Reason {
                     unit = unit.unit()
                 )
             }
-            Self::OffRecord { found, recorded, n, unit } => write!(
-                f,
-                "{found:.2} % of {} {} failed, recorded control had {recorded:.2} %; a live control has to say whether it is the flag",
-                grouped(*n),
-                unit.unit()
-            ),
+            Self::OffRecord { metric, found, recorded, n, unit } => {
+                let did = match metric {
+                    Metric::Errors => "failed",
+                    Metric::P99 => "took over 1.5 times the recorded P99",
+                };
+                write!(
+                    f,
+                    "{found:.2} % of {} {} {did}, recorded control had {recorded:.2} %; a live control has to say whether \
+                     it is the flag",
+                    grouped(*n),
+                    unit.unit()
+                )
+            }
             Self::NotHealthy { verdict, n, unit } => write!(
                 f,
                 "only healthy may be raised, the evidence is {verdict} after {} treatment {}",

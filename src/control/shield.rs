@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     flag::{Rollout, ServiceName},
-    telemetry::{Millis, Verdict, Window, WindowReport},
+    telemetry::{Metric, Millis, Verdict, Window, WindowReport},
 };
 
 /// Intervals within which a probe has to have an answer: both arms with enough requests.
@@ -159,8 +159,9 @@ impl<'a> Shield<'a> {
                 roll_back(reason)
             };
         }
-        if let Some(off) = window.off_record().filter(|_| self.may_doubt(flag)) {
+        if let Some(off) = window.off_record().filter(|off| self.may_doubt(flag, off.metric)) {
             let reason = Reason::OffRecord {
+                metric: off.metric,
                 found: off.found * 100.0,
                 recorded: off.recorded * 100.0,
                 n: off.n,
@@ -185,9 +186,9 @@ impl<'a> Shield<'a> {
     /// Whether a flag at 100 % may be taken to a live control for less than a broken limit. Not where its changes of direction
     /// are used up, nor where a person has just put it there or holds it. It may then have to stay below 100 % for as long as the
     /// agent's raises have to wait, freeze windows included: where something is wrong, that is where it belongs.
-    fn may_doubt(&self, flag: &FlagState) -> bool {
+    fn may_doubt(&self, flag: &FlagState, metric: Metric) -> bool {
         let watched = self.now.since(flag.phase_since) < self.config.watch;
-        let again = flag.doubted.is_none_or(|doubted| {
+        let again = flag.doubts.of(metric).is_none_or(|doubted| {
             let first = DOUBT_AGAIN.0.max(DOUBT_AGAIN_INTERVALS.saturating_mul(self.interval.0));
             let pause = first.saturating_mul(1 << doubted.times.saturating_sub(1).min(16));
             self.now.since(doubted.at) >= Millis(pause)

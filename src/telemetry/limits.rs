@@ -14,6 +14,7 @@ pub(super) const HARD_SLOW: f64 = 0.01;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Metric {
     /// The share of failed requests.
+    #[serde(rename = "errors")]
     Errors,
     /// The share of requests slower than control's former P99.
     P99,

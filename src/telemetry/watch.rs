@@ -1,12 +1,19 @@
-//! The watch at 100 %: treatment's errors against the recorded control's, where no live one is left to compare it with.
+//! The watch at 100 %: treatment against the recorded control, where no live one is left to compare it with.
 //!
 //! A record is of another time, so that this is a doubt and no proof: whoever hears it asks a live control. Treatment is
 //! off the record where its share of failed requests exceeds the recorded one by the margin and four standard errors. These are
 //! chance's in both, and beside it what control itself moved from interval to interval while it was there, which does
-//! not average out within the time for which it is alike. P99 is left to the hard limits: both in generated worlds and in
-//! recorded telemetry it moves so much by itself that nearly every doubt was of a good flag.
+//! not average out within the time for which it is alike.
+//!
+//! P99 moves so much by itself, in generated worlds as in recorded telemetry, that the same rule would doubt good flags nearly
+//! always. It is off the record where it has been half as long again for a while: intervals in which it was are counted up,
+//! others down. How long a burst takes is counted and not how bad it is, so that one outage of a minute means nothing.
 
-use super::{EvidenceConfig, limits::Tally};
+use super::{
+    BUCKET_COUNT, EvidenceConfig, Metric, bucket_of,
+    limits::{HARD_SLOW, Tally},
+    reference::Slow,
+};
 
 /// Standard errors beyond the margin: once in 30 000 looks by chance alone.
 const ERRORS: f64 = 4.0;
@@ -23,6 +30,15 @@ const LEAST_FAILED: f64 = 10.0;
 /// Intervals for which what moves both arms stays as it is: two minutes of the usual ten seconds.
 const ALIKE: f64 = 12.0;
 
+/// Times the recorded P99 from which on it is another.
+const LONGER: f64 = 1.5;
+
+/// By how many more intervals with a longer P99 than without one it is off the record.
+const LASTING: u32 = 12;
+
+/// Fewest requests of which a P99 is counted, up or down.
+const LEAST_MEASURED: f64 = 20.0;
+
 /// Treatment at 100 % since it is there and warm, the old fading away.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Watch {
@@ -30,6 +46,8 @@ pub(super) struct Watch {
     /// Without the fading.
     seen: u32,
     errors: Tally,
+    /// Intervals with a longer P99 less those without, never below 0.
+    longer: u32,
 }
 
 /// What a look came to.
@@ -42,7 +60,7 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// The worse of two.
+    /// The worse of two; the first where both are off.
     pub(super) fn or(self, other: Self) -> Self {
         Self { off: self.off.or(other.off), leans: self.leans || other.leans }
     }
@@ -62,7 +80,9 @@ pub(super) struct Record {
 /// Treatment at 100 % that is worse than the recorded control.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OffRecord {
-    /// Its share of failed requests, 0 to 1.
+    /// In what.
+    pub metric: Metric,
+    /// Its share of failed requests, or of those that took more than half as long again as the recorded P99; 0 to 1.
     pub found: f64,
     /// The recorded control's, 0 to 1.
     pub recorded: f64,
@@ -76,6 +96,31 @@ impl Watch {
         self.intervals = self.intervals * memory + 1.0;
         self.seen = self.seen.saturating_add(1);
         self.errors = (self.errors.0 * memory + failed, self.errors.1 * memory + n);
+    }
+
+    /// Counts an interval up or down by its requests of at least [`longer_edge`].
+    pub(super) fn add_longer(&mut self, (beyond, n): Tally) {
+        if n < LEAST_MEASURED {
+            return;
+        }
+        self.longer = if beyond > HARD_SLOW * n {
+            // Beyond twice as many nothing is counted: what is over is over within four minutes.
+            (self.longer + 1).min(2 * LASTING)
+        } else {
+            self.longer.saturating_sub(1)
+        };
+    }
+
+    /// Whether P99 is off the record: `recent` and `recorded` are shares beyond [`longer_edge`], and of how many requests.
+    pub(super) fn look_longer(&self, recent: Tally, recorded: Tally) -> Look {
+        let share = |(beyond, n): Tally| if n > 0.0 { beyond / n } else { 0.0 };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
+        let n = recent.1 as u64;
+        let off = OffRecord { metric: Metric::P99, found: share(recent), recorded: share(recorded), n };
+        Look {
+            off: (self.longer >= LASTING).then_some(off),
+            leans: f64::from(self.longer) >= LEANING * f64::from(LASTING),
+        }
     }
 
     /// How many intervals were taken in.
@@ -99,12 +144,18 @@ impl Watch {
         let margin = (config.relative_margin * usual).max(config.least_error_margin).min(config.most_margin);
         let limit = margin + ERRORS * libm::sqrt(variance);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
-        let off = OffRecord { found, recorded: usual, n: n as u64 };
+        let off = OffRecord { metric: Metric::Errors, found, recorded: usual, n: n as u64 };
         Look {
             off: (failed >= LEAST_FAILED && found - usual > limit).then_some(off),
             leans: found - usual > LEANING * limit,
         }
     }
+}
+
+/// The first bucket of which requests took more than half as long again as the recorded P99: more than 1 % of them there is
+/// a P99 so much longer.
+pub(super) fn longer_edge(slow: Slow) -> usize {
+    (bucket_of(slow.ms * LONGER) + 1).min(BUCKET_COUNT - 1)
 }
 
 #[cfg(test)]
@@ -152,6 +203,27 @@ mod tests {
         assert!(!look(30.0).leans);
         assert!(look(50.0).leans && look(50.0).off.is_none());
         assert!(look(84.0).leans && look(84.0).off.is_some());
+    }
+
+    #[test]
+    fn a_longer_p99_has_to_last() {
+        let look = |intervals: &[(usize, f64)]| {
+            let mut watch = Watch::default();
+            for (times, beyond) in intervals {
+                (0..*times).for_each(|_| watch.add_longer((*beyond, 1_000.0)));
+            }
+            watch.look_longer((60.0, 6_000.0), (10.0, 10_000.0))
+        };
+        assert_eq!(look(&[(5, 500.0)]), Look::default(), "a burst, however bad");
+        assert!(look(&[(6, 11.0)]).leans && look(&[(11, 11.0)]).off.is_none());
+        let off = look(&[(12, 11.0)]).off.unwrap();
+        assert_eq!((off.metric, off.n), (Metric::P99, 6_000));
+        assert!((off.found - 0.01).abs() < 1e-12 && (off.recorded - 0.001).abs() < 1e-12);
+        assert_eq!(look(&[(200, 10.0)]), Look::default(), "1 % is no longer P99");
+        assert_eq!(look(&[(200, 500.0), (24, 0.0)]), Look::default(), "over is over");
+        let mut little = Watch::default();
+        (0..100).for_each(|_| little.add_longer((19.0, 19.0)));
+        assert_eq!(little.look_longer((114.0, 114.0), (0.0, 1.0)), Look::default());
     }
 
     #[test]

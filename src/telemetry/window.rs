@@ -9,7 +9,7 @@ use super::{
     evidence::Accumulated,
     limits::{Excess, HARD_ERRORS, HARD_SLOW, Tally, hard_edge},
     reference::{Reference, Slow},
-    watch::{Look, OffRecord, Record, Watch},
+    watch::{Look, OffRecord, Record, Watch, longer_edge},
 };
 use crate::flag::Rollout;
 
@@ -347,11 +347,21 @@ impl Window {
         // The ring may still hold what came before the change.
         let whole = self.watch.seen() >= RECENT_INTERVALS;
         let of_six = if whole { six.look(&record, context.config) } else { Look::default() };
-        self.look = of_six.or(self.watch.look(&record, context.config));
+        let of_errors = of_six.or(self.watch.look(&record, context.config));
+        let of_p99 = self.slow.map_or(Look::default(), |slow| {
+            let edge = longer_edge(slow);
+            self.watch.add_longer(treatment.beyond(edge));
+            self.watch.look_longer(
+                self.treatment.beyond(edge),
+                (self.reference.at_or_above(edge), self.reference.latencies()),
+            )
+        });
+        self.look = of_errors.or(of_p99);
         self.off_for = if self.look.off.is_some() { self.off_for.saturating_add(1) } else { 0 };
     }
 
-    /// At 100 %: that treatment fails more than the recorded control did, as far as a record can say. Otherwise `None`.
+    /// At 100 %: that treatment fails more than the recorded control did, or has had a longer P99 for a while, as far as a
+    /// record can say. Otherwise `None`.
     #[must_use]
     pub const fn off_record(&self) -> Option<OffRecord> {
         // What changes the service shows in its other flags by then.
