@@ -3,7 +3,7 @@
 use knightwatch::{
     control::{AlarmKind, Command, Entry, Event, Observatory, Outcome, Phase, Reason},
     flag::{Rollout, ServiceName},
-    telemetry::Millis,
+    telemetry::{Metric, Millis},
 };
 
 use crate::{
@@ -169,6 +169,75 @@ fn harm_too_small_for_a_limit_is_doubted_at_100_percent_and_rolled_back_by_a_liv
         assert!(doubts[0].sentence.contains("recorded control"), "{}", doubts[0].sentence);
         assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack, "seed {seed}");
     }
+}
+
+/// What each doubt was of.
+fn doubted(fleet: &Fleet) -> Vec<Metric> {
+    let metric = |entry: &&Entry| match &entry.event {
+        Event::Decided(decision) => match &decision.reason {
+            Reason::OffRecord { metric, .. } => *metric,
+            other => unreachable!("just filtered: {other}"),
+        },
+        other => unreachable!("just filtered: {other:?}"),
+    };
+    doubts(fleet).iter().map(metric).collect()
+}
+
+fn slower(times: f64, control: f64) -> Behaviour {
+    Behaviour { slower: times, slower_control: control, ..usual() }
+}
+
+#[test]
+fn a_p99_that_stays_too_long_for_a_record_and_too_short_for_a_limit_is_rolled_back_by_a_live_control() {
+    for seed in 0..10 {
+        let mut fleet = watched(1, seed, usual());
+        fleet.behaviours[0] = slower(2.0, 1.0);
+        fleet.run(&mut Greedy, 40);
+        assert_eq!(doubted(&fleet), [Metric::P99], "seed {seed}");
+        assert!(doubts(&fleet)[0].sentence.contains("1.5 times the recorded P99"), "{:?}", doubts(&fleet)[0]);
+        assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_p99_that_is_longer_for_a_minute_or_only_a_little_is_not_doubted() {
+    for seed in 0..10 {
+        let mut fleet = watched(1, seed, usual());
+        fleet.behaviours[0] = slower(2.5, 1.0);
+        fleet.run(&mut Greedy, 8);
+        fleet.behaviours[0] = slower(1.25, 1.0);
+        fleet.run(&mut Greedy, 200);
+        assert_eq!(doubted(&fleet), [], "seed {seed}");
+        assert!(fleet.rollout(0).is_full());
+    }
+}
+
+#[test]
+fn a_service_that_has_become_slow_rolls_nothing_back_and_hides_no_errors() {
+    for seed in 0..10 {
+        let mut fleet = watched(1, seed, usual());
+        fleet.behaviours[0] = slower(2.0, 2.0);
+        fleet.run(&mut Greedy, 100);
+        assert_eq!(doubted(&fleet), [Metric::P99], "seed {seed}");
+        assert!(fleet.rollout(0).is_full(), "a live control was as slow");
+        // Within the half hour in which its P99 is not doubted again.
+        fleet.behaviours[0].errors_treatment += 0.02;
+        fleet.run(&mut Greedy, 20);
+        assert_eq!(doubted(&fleet), [Metric::P99, Metric::Errors], "seed {seed}");
+        assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack, "seed {seed}");
+    }
+}
+
+#[test]
+fn complete_flags_of_one_service_that_become_slow_together_are_not_doubted() {
+    // Service 0 has flags 0 and 3, service 1 has 1 and 4.
+    let mut fleet = watched(6, 5, usual());
+    for index in [0, 3, 1] {
+        fleet.behaviours[index] = slower(2.0, 1.0);
+    }
+    fleet.run(&mut Greedy, 40);
+    assert!(fleet.rollout(0).is_full() && fleet.rollout(3).is_full());
+    assert_eq!((doubted(&fleet), fleet.rollout(1)), (vec![Metric::P99], Rollout::ZERO));
 }
 
 #[test]

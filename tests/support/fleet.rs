@@ -21,11 +21,13 @@ pub(crate) struct Behaviour {
     pub(crate) errors_treatment: f64,
     /// Multiplies treatment's latencies.
     pub(crate) slower: f64,
+    /// Multiplies control's.
+    pub(crate) slower_control: f64,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { requests: 2_000, errors_control: 0.002, errors_treatment: 0.002, slower: 1.0 }
+        Self { requests: 2_000, errors_control: 0.002, errors_treatment: 0.002, slower: 1.0, slower_control: 1.0 }
     }
 }
 
@@ -127,7 +129,7 @@ impl Fleet {
             let rollout = self.state.flags[index].rollout;
             for arm in [Arm::Control, Arm::Treatment] {
                 let (share, errors, slower) = match arm {
-                    Arm::Control => (1.0 - rollout.share(), behaviour.errors_control, 1.0),
+                    Arm::Control => (1.0 - rollout.share(), behaviour.errors_control, behaviour.slower_control),
                     Arm::Treatment => (rollout.share(), behaviour.errors_treatment, behaviour.slower),
                 };
                 let requests = (f64::from(behaviour.requests) * share).round() as u32;

@@ -24,8 +24,8 @@ const LEFT_OUT: &str = "fleet-1000";
 const QUICK_WORLDS: u64 = 450;
 /// Worlds of each family in `--full`.
 const FULL_WORLDS: u64 = 200;
-/// The first of them: those before were looked at when an earlier agent was recorded.
-const FULL_FROM: u64 = 7_200;
+/// The first of them: those before were looked at when an earlier shield was recorded.
+const FULL_FROM: u64 = 28_800;
 
 /// A split, as `--generated` takes it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
