@@ -24,7 +24,7 @@ use super::{
 use crate::{
     agent::PolicyName,
     config::Config,
-    judge::Cost,
+    judge::{Cost, League},
     sim::{Family, Shift},
 };
 pub(super) use entrant::{Contender, Entrant};
@@ -51,8 +51,8 @@ pub(super) struct Args {
     /// Also the oracle, which knows the truth of every world: a limit and no opponent
     #[arg(long)]
     oracle: bool,
-    /// Also every policy with hindsight, a limit for each: at its own pace, but a flag is rolled back after the first interval in
-    /// which it did harm in truth, and for no other reason
+    /// Also every policy with hindsight, a limit for each: at its own pace, but it has a flag rolled back after the first interval
+    /// below 100 % in which that did harm in truth, and for no other reason
     #[arg(long)]
     hindsight: bool,
     #[command(flatten)]
@@ -75,10 +75,12 @@ pub(super) struct Args {
     /// Generated worlds in place of the shipped scenarios
     #[arg(long, value_name = "SPLIT", value_enum, group = "drawn")]
     generated: Option<SplitArg>,
-    /// A look that takes a minute or two: every policy and the oracle on a few generated validation worlds
+    /// A look that takes a minute or two: every policy, PPO-Master also at taste 1, and the oracle on a few generated
+    /// validation worlds
     #[arg(long, group = "drawn")]
     quick: bool,
-    /// The record: every policy, also as tuned, and the oracle on 200 generated test worlds of every family
+    /// The record: every policy, also as tuned, PPO-Master also at taste 1, and the oracle on 200 generated test worlds of
+    /// every family
     #[arg(long, group = "drawn")]
     full: bool,
     /// A search in so many generated validation worlds for the five on which the first policy named does worst
@@ -194,8 +196,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     args.plots.as_deref().map_or(Ok(()), plots::writable)?;
     let ledger =
         args.record.as_deref().map(|file| Ledger::open(file, &play.header(), play.len())).transpose()?;
-    // What is printed comes before what is written: a disk that fails then takes nothing away.
-    let (mut lines, mut drawn) = (Vec::new(), Vec::new());
+    let (mut lines, mut played) = (Vec::new(), Vec::new());
     for (shift, leagues) in shifts.iter().zip(play.leagues(args.threads, ledger.as_ref())?) {
         let whole = Results::of(String::new(), &leagues, against);
         let parts = if args.by_family || args.plots.is_some() {
@@ -203,31 +204,51 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         } else {
             Vec::new()
         };
-        let shown = if args.by_family { &parts[..] } else { &[] };
         if args.json.is_some() {
-            lines.extend(results::lines(&whole, shown, &play, *shift)?);
+            lines.extend(results::lines(&whole, shown(args, &parts), &play, *shift)?);
         }
-        if !to_standard_output {
-            if *shift != shifts[0] {
-                print::line("")?;
-            }
-            let about = table::About {
-                field: &field,
-                shift: *shift,
-                against: leagues[against].policy(),
-                weights: args.cost.as_deref(),
-            };
-            table::write(&whole, shown, &about)?;
+        played.push((*shift, leagues, whole, parts));
+    }
+    // Files come first, so that a reader who goes away (`| head`) takes none with him; and the table comes also where one
+    // could not be written.
+    let kept = keep(args, &field, &lines, &played);
+    if to_standard_output {
+        lines.iter().try_for_each(|line| print::raw(line))?;
+        return kept.and(print::DONE);
+    }
+    for (place, (shift, leagues, whole, parts)) in played.iter().enumerate() {
+        if place > 0 {
+            print::line("")?;
         }
-        drawn.extend(args.plots.as_deref().map(|folder| (folder, leagues, whole, parts)));
+        let about = table::About {
+            field: &field,
+            shift: *shift,
+            against: leagues[against].policy(),
+            agent: &play.agent(),
+            weights: args.cost.as_deref(),
+        };
+        table::write(whole, shown(args, parts), &about)?;
     }
-    if let Some(file) = &args.json {
-        results::write(file, to_standard_output, &lines)?;
+    kept.and(print::DONE)
+}
+
+/// What was played under a shift, and what came of it, as a whole and in parts.
+type Played = (Shift, Vec<League>, Results, Vec<Results>);
+
+/// The parts that are asked for in numbers.
+fn shown<'p>(args: &Args, parts: &'p [Results]) -> &'p [Results] {
+    if args.by_family { parts } else { &[] }
+}
+
+/// Writes the files that were asked for.
+fn keep(args: &Args, field: &Field, lines: &[String], played: &[Played]) -> Result<(), Failure> {
+    if let Some(file) = args.json.as_deref().filter(|file| *file != Path::new(STANDARD_OUTPUT)) {
+        results::whole(file, lines.concat().as_bytes())?;
     }
-    for (folder, leagues, whole, parts) in &drawn {
-        plots::write(folder, &plots::Shown { whole, parts, leagues, field: &field })?;
-    }
-    print::DONE
+    let Some(folder) = &args.plots else { return Ok(()) };
+    played.iter().try_for_each(|(_, leagues, whole, parts)| {
+        plots::write(folder, &plots::Shown { whole, parts, leagues, field })
+    })
 }
 
 /// Who takes part, in order and each once, and whom the others are compared with. `usual` is the taste that PPO-Master
@@ -252,7 +273,10 @@ fn entrants(args: &Args, usual: f32) -> Result<(Vec<Entrant>, usize), Failure> {
             return Err(Failure::input("--tuned: none of these was tuned; `knightwatch tune` does it"));
         }
     }
-    for factor in &args.tastes {
+    // The judge's own balance is what the agent is compared at.
+    let judges = [1.0];
+    let tastes = if (args.quick || args.full) && args.tastes.is_empty() { &judges[..] } else { &args.tastes };
+    for factor in tastes {
         let same = (factor - usual).abs() < f32::EPSILON
             && entrants.contains(&Entrant::Usual(PolicyName::PpoMaster));
         if !same && !entrants.contains(&Entrant::Tasted(*factor)) {

@@ -10,12 +10,13 @@ use std::{
 };
 
 use super::{
-    Failure, Outcome, PolicyArg, control_room, curves,
+    Failure, Outcome, control_room, curves,
+    evaluate::Contender,
     policies::{Policies, WeightsArgs},
     print, scene,
 };
 use crate::{
-    agent::{PolicyName, training::TrainingLog},
+    agent::training::TrainingLog,
     backend::{EmbeddedOptions, Pace},
     config::Config,
     engine::{Cue, Engine, Guarded, Recorded, Setup},
@@ -39,7 +40,7 @@ pub(super) struct Args {
     file: PathBuf,
     /// Who decides on recorded telemetry [default: ppo-master]; of a session: what if this policy had steered it
     #[arg(long, value_enum)]
-    policy: Option<PolicyArg>,
+    policy: Option<Contender>,
     #[command(flatten)]
     weights: WeightsArgs,
     /// Seed of the sampling where a recording has quantiles only [default: 7]
@@ -103,7 +104,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         )));
     }
     if let Some(policy) = what_if {
-        return what_if::run(args, policy.into(), config);
+        return what_if::run(args, policy.0, config);
     }
     let (engine, options) = match kind {
         Kind::Training => return curves::run(&args.file, &args.curves, args.text, &args.screen, config),
@@ -194,7 +195,7 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         // Only a note: where nobody listens it is not missed.
         let _ = writeln!(stderr(), "knightwatch: {}", crate::flag::clean(note));
     }
-    let policy = args.policy.map(PolicyName::from).unwrap_or_default();
+    let policy = args.policy.map(|Contender(policy)| policy).unwrap_or_default();
     let seed = args.seed.unwrap_or(scene::SEED);
     let policies = Policies::of(&args.weights, config, &[policy])?;
     let policies = if args.text { policies.usable()? } else { policies };

@@ -5,14 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, ControlConfig, FlagState, Moment, Proposal, Reason, Ruling, State};
+use super::{Action, ControlConfig, FlagState, Moment, Proposal, Reason, Ruling, Shield, State};
 use crate::{
     flag::{FlagId, ServiceName},
-    telemetry::{Context, Feed, Millis, Rejection, Sample, Window, WindowReport},
+    telemetry::{Context, Feed, Metric, Millis, Rejection, Sample, Window, WindowReport},
 };
 
 /// Complete flags of one service that break a limit in the same interval before it is not any one flag's doing.
 const TOGETHER: u32 = 2;
+
+/// Of so many complete flags of a service one leans by chance now and then, and says nothing of the others.
+const FEW: u32 = 8;
+
+/// Services whose complete flags have moved together, and in what.
+pub(super) type Drifting = BTreeSet<(ServiceName, Metric)>;
 
 /// Part of a hard limit at which a complete flag raises an alarm.
 pub(super) const EARLY_WARNING: f64 = 0.5;
@@ -173,18 +179,22 @@ impl Observatory {
         bad_control
     }
 
-    /// Services of which a complete flag is off its record, and another at least on the way: time has passed for the service,
-    /// and no flag of it is to be doubted for that.
-    pub(super) fn drifting(&self, state: &State) -> BTreeSet<ServiceName> {
-        let mut leaning: BTreeMap<&ServiceName, u32> = BTreeMap::new();
-        for flag in state.alive().filter(|flag| flag.rollout.is_full()) {
+    /// Services of which several of the flags that the shield watches at 100 % are off their records in a metric, or at least on the
+    /// way, and no small part of them: time has passed for the service, and no flag of it is to be doubted for that.
+    pub(super) fn drifting(&self, state: &State, shield: &Shield<'_>) -> Drifting {
+        let mut leaning: BTreeMap<(&ServiceName, Metric), u32> = BTreeMap::new();
+        let mut watched: BTreeMap<&ServiceName, u32> = BTreeMap::new();
+        for flag in state.alive().filter(|flag| shield.watches(flag)) {
+            *watched.entry(&flag.spec.service).or_default() += 1;
             let window = &self.windows[flag.id.index()];
-            if window.leans() || window.off_record().is_some() {
-                *leaning.entry(&flag.spec.service).or_default() += 1;
+            for metric in Metric::ALL.into_iter().filter(|metric| window.leans(*metric)) {
+                *leaning.entry((&flag.spec.service, metric)).or_default() += 1;
             }
         }
-        let several = leaning.into_iter().filter(|(_, flags)| *flags >= TOGETHER);
-        several.map(|(service, _)| service.clone()).collect()
+        let several = leaning.into_iter().filter(|((service, _), flags)| {
+            *flags >= TOGETHER && *flags * FEW >= watched.get(service).copied().unwrap_or(0)
+        });
+        several.map(|((service, metric), _)| (service.clone(), metric)).collect()
     }
 
     fn reject(&mut self, flag: FlagId, why: Rejection) {

@@ -312,4 +312,22 @@ mod tests {
         };
         assert_eq!(reason.to_string(), "20 s of 1 min needed at 5 %");
     }
+
+    #[test]
+    fn a_doubt_of_an_older_journal_was_of_errors() {
+        let old = r#"{"code":"off_record","found":2.0,"recorded":0.2,"n":900,"unit":"requests"}"#;
+        let doubt = |metric| Reason::OffRecord {
+            metric,
+            found: 2.0,
+            recorded: 0.2,
+            n: 900,
+            unit: FlagKind::Requests,
+        };
+        assert_eq!(serde_json::from_str::<Reason>(old).unwrap(), doubt(Metric::Errors));
+        for (metric, name) in [(Metric::Errors, r#""metric":"errors""#), (Metric::P99, r#""metric":"P99""#)] {
+            let text = serde_json::to_string(&doubt(metric)).unwrap();
+            assert!(text.contains(name), "{text}");
+            assert_eq!(serde_json::from_str::<Reason>(&text).unwrap(), doubt(metric));
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Action, ActionMask, Actor, ExposureLimits, FlagState, Outcome, Phase, Reason, ShieldConfig, State,
+    observatory::Drifting,
 };
 use crate::{
     flag::{Rollout, ServiceName},
@@ -44,6 +45,8 @@ pub struct Shield<'a> {
     exposure: Exposure,
     /// Services whose raises are frozen by a dependency's trouble.
     frozen: Option<&'a BTreeMap<ServiceName, u32>>,
+    /// Services whose flags at 100 % have moved together, and in what.
+    drifting: Option<&'a Drifting>,
 }
 
 /// Raises within the exposure window, in basis points, with those of this very tick.
@@ -100,7 +103,7 @@ impl<'a> Shield<'a> {
     #[must_use]
     pub fn new(config: &'a ShieldConfig, interval: Millis, state: &'a State, now: Millis) -> Self {
         let exposure = Exposure::at(state, &config.exposure, now);
-        Self { config, interval, now, begun: Millis::ZERO, exposure, frozen: None }
+        Self { config, interval, now, begun: Millis::ZERO, exposure, frozen: None, drifting: None }
     }
 
     /// The same, of a controller that has looked since `begun`.
@@ -115,6 +118,12 @@ impl<'a> Shield<'a> {
         Self { frozen: Some(services), ..self }
     }
 
+    /// The same, with no doubt of flags that have only moved with their service.
+    #[must_use]
+    pub(super) fn excusing(self, drifting: &'a Drifting) -> Self {
+        Self { drifting: Some(drifting), ..self }
+    }
+
     /// Whether the hard limits guard this flag: it has traffic, and no person has switched them off.
     #[must_use]
     pub fn guards(&self, flag: &FlagState) -> bool {
@@ -126,7 +135,7 @@ impl<'a> Shield<'a> {
     /// What the shield does by itself, whatever is proposed: roll back on a broken hard limit, on a `regressed` verdict, and
     /// where a probe had no answer. At 100 % a limit is broken against the record only, and a dependency breaks it as
     /// well: the flag goes down to the probe at once, where a live control says in the next intervals which of the two it was.
-    /// One that only fails more than its record goes there too.
+    /// One that is only off its record goes there too.
     #[must_use]
     pub fn obliged(&self, flag: &FlagState, window: &Window, report: &WindowReport) -> Option<Ruling> {
         if !self.guards(flag) {
@@ -159,7 +168,7 @@ impl<'a> Shield<'a> {
                 roll_back(reason)
             };
         }
-        if let Some(off) = window.off_record().filter(|off| self.may_doubt(flag, off.metric)) {
+        if let Some(off) = window.off_record().find(|off| self.may_doubt(flag, report, off.metric)) {
             let reason = Reason::OffRecord {
                 metric: off.metric,
                 found: off.found * 100.0,
@@ -186,8 +195,9 @@ impl<'a> Shield<'a> {
     /// Whether a flag at 100 % may be taken to a live control for less than a broken limit. Not where its changes of direction
     /// are used up, nor where a person has just put it there or holds it. It may then have to stay below 100 % for as long as the
     /// agent's raises have to wait, freeze windows included: where something is wrong, that is where it belongs.
-    fn may_doubt(&self, flag: &FlagState, metric: Metric) -> bool {
-        let watched = self.now.since(flag.phase_since) < self.config.watch;
+    /// Nor where so little comes that half of it could not give an answer.
+    fn may_doubt(&self, flag: &FlagState, report: &WindowReport, metric: Metric) -> bool {
+        let answers = report.treatment.requests / 2 >= self.config.hard.min_samples;
         let again = flag.doubts.of(metric).is_none_or(|doubted| {
             let first = DOUBT_AGAIN.0.max(DOUBT_AGAIN_INTERVALS.saturating_mul(self.interval.0));
             let pause = first.saturating_mul(1 << doubted.times.saturating_sub(1).min(16));
@@ -196,12 +206,20 @@ impl<'a> Shield<'a> {
         let by_person = flag.last.as_ref().is_some_and(|last| {
             matches!(last.by, Actor::Person(_)) && self.now.since(last.at) < self.config.human_hold
         });
-        flag.phase == Phase::Complete
-            && watched
+        let moved = (flag.spec.service.clone(), metric);
+        self.watches(flag)
+            && answers
+            && self.drifting.is_none_or(|drifting| !drifting.contains(&moved))
             && again
             && !by_person
             && flag.held(self.now).is_none()
             && self.reversals(flag) < self.config.max_reversals
+    }
+
+    /// Whether a flag has reached 100 % and is still watched for small harm.
+    #[must_use]
+    pub(super) fn watches(&self, flag: &FlagState) -> bool {
+        flag.phase == Phase::Complete && self.now.since(flag.phase_since) < self.config.watch
     }
 
     /// Changes of direction within the window.

@@ -51,10 +51,10 @@ pub fn tick(
         happened.push((Actor::System, Event::AlarmUnshelved { id: alarm.id }));
     }
     let troubled = observatory.troubled(state, config);
-    let drifting = observatory.drifting(state);
     let begun = observatory.begun;
-    let mut shield =
-        Shield::new(&config.shield, config.interval, state, moment.now).since(begun).freezing(&troubled);
+    let shield = Shield::new(&config.shield, config.interval, state, moment.now).since(begun);
+    let drifting = observatory.drifting(state, &shield);
+    let mut shield = shield.freezing(&troubled).excusing(&drifting);
     let mut alarms = Alarms::new(state);
     let mut asked = Vec::new();
     for flag in state.alive() {
@@ -66,11 +66,7 @@ pub fn tick(
         let (window, outlook) = (&windows[flag.id.index()], &mut outlooks[flag.id.index()]);
         // At 100 % there is no live control to tell a dependency from the flag; the service's other flags can.
         let excused = flag.rollout.is_full() && troubled.contains_key(&flag.spec.service);
-        let obliged = shield.obliged(flag, window, &outlook.report).filter(|ruling| {
-            let is_drift =
-                matches!(ruling.reason, Reason::OffRecord { .. }) && drifting.contains(&flag.spec.service);
-            !excused && !is_drift
-        });
+        let obliged = shield.obliged(flag, window, &outlook.report).filter(|_| !excused);
         match obliged {
             Some(ruling) => {
                 outlook.proposal = None;

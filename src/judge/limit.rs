@@ -1,4 +1,4 @@
-//! Limits: what can be had at best behind the same shield by somebody who knows the truth of the world.
+//! Limits: what a policy could do at best behind the same shield if it knew the truth of the world.
 //!
 //! The *oracle* knows what is to come: a flag that does harm, now or later, is rolled back the first time that the shield allows
 //! it, and any other is raised as fast as may be. *Hindsight* knows what has been, at once and without noise: it goes a policy's
@@ -6,8 +6,9 @@
 //! the two cannot be had by watching, however well; what lies between hindsight and its policy is what telemetry hides and
 //! what the policy makes of it.
 //!
-//! They are limits and no opponents: no [`Observation`] holds what they know, so that only the episode, which has the world,
-//! can let them play.
+//! Like every policy they are asked below 100 % only, and the shield has the last word. They are limits in the mean and not in
+//! every world: raising as fast as may be runs into the shield now and then, where somebody slower would not. And they are no
+//! opponents: no [`Observation`] holds what they know, so that only the episode, which has the world, can let them play.
 
 use crate::{
     control::{Action, Observation, Policy, PolicyFault, Proposal},
@@ -60,9 +61,11 @@ impl Policy for Knowing<'_> {
         proposals: &mut Vec<Proposal>,
     ) -> Result<(), PolicyFault> {
         match &mut self.limit {
-            Limit::Oracle => proposals.extend(observations.iter().map(|seen| {
-                Proposal::to(seen.mask.raise_to.map_or(Action::Hold, Action::RaiseTo))
-            })),
+            Limit::Oracle => proposals.extend(
+                observations
+                    .iter()
+                    .map(|seen| Proposal::to(seen.mask.raise_to.map_or(Action::Hold, Action::RaiseTo))),
+            ),
             Limit::Hindsight(policy) => policy.propose(observations, proposals)?,
         }
         for (seen, proposal) in observations.iter().zip(proposals) {

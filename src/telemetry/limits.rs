@@ -11,7 +11,7 @@ pub(super) const HARD_ERRORS: f64 = 4.0;
 pub(super) const HARD_SLOW: f64 = 0.01;
 
 /// Which of the two things that are watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Metric {
     /// The share of failed requests.
     #[serde(rename = "errors")]
@@ -21,6 +21,9 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// All of them, each at its place.
+    pub const ALL: [Self; 2] = [Self::Errors, Self::P99];
+
     /// As it stands in sentences.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -91,7 +91,7 @@ impl Reference {
         self.settling = self.settling.saturating_sub(1);
         if self.requests >= LEAST_REQUESTS && self.settling == 0 {
             let errors = (f64::from(sample.errors), f64::from(sample.requests));
-            self.spread.add(errors, self.error_rate(), memory);
+            self.spread.add(errors, self.error_share(), memory);
         }
         #[expect(clippy::cast_possible_truncation, reason = "a factor near one; f32 is fine enough")]
         let keep = memory as f32;
@@ -120,6 +120,11 @@ impl Reference {
     /// The error rate, 0 to 1, drawn towards 0.1 % while there is little to go by.
     pub(super) fn error_rate(&self) -> f64 {
         (self.errors + PRIOR_ERRORS) / (self.requests + PRIOR_REQUESTS)
+    }
+
+    /// The error rate without that guess: where little is seen and much fails, it would be far off.
+    pub(super) fn error_share(&self) -> f64 {
+        (self.errors + 0.5) / (self.requests + 1.0)
     }
 
     /// The variance of control's error rate between intervals, beyond chance.
@@ -262,6 +267,14 @@ mod tests {
         (0..200).for_each(|at| moving.learn(&failing(50 + 100 * (at % 2)), 0.97));
         let sd = moving.errors_variance().sqrt();
         assert!((sd - 0.05).abs() < 0.005, "{sd}");
+    }
+
+    #[test]
+    fn a_service_of_which_little_is_seen_and_much_fails_has_no_spread_either() {
+        let mut reference = Reference::default();
+        let failing = Sample { requests: 50, errors: 5, ..sample(&[(50.0, 50)]) };
+        (0..60).for_each(|_| reference.learn(&failing, 0.97));
+        assert!(reference.errors_variance() < 1e-9, "{}", reference.errors_variance());
     }
 
     #[test]

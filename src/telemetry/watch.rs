@@ -22,10 +22,13 @@ const ERRORS: f64 = 4.0;
 const LEANING: f64 = 0.5;
 
 /// Requests below which there is no record.
-const LEAST_RECORD: f64 = 100.0;
+pub(super) const LEAST_RECORD: f64 = 100.0;
 
 /// Fewest failed requests that say anything: of fewer a normal approximation says too much.
 const LEAST_FAILED: f64 = 10.0;
+
+/// Fewest of which it leans.
+const LEAST_LEANING: f64 = 5.0;
 
 /// Intervals for which what moves both arms stays as it is: two minutes of the usual ten seconds.
 const ALIKE: f64 = 12.0;
@@ -38,6 +41,12 @@ const LASTING: u32 = 12;
 
 /// Fewest requests of which a P99 is counted, up or down.
 const LEAST_MEASURED: f64 = 20.0;
+
+/// Fewest requests beyond it that are more than stragglers.
+const LEAST_LONGER: f64 = 3.0;
+
+/// Times control's share beyond it that they have to be.
+const MORE: f64 = 2.0;
 
 /// Treatment at 100 % since it is there and warm, the old fading away.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -98,13 +107,15 @@ impl Watch {
         self.errors = (self.errors.0 * memory + failed, self.errors.1 * memory + n);
     }
 
-    /// Counts an interval up or down by its requests of at least [`longer_edge`].
-    pub(super) fn add_longer(&mut self, (beyond, n): Tally) {
+    /// Counts an interval up or down by its requests beyond [`longer_edge`]; `recorded` are control's.
+    pub(super) fn add_longer(&mut self, (beyond, n): Tally, recorded: Tally) {
         if n < LEAST_MEASURED {
             return;
         }
-        self.longer = if beyond > HARD_SLOW * n {
-            // Beyond twice as many nothing is counted: what is over is over within four minutes.
+        // Where time-outs are usual, nearly 1 % may lie there anyhow.
+        let usual = HARD_SLOW.max(MORE * share(recorded));
+        self.longer = if beyond >= LEAST_LONGER && beyond > usual * n {
+            // Beyond twice as many nothing is counted, so that what is over is over.
             (self.longer + 1).min(2 * LASTING)
         } else {
             self.longer.saturating_sub(1)
@@ -113,7 +124,6 @@ impl Watch {
 
     /// Whether P99 is off the record: `recent` and `recorded` are shares beyond [`longer_edge`], and of how many requests.
     pub(super) fn look_longer(&self, recent: Tally, recorded: Tally) -> Look {
-        let share = |(beyond, n): Tally| if n > 0.0 { beyond / n } else { 0.0 };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
         let n = recent.1 as u64;
         let off = OffRecord { metric: Metric::P99, found: share(recent), recorded: share(recorded), n };
@@ -147,15 +157,20 @@ impl Watch {
         let off = OffRecord { metric: Metric::Errors, found, recorded: usual, n: n as u64 };
         Look {
             off: (failed >= LEAST_FAILED && found - usual > limit).then_some(off),
-            leans: found - usual > LEANING * limit,
+            leans: failed >= LEAST_LEANING && found - usual > LEANING * limit,
         }
     }
 }
 
+/// Bad requests of all.
+fn share((bad, n): Tally) -> f64 {
+    if n > 0.0 { bad / n } else { 0.0 }
+}
+
 /// The first bucket of which requests took more than half as long again as the recorded P99: more than 1 % of them there is
-/// a P99 so much longer.
-pub(super) fn longer_edge(slow: Slow) -> usize {
-    (bucket_of(slow.ms * LONGER) + 1).min(BUCKET_COUNT - 1)
+/// a P99 so much longer. None where that is beyond the last one.
+pub(super) fn longer_edge(slow: Slow) -> Option<usize> {
+    Some(bucket_of(slow.ms * LONGER) + 1).filter(|edge| *edge < BUCKET_COUNT)
 }
 
 #[cfg(test)]
@@ -210,7 +225,7 @@ mod tests {
         let look = |intervals: &[(usize, f64)]| {
             let mut watch = Watch::default();
             for (times, beyond) in intervals {
-                (0..*times).for_each(|_| watch.add_longer((*beyond, 1_000.0)));
+                (0..*times).for_each(|_| watch.add_longer((*beyond, 1_000.0), (10.0, 10_000.0)));
             }
             watch.look_longer((60.0, 6_000.0), (10.0, 10_000.0))
         };
@@ -222,8 +237,27 @@ mod tests {
         assert_eq!(look(&[(200, 10.0)]), Look::default(), "1 % is no longer P99");
         assert_eq!(look(&[(200, 500.0), (24, 0.0)]), Look::default(), "over is over");
         let mut little = Watch::default();
-        (0..100).for_each(|_| little.add_longer((19.0, 19.0)));
+        (0..100).for_each(|_| little.add_longer((19.0, 19.0), (0.0, 1.0)));
         assert_eq!(little.look_longer((114.0, 114.0), (0.0, 1.0)), Look::default());
+    }
+
+    #[test]
+    fn stragglers_and_usual_time_outs_make_no_longer_p99() {
+        let longer = |beyond: f64, n: f64, recorded: f64| {
+            let mut watch = Watch::default();
+            (0..100).for_each(|_| watch.add_longer((beyond, n), (recorded, 10_000.0)));
+            watch.look_longer((6.0 * beyond, 6.0 * n), (recorded, 10_000.0)).off.is_some()
+        };
+        assert!(!longer(2.0, 90.0, 10.0), "two of ninety");
+        assert!(longer(3.0, 90.0, 10.0));
+        assert!(!longer(18.0, 1_000.0, 90.0), "twice what it was");
+        assert!(longer(19.0, 1_000.0, 90.0));
+        let far = Slow {
+            edge: BUCKET_COUNT - 1,
+            ms: crate::telemetry::lower_edge_ms(BUCKET_COUNT - 1),
+            share: 0.01,
+        };
+        assert_eq!(longer_edge(far), None, "beyond the last bucket nothing can be told apart");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{
     evidence::Accumulated,
     limits::{Excess, HARD_ERRORS, HARD_SLOW, Tally, hard_edge},
     reference::{Reference, Slow},
-    watch::{Look, OffRecord, Record, Watch, longer_edge},
+    watch::{LEAST_RECORD, Look, OffRecord, Record, Watch, longer_edge},
 };
 use crate::flag::Rollout;
 
@@ -152,11 +152,14 @@ pub struct Window {
     since: SinceChange,
     /// What a flag at 100 % shows, and what it comes to.
     watch: Watch,
-    look: Look,
+    /// By metric.
+    looks: [Look; 2],
     /// Looks in a row that found it off its record.
-    off_for: u32,
-    /// Intervals in which a flag that was at 100 % already, and has no record, still makes one of itself.
+    off_for: [u32; 2],
+    /// Intervals in which a flag that is at 100 %, and has no record, still makes one of itself.
     own_record: u32,
+    /// That the record is not control's but treatment's own: it serves until there is a control again.
+    is_own: bool,
     reference: Reference,
     /// The threshold of the interval last closed.
     slow: Option<Slow>,
@@ -228,7 +231,8 @@ impl Window {
             control: interval.control.measured,
             control_bad: interval.control.latency.at_or_above(slow.edge),
         });
-        let trouble = control.is_some() && self.control_is_bad(&interval.control);
+        // A control that is unlike what treatment was is not bad for that.
+        let trouble = control.is_some() && !self.is_own && self.control_is_bad(&interval.control);
         // The six intervals move on also where one is empty: every look is paid for.
         self.ramp_intervals = self.ramp_intervals.saturating_add(1);
         let harm = if comparable && !self.warming_up {
@@ -246,6 +250,9 @@ impl Window {
         self.watch(context, &interval.treatment);
         self.record_itself(context, treatment);
         if let Some(control) = control.filter(|control| control.requests > 0) {
+            if std::mem::take(&mut self.is_own) {
+                self.reference = Reference::default();
+            }
             self.note_trouble(trouble);
             if self.trouble == 0 || self.trouble > DEPENDENCY_NORMAL {
                 self.reference.learn(control, context.config.memory);
@@ -282,7 +289,8 @@ impl Window {
             let reference = std::mem::take(&mut self.reference);
             let (control, rejected, assumed) = (self.seen[0], self.rejected, self.assumed);
             let (trouble, since_trouble) = (self.trouble, self.since_trouble);
-            *self = Self { reference, assumed, trouble, since_trouble, rejected, ..Self::default() };
+            let is_own = self.is_own;
+            *self = Self { is_own, reference, assumed, trouble, since_trouble, rejected, ..Self::default() };
             self.seen[0] = control;
             self.ramp = context.ramp;
             self.changed_at = context.changed_at;
@@ -294,27 +302,31 @@ impl Window {
                 self.raised_at = context.changed_at;
             }
             // What was doubted is the record as much as the flag: what a live control shows now counts for more.
-            if std::mem::take(&mut self.look).off.is_some() {
+            if std::mem::take(&mut self.looks).iter().any(|look| look.off.is_some()) {
                 self.reference.fade(DOUBTED);
             }
             self.visits = self.visits.saturating_add(1);
             self.since = SinceChange::default();
-            self.watch = Watch::default();
+            (self.watch, self.off_for) = (Watch::default(), [0; 2]);
         }
         self.rollout = context.rollout;
     }
 
-    /// A flag that was at 100 % when this controller began to look has no control that could be recorded. How it is then is what
-    /// it is held to from then on: better than nothing, and nothing is what it would be.
+    /// A flag that was at 100 % when this controller began to look, or was taken there at once, has no control that could be
+    /// recorded. How it is once it is warm is what it is held to from then on: better than nothing, and nothing is what it would be.
+    /// What goes bad meanwhile becomes part of it, unless it is bad enough to be seen.
     fn record_itself(&mut self, context: &Context<'_>, treatment: Option<&Sample>) {
         if !context.rollout.is_full() {
             self.own_record = 0;
             return;
         }
-        if self.reference.requests() <= 0.0 {
-            self.own_record = OWN_RECORD;
+        if self.reference.requests() < LEAST_RECORD {
+            self.own_record = if self.is_own { self.own_record.max(1) } else { OWN_RECORD };
+            self.is_own = true;
         }
-        if let Some(treatment) = treatment.filter(|treatment| treatment.requests > 0 && self.own_record > 0) {
+        let is_usual = !self.warming_up && self.looks.iter().all(|look| look.off.is_none());
+        let learnt = treatment.filter(|treatment| is_usual && treatment.requests > 0 && self.own_record > 0);
+        if let Some(treatment) = learnt {
             self.own_record -= 1;
             self.reference.learn(treatment, context.config.memory);
         }
@@ -324,11 +336,14 @@ impl Window {
     /// remembers.
     fn watch(&mut self, context: &Context<'_>, treatment: &Slice) {
         if !context.rollout.is_full() || self.warming_up {
-            (self.look, self.off_for) = (Look::default(), 0);
+            (self.looks, self.off_for) = (Default::default(), [0; 2]);
             return;
         }
-        // Where a sample is missing, what was known is still known.
+        // Where a sample is missing, what was known is still known; where six are, nothing is.
         if treatment.requests == 0 {
+            if self.treatment.requests == 0 {
+                (self.looks, self.off_for) = (Default::default(), [0; 2]);
+            }
             return;
         }
         self.watch.add(treatment.errors(), context.config.memory);
@@ -338,40 +353,36 @@ impl Window {
         }
         let reference = &self.reference;
         let requests = reference.requests();
-        // Without the guess that precedes all data: where little is seen and much fails, it would be far off.
-        let record = Record {
-            share: (reference.errors() + 0.5) / (requests + 1.0),
-            requests,
-            variance: reference.errors_variance(),
-        };
+        let record =
+            Record { share: reference.error_share(), requests, variance: reference.errors_variance() };
         // The ring may still hold what came before the change.
         let whole = self.watch.seen() >= RECENT_INTERVALS;
         let of_six = if whole { six.look(&record, context.config) } else { Look::default() };
         let of_errors = of_six.or(self.watch.look(&record, context.config));
         let of_p99 = self.slow.map_or(Look::default(), |slow| {
-            let edge = longer_edge(slow);
-            self.watch.add_longer(treatment.beyond(edge));
-            self.watch.look_longer(
-                self.treatment.beyond(edge),
-                (self.reference.at_or_above(edge), self.reference.latencies()),
-            )
+            let Some(edge) = longer_edge(slow) else { return Look::default() };
+            let recorded = (self.reference.at_or_above(edge), self.reference.latencies());
+            self.watch.add_longer(treatment.beyond(edge), recorded);
+            self.watch.look_longer(self.treatment.beyond(edge), recorded)
         });
-        self.look = of_errors.or(of_p99);
-        self.off_for = if self.look.off.is_some() { self.off_for.saturating_add(1) } else { 0 };
+        self.looks = [of_errors, of_p99];
+        for (off_for, look) in self.off_for.iter_mut().zip(&self.looks) {
+            *off_for = if look.off.is_some() { off_for.saturating_add(1) } else { 0 };
+        }
     }
 
-    /// At 100 %: that treatment fails more than the recorded control did, or has had a longer P99 for a while, as far as a
-    /// record can say. Otherwise `None`.
-    #[must_use]
-    pub const fn off_record(&self) -> Option<OffRecord> {
+    /// At 100 %: in what treatment is worse than the recorded control, as far as a record can say: more of it fails, or its P99
+    /// has been longer for a while.
+    pub fn off_record(&self) -> impl Iterator<Item = OffRecord> {
         // What changes the service shows in its other flags by then.
-        if self.off_for >= CONFIRMED { self.look.off } else { None }
+        let confirmed = self.looks.iter().zip(self.off_for).filter(|(_, off_for)| *off_for >= CONFIRMED);
+        confirmed.filter_map(|(look, _)| look.off)
     }
 
     /// At 100 %: that treatment is at least on the way there.
     #[must_use]
-    pub const fn leans(&self) -> bool {
-        self.look.leans
+    pub const fn leans(&self, metric: Metric) -> bool {
+        self.looks[metric as usize].leans
     }
 
     /// Whether control is worse than its own record: both arms bad is a dependency, not the flag.

@@ -241,6 +241,70 @@ fn complete_flags_of_one_service_that_become_slow_together_are_not_doubted() {
 }
 
 #[test]
+fn what_a_neighbour_showed_once_or_long_ago_excuses_nobody() {
+    // Service 0 has flags 0 and 3. Flag 3 leans and then falls silent; or nobody watches it any more.
+    for is_silent in [true, false] {
+        let mut fleet = watched(6, 9, usual());
+        fleet.behaviours[3].errors_treatment += 0.003;
+        fleet.config.shield.watch = Millis::from_secs(1_800);
+        fleet.run(&mut Greedy, 30);
+        if is_silent {
+            fleet.behaviours[3].requests = 0;
+            fleet.run(&mut Greedy, 10);
+        } else {
+            // Flag 0 goes through a ramp of its own, and is watched anew.
+            fleet.order(Command::Rollback { flag: key(0) }).unwrap();
+            fleet.run(&mut Greedy, 170);
+            fleet.order(Command::Start { flag: key(0) }).unwrap();
+            fleet.order(Command::Promote { flag: key(0) }).unwrap();
+            fleet.run(&mut Greedy, 20);
+        }
+        fleet.behaviours[0].errors_treatment += 0.02;
+        fleet.run(&mut Greedy, 20);
+        assert!(fleet.rollout(0).is_zero(), "silent: {is_silent}");
+    }
+}
+
+#[test]
+fn a_doubt_in_its_pause_hides_none_of_the_other_metric() {
+    let mut fleet = watched(1, 3, usual());
+    fleet.behaviours[0] = both(0.03);
+    fleet.run(&mut Greedy, 100);
+    assert_eq!((doubted(&fleet), fleet.rollout(0).is_full()), (vec![Metric::Errors], true));
+    // Off in both again; of errors it is too soon.
+    fleet.behaviours[0] = Behaviour { slower: 2.0, ..both(0.06) };
+    fleet.run(&mut Greedy, 30);
+    assert_eq!(doubted(&fleet), [Metric::Errors, Metric::P99]);
+    assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack);
+}
+
+#[test]
+fn where_half_of_the_traffic_gives_no_answer_nothing_is_asked() {
+    let mut fleet = watched(1, 8, Behaviour { requests: 30, ..both(0.01) });
+    fleet.behaviours[0].errors_treatment = 0.2;
+    fleet.run(&mut Greedy, 60);
+    assert!(doubts(&fleet).is_empty());
+}
+
+#[test]
+fn its_own_record_is_no_measure_of_a_control_that_is_worse() {
+    // The feature halves the time and cures the failures that control has; the controller begins when it is out already.
+    let better = Behaviour { errors_control: 0.1, slower_control: 3.0, ..usual() };
+    let mut fleet = watched(4, 13, better);
+    fleet.observatory = Observatory::beginning(fleet.now);
+    fleet.run(&mut Greedy, 60);
+    assert_eq!(fleet.rollout(0), Rollout::FULL);
+    let half = Rollout::from_percent(50.0).unwrap();
+    let set = Command::Set { flag: key(0), rollout: half, expires_in: None, guard_off: false };
+    fleet.order(set).unwrap();
+    fleet.run(&mut Greedy, 20);
+    let is_blamed =
+        |event: &Event| matches!(event, Event::AlarmRaised { kind: AlarmKind::Dependency(_), .. });
+    assert!(!fleet.journal.iter().any(|entry| is_blamed(&entry.event)));
+    assert!(fleet.rollout(0) >= half, "it is better than control");
+}
+
+#[test]
 fn a_good_flag_is_not_doubted_however_little_is_seen_of_it_and_much_fails() {
     for (seed, (requests, failing)) in (0..).zip([(2_000, 0.002), (50, 0.1), (30, 0.2), (200, 0.0)].repeat(5))
     {

@@ -27,7 +27,13 @@ pub(crate) struct Behaviour {
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { requests: 2_000, errors_control: 0.002, errors_treatment: 0.002, slower: 1.0, slower_control: 1.0 }
+        Self {
+            requests: 2_000,
+            errors_control: 0.002,
+            errors_treatment: 0.002,
+            slower: 1.0,
+            slower_control: 1.0,
+        }
     }
 }
 
@@ -129,7 +135,9 @@ impl Fleet {
             let rollout = self.state.flags[index].rollout;
             for arm in [Arm::Control, Arm::Treatment] {
                 let (share, errors, slower) = match arm {
-                    Arm::Control => (1.0 - rollout.share(), behaviour.errors_control, behaviour.slower_control),
+                    Arm::Control => {
+                        (1.0 - rollout.share(), behaviour.errors_control, behaviour.slower_control)
+                    }
                     Arm::Treatment => (rollout.share(), behaviour.errors_treatment, behaviour.slower),
                 };
                 let requests = (f64::from(behaviour.requests) * share).round() as u32;

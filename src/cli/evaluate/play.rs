@@ -36,6 +36,11 @@ impl Play<'_> {
         self.shifts.len() * self.entrants.len() * self.field.len()
     }
 
+    /// What PPO-Master decides by.
+    pub(super) fn agent(&self) -> String {
+        self.built.ppo_master()
+    }
+
     /// What was asked, so that a ledger of another evaluation is known for one.
     pub(super) fn header(&self) -> Header {
         let hash = |text: String| const_hex::encode(&Sha256::digest(text)[..8]);

@@ -76,7 +76,7 @@ fn colour(policy: &str, place: usize) -> Colour {
 
 /// Whether it is PPO-Master, at any taste.
 fn is_ours(policy: &str) -> bool {
-    policy == PolicyName::PpoMaster.as_str() || policy.starts_with("ppo x ")
+    !is_limit(policy) && (policy == PolicyName::PpoMaster.as_str() || policy.starts_with("ppo x "))
 }
 
 /// A number with as many digits as matter.

@@ -42,7 +42,9 @@ struct Line<'a> {
     field: &'a Field,
     /// Under which conditions.
     shift: &'a str,
-    /// By which weights.
+    /// What PPO-Master decides by: its weights' hash and taste.
+    agent: String,
+    /// By which weights of the cost.
     weights: &'a Cost,
 }
 
@@ -116,18 +118,11 @@ pub(super) fn lines(
             families: parts.iter().map(|part| part.line(index)).collect(),
             field: play.field,
             shift: shift.as_str(),
+            agent: play.agent(),
             weights: play.cost,
         })
     };
     (0..whole.standings.len()).map(line).collect()
-}
-
-/// Writes the lines, to a file whole or not at all.
-pub(super) fn write(file: &Path, to_standard_output: bool, lines: &[String]) -> Result<(), Failure> {
-    if to_standard_output {
-        return lines.iter().try_for_each(|line| print::raw(line));
-    }
-    whole(file, lines.concat().as_bytes())
 }
 
 /// Whether this file can be written, without touching what is in it: found out before anything is played.

@@ -8,6 +8,7 @@ use super::{
     entrant::{KNOWING, TUNED},
 };
 use crate::{
+    agent::PolicyName,
     judge::{Estimate, Standing},
     sim::Shift,
 };
@@ -24,6 +25,8 @@ pub(super) struct About<'a> {
     pub(super) shift: Shift,
     /// Whom the others are compared with.
     pub(super) against: &'a str,
+    /// What PPO-Master decides by.
+    pub(super) agent: &'a str,
     /// The file that the weights of the cost come from, where it is not the shipped one.
     pub(super) weights: Option<&'a Path>,
 }
@@ -35,6 +38,10 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
         print::line(&format!("shifted: {}", about.shift))?;
     }
     print::line("the same for every policy; every policy behind the same shield")?;
+    let ours = PolicyName::PpoMaster.as_str();
+    if whole.standings.iter().any(|standing| standing.policy == ours) {
+        print::line(&format!("{ours}: weights {}", about.agent))?;
+    }
     print::line("")?;
     deeds(&whole.standings)?;
     print::line("")?;
@@ -74,9 +81,11 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
     }
     if whole.standings.iter().any(|standing| standing.policy.ends_with(KNOWING)) {
         print::line(
-            "^ with hindsight: at its pace, but rolled back after the first interval with harm, and for nothing",
+            "^ with hindsight: at its pace, but has a flag rolled back after the first interval below 100 % with",
         )?;
-        print::line("else: a limit.")?;
+        print::line(
+            "harm, and for nothing else: a limit. At 100 % the shield alone acts, as with every policy.",
+        )?;
     }
     print::line(&format!("1 point = one control interval of one flag at 0 %; weights: {weights}."))
 }

@@ -33,7 +33,7 @@ pub(super) fn draw(parts: &[Results], about: &str) -> Picture {
                 .standings
                 .iter()
                 .skip(1)
-                .filter(|other| !is_limit(&other.policy) && !(is_ours(first) && is_ours(&other.policy)));
+                .filter(|other| !(is_limit(&other.policy) || is_ours(first) && is_ours(&other.policy)));
             let best = others.min_by(|one, other| one.cost.mean.total_cmp(&other.cost.mean));
             let oracle = part.standings.iter().find(|standing| standing.policy == ORACLE);
             (part.part.as_str(), [part.standings.first(), best, oracle])

@@ -79,7 +79,8 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
             picture.text((x, y + 5.0), &words, Size::Large, Anchor::End, ink);
         }
     }
-    let note = "A dot is the mean, the line through it its 95 % interval (paired bootstrap). The oracle knows the truth: a limit.";
+    let note = "A dot is the mean, the line through it its 95 % interval (paired bootstrap). The oracle, and ^ with hindsight, know the \
+                truth: limits.";
     picture.text((EDGE, bottom + 32.0), note, Size::Small, Anchor::Start, GREY);
     picture
 }

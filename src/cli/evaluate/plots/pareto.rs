@@ -2,7 +2,7 @@
 
 use super::{
     super::super::drawing::{Anchor, Colour, GREY, GRID, INK, Picture, Place, Size},
-    Axis, EDGE, Results, TOP, WIDTH, colour, headed, is_ours, round,
+    Axis, EDGE, Results, TOP, WIDTH, colour, headed, is_limit, is_ours, round,
 };
 use crate::judge::Standing;
 
@@ -56,7 +56,7 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
     );
     picture.text(
         (EDGE, TOP - 8.0),
-        "bad requests for each bad flag, mean (logarithmic)",
+        "bad requests for each bad flag, mean (logarithmic); grey line: the front, limits apart",
         Size::Large,
         Anchor::Start,
         INK,
@@ -73,6 +73,7 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
             radius: RADIUS + WIDER * below,
         });
     }
+    picture.path(&nobody_beats(&points), 1.5, GREY);
     let mut ours: Vec<&Point> = points.iter().filter(|point| is_ours(&point.standing.policy)).collect();
     ours.sort_by(|one, other| one.at.0.total_cmp(&other.at.0));
     let front: Vec<Place> = ours.iter().map(|point| point.at).collect();
@@ -107,7 +108,7 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
         let words = format!("nothing at 100 %, not shown: {}", absent.join(", "));
         picture.text((EDGE + 330.0, HEIGHT - 16.0), &words, Size::Small, Anchor::Start, INK);
     }
-    let tastes = "line: PPO-Master, one agent, at several tastes";
+    let tastes = "blue line: PPO-Master, one agent, at several tastes";
     if ours.len() > 1 {
         picture.text(
             (f64::from(WIDTH) - EDGE, HEIGHT - 16.0),
@@ -118,6 +119,21 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
         );
     }
     picture
+}
+
+/// The front: those that no other is both faster and less harmful than, limits apart, from the fastest on.
+fn nobody_beats(points: &[Point<'_>]) -> Vec<Place> {
+    let mut front: Vec<Place> =
+        points.iter().filter(|point| !is_limit(&point.standing.policy)).map(|point| point.at).collect();
+    front.sort_by(|one, other| one.0.total_cmp(&other.0).then(other.1.total_cmp(&one.1)));
+    let mut least = f64::NEG_INFINITY;
+    // Further down in the picture is less harm.
+    front.retain(|point| {
+        let is_less = point.1 > least;
+        least = least.max(point.1);
+        is_less
+    });
+    front
 }
 
 /// Puts each name where it covers neither a point, nor another name, nor a line, as near to its point as that allows; from
