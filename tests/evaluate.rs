@@ -231,6 +231,37 @@ fn results_go_to_a_file_and_beside_it_to_the_terminal() {
 }
 
 #[test]
+fn with_hindsight_each_goes_its_own_pace_and_rolls_back_what_has_done_harm() {
+    let home = Home::new();
+    let line = "evaluate --generated validation --worlds 60 --family error-step --policy rule --policy schedule --hindsight";
+    let table = home.run(line);
+    assert!(table.fine().out.contains("^ with hindsight"), "{}", table.out);
+    assert!(table.out.lines().all(|line| line.chars().count() <= 100), "{}", table.out);
+    let lines = home.run(&format!("{line} --oracle --json")).json();
+    let names: Vec<_> = lines.iter().map(|line| line["policy"].as_str().unwrap()).collect();
+    assert_eq!(names, ["rule", "schedule", "rule^", "schedule^", "oracle"]);
+    let of = |index: usize, what: &str| lines[index][what].as_f64().unwrap();
+    for (policy, knowing) in [(0, 2), (1, 3)] {
+        assert!(of(knowing, "bad_requests_per_bad_flag") < of(policy, "bad_requests_per_bad_flag"));
+        assert!(of(knowing, "bad_requests_per_bad_flag") >= of(4, "bad_requests_per_bad_flag"));
+        let minutes = of(knowing, "mean_minutes_to_full") - of(policy, "mean_minutes_to_full");
+        assert!(minutes.abs() < 1.0, "its own pace: {minutes}");
+    }
+}
+
+#[test]
+fn a_reader_who_goes_away_takes_no_file_with_him() {
+    let home = Home::new();
+    let file = home.path("results.json");
+    let line = "evaluate --seeds 1 --scenario good --policy rule --json";
+    let mut run = home.command(line);
+    let mut running = run.arg(&file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(running.stdout.take());
+    assert!(running.wait().unwrap().success());
+    assert_eq!(lines(&file), 1);
+}
+
+#[test]
 fn pictures_show_every_policy() {
     let home = Home::new();
     let folder = home.path("deep/plots");

@@ -89,6 +89,7 @@ mod tests {
         agent::PolicyName,
         control::ControlConfig,
         sim::{Family, Generator, Split},
+        telemetry::Millis,
     };
 
     /// Worlds of one family under the oracle and under the fixed schedule.
@@ -133,10 +134,10 @@ mod tests {
     #[test]
     fn hindsight_rolls_back_one_interval_after_the_harm_and_the_oracle_before_it() {
         let (cost, config) = (Cost::default(), ControlConfig::default());
-        let families = vec![Family::ErrorStep, Family::DelayedLeak];
+        let families = vec![Family::ErrorStep, Family::ErrorAbove];
         let generator = Generator { families, ..Generator::new(Split::Training) };
-        let mut harmed = 0;
-        for number in 0..24 {
+        let (mut harmed, mut prompt) = (0, 0);
+        for number in 0..48 {
             let (seed, (_, scenario)) = (generator.seed(number), generator.scenario(number));
             let mut pace = PolicyName::ShieldAlone.build(seed);
             let [oracle, hindsight] = [Limit::Oracle, Limit::Hindsight(pace.as_mut())]
@@ -144,14 +145,19 @@ mod tests {
             let flags = oracle.flags.iter().zip(&hindsight.flags).filter(|(flag, _)| flag.harmful);
             for (told, saw) in flags {
                 assert!(told.bad_requests <= saw.bad_requests, "{number}: {told:?} {saw:?}");
-                let Some(at) = saw.harmed_at else { continue };
+                // At 100 % no policy is asked.
+                let below = |at: &Millis| saw.complete_at.is_none_or(|complete| *at < complete);
+                let Some(at) = saw.harmed_at.filter(below) else { continue };
                 harmed += 1;
-                assert_eq!(saw.rolled_back_at, Some(at + config.interval), "{number}: {saw:?}");
+                // At 1 % of little traffic the first request may be a while in coming, and without any nobody acts.
+                let after = saw.rolled_back_at.unwrap().since(at + config.interval);
+                assert!(after <= Millis::from_secs(60), "{number}: {saw:?}");
+                prompt += u32::from(after.0 == 0);
             }
-            for saw in hindsight.flags.iter().filter(|flag| !flag.harmful) {
+            for saw in hindsight.flags.iter().filter(|flag| !flag.harmful && flag.harmed_at.is_none()) {
                 assert_eq!(saw.rolled_back_at, None, "{number}: {saw:?}");
             }
         }
-        assert!(harmed >= 8, "{harmed}");
+        assert!(harmed >= 8 && 2 * prompt >= harmed, "{prompt} of {harmed}");
     }
 }
