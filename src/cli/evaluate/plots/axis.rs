@@ -7,6 +7,9 @@ pub(super) struct Axis {
     is_log: bool,
 }
 
+/// Ends of a logarithmic axis that are so many times apart have few powers of ten between them.
+const NARROW: f64 = 20.0;
+
 impl Axis {
     /// Straight, from 0 or the least value to a little more than the largest.
     pub(super) fn straight(values: impl Iterator<Item = f64>, places: (f64, f64)) -> Self {
@@ -38,12 +41,14 @@ impl Axis {
     }
 
     /// Round values between its ends: 1, 2, 5 times a power of ten, or by the logarithm powers of ten and what is three times
-    /// one.
+    /// one; more of them where the ends are near each other.
     pub(super) fn ticks(&self) -> Vec<f64> {
         if self.is_log {
+            let steps: &[f64] =
+                if self.ends.1 > NARROW * self.ends.0 { &[1.0, 3.0] } else { &[1.0, 2.0, 3.0, 5.0, 7.0] };
             let powers = (-6_i32..=9).flat_map(|power| {
                 let ten = libm::pow(10.0, f64::from(power));
-                [ten, 3.0 * ten]
+                steps.iter().map(move |step| step * ten)
             });
             let (low, high) = (self.ends.0 * 0.999, self.ends.1 * 1.001);
             return powers.filter(|value| (low..=high).contains(value)).collect();

@@ -2,7 +2,7 @@
 
 use super::{
     super::super::drawing::{Anchor, Colour, GREY, GRID, INK, Picture, Place, Size},
-    Axis, EDGE, Results, TOP, WIDTH, colour, headed, is_limit, is_ours, round,
+    Axis, EDGE, Results, TOP, WIDTH, colour, headed, is_limit, is_ours, round, short,
 };
 use crate::judge::Standing;
 
@@ -12,6 +12,8 @@ const PLOT: [f64; 4] = [84.0, 976.0, TOP + 4.0, 556.0];
 /// More false rollbacks than this many per cent of good flags, and nobody would let it steer.
 const MOST_FALSE: f64 = 1.0;
 const RADIUS: f64 = 6.0;
+/// A limit that does so many times less harm than any policy is named, and not drawn.
+const FAR: f64 = 5.0;
 /// By so much a point is larger for each other one at its place.
 const WIDER: f64 = 4.0;
 
@@ -31,9 +33,15 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
     let mut picture =
         headed(HEIGHT, "Harm against time: bad requests of bad flags, minutes to 100 % of good ones", about);
     let [left, right, top, bottom] = PLOT;
+    // A limit far below everybody would press all others together at the top.
+    let has_place =
+        |standing: &&Standing| standing.mean_minutes_to_full.is_some() && !is_limit(&standing.policy);
+    let harm = |standing: &Standing| standing.bad_requests_per_bad_flag;
+    let least = whole.standings.iter().filter(has_place).map(harm).fold(f64::INFINITY, f64::min);
     let drawn: Vec<(&Standing, f64)> = whole
         .standings
         .iter()
+        .filter(|standing| !is_far_below(standing, least))
         .filter_map(|standing| Some((standing, standing.mean_minutes_to_full?)))
         .collect();
     let minutes = Axis::straight(drawn.iter().map(|(_, minutes)| *minutes), (left, right));
@@ -88,6 +96,22 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
         picture.circle(point.at, point.radius, point.colour, is_filled);
     }
     names(&mut picture, &points, &front);
+    footer(&mut picture, whole, least);
+    let tastes = "blue line: PPO-Master, one agent, at several tastes";
+    if ours.len() > 1 {
+        picture.text(
+            (f64::from(WIDTH) - EDGE, HEIGHT - 16.0),
+            tastes,
+            Size::Small,
+            Anchor::End,
+            ours[0].colour,
+        );
+    }
+    picture
+}
+
+/// What the marks mean, and who is not shown.
+fn footer(picture: &mut Picture, whole: &Results, least: f64) {
     picture.circle((EDGE + 6.0, HEIGHT - 20.0), 5.0, INK, true);
     picture.text(
         (EDGE + 18.0, HEIGHT - 16.0),
@@ -104,21 +128,26 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
         .filter(|standing| standing.mean_minutes_to_full.is_none())
         .map(|standing| standing.policy.as_str())
         .collect();
+    let mut words: Vec<String> = whole
+        .standings
+        .iter()
+        .filter(|standing| is_far_below(standing, least))
+        .map(|standing| {
+            format!("far below: {} {}", standing.policy, short(standing.bad_requests_per_bad_flag))
+        })
+        .collect();
     if !absent.is_empty() {
-        let words = format!("nothing at 100 %, not shown: {}", absent.join(", "));
+        words.push(format!("nothing at 100 %: {}", absent.join(", ")));
+    }
+    if !words.is_empty() {
+        let words = words.join("; ");
         picture.text((EDGE + 330.0, HEIGHT - 16.0), &words, Size::Small, Anchor::Start, INK);
     }
-    let tastes = "blue line: PPO-Master, one agent, at several tastes";
-    if ours.len() > 1 {
-        picture.text(
-            (f64::from(WIDTH) - EDGE, HEIGHT - 16.0),
-            tastes,
-            Size::Small,
-            Anchor::End,
-            ours[0].colour,
-        );
-    }
-    picture
+}
+
+/// Whether it is a limit so far below the least of the policies that it is named and not drawn.
+fn is_far_below(standing: &Standing, least: f64) -> bool {
+    is_limit(&standing.policy) && FAR * standing.bad_requests_per_bad_flag < least
 }
 
 /// The front: those that no other is both faster and less harmful than, limits apart, from the fastest on.
