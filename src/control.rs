@@ -44,5 +44,5 @@ pub use shadow::Shadow;
 pub use shield::{Ruling, Shield};
 pub use spec_change::SpecChange;
 pub(crate) use spec_change::said;
-pub use state::{Archived, Doubted, Doubts, FlagState, Hold, LastAction, Latch, RearmAsked, State};
+pub use state::{Archived, Doubted, FlagState, Hold, LastAction, Latch, RearmAsked, State};
 pub use tick::{Happened, Moment, held, tick};

@@ -212,24 +212,12 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     // Files come first, so that a reader who goes away (`| head`) takes none with him; and the table comes also where one
     // could not be written.
     let kept = keep(args, &field, &lines, &played);
-    if to_standard_output {
-        lines.iter().try_for_each(|line| print::raw(line))?;
-        return kept.and(print::DONE);
-    }
-    for (place, (shift, leagues, whole, parts)) in played.iter().enumerate() {
-        if place > 0 {
-            print::line("")?;
-        }
-        let about = table::About {
-            field: &field,
-            shift: *shift,
-            against: leagues[against].policy(),
-            agent: &play.agent(),
-            weights: args.cost.as_deref(),
-        };
-        table::write(whole, shown(args, parts), &about)?;
-    }
-    kept.and(print::DONE)
+    let printed = if to_standard_output {
+        lines.iter().try_for_each(|line| print::raw(line))
+    } else {
+        tables(args, &play, &played, against)
+    };
+    kept.and(printed).and(print::DONE)
 }
 
 /// What was played under a shift, and what came of it, as a whole and in parts.
@@ -238,6 +226,24 @@ type Played = (Shift, Vec<League>, Results, Vec<Results>);
 /// The parts that are asked for in numbers.
 fn shown<'p>(args: &Args, parts: &'p [Results]) -> &'p [Results] {
     if args.by_family { parts } else { &[] }
+}
+
+/// Prints the league under each shift.
+fn tables(args: &Args, play: &Play<'_>, played: &[Played], against: usize) -> Result<(), Failure> {
+    for (place, (shift, leagues, whole, parts)) in played.iter().enumerate() {
+        if place > 0 {
+            print::line("")?;
+        }
+        let about = table::About {
+            field: play.field,
+            shift: *shift,
+            against: leagues[against].policy(),
+            agent: &play.agent(),
+            weights: args.cost.as_deref(),
+        };
+        table::write(whole, shown(args, parts), &about)?;
+    }
+    Ok(())
 }
 
 /// Writes the files that were asked for.
@@ -290,7 +296,6 @@ fn entrants(args: &Args, usual: f32) -> Result<(Vec<Entrant>, usize), Failure> {
     if args.oracle || args.quick || args.full {
         entrants.push(Entrant::Oracle);
     }
-
     let Some(against) = args.against.map(|Contender(policy)| Entrant::Usual(policy)) else {
         return Ok((entrants, 0));
     };

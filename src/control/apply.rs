@@ -1,10 +1,10 @@
 //! Folding events into state. Nothing else changes state, and nothing here can fail: what could be refused was refused
 //! before the event was made.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    Action, Actor, Archived, Decision, Deployed, Doubts, Entry, Event, FlagState, Hold, LastAction, Latch,
+    Action, Actor, Archived, Decision, Deployed, Doubted, Entry, Event, FlagState, Hold, LastAction, Latch,
     Outcome, Phase, RearmAsked, Reason, Seq, State, Waiting, state::Raise,
 };
 use crate::{
@@ -159,7 +159,7 @@ impl State {
             last: None,
             waiting: None,
             probed_at: None,
-            doubts: Doubts::default(),
+            doubts: BTreeMap::new(),
             undone_at: None,
             archived: None,
         });
@@ -220,7 +220,8 @@ impl State {
                     _ => None,
                 };
                 if let Some(metric) = doubt {
-                    flag.doubts.note(metric, at);
+                    let doubted = flag.doubts.entry(metric).or_insert(Doubted { times: 0, at });
+                    *doubted = Doubted { times: doubted.times.saturating_add(1), at };
                 }
                 // A doubt needs no answer; a broken limit does.
                 flag.probed_at = (decision.outcome == Outcome::Obliged && doubt.is_none()).then_some(at);
@@ -314,7 +315,7 @@ impl FlagState {
         self.ramp += 1;
         self.waiting = None;
         self.undone_at = None;
-        self.doubts = Doubts::default();
+        self.doubts.clear();
         self.let_go();
         self.lowered_at = None;
         self.reversals.clear();

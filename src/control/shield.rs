@@ -198,7 +198,7 @@ impl<'a> Shield<'a> {
     /// Nor where so little comes that half of it could not give an answer.
     fn may_doubt(&self, flag: &FlagState, report: &WindowReport, metric: Metric) -> bool {
         let answers = report.treatment.requests / 2 >= self.config.hard.min_samples;
-        let again = flag.doubts.of(metric).is_none_or(|doubted| {
+        let again = flag.doubts.get(&metric).is_none_or(|doubted| {
             let first = DOUBT_AGAIN.0.max(DOUBT_AGAIN_INTERVALS.saturating_mul(self.interval.0));
             let pause = first.saturating_mul(1 << doubted.times.saturating_sub(1).min(16));
             self.now.since(doubted.at) >= Millis(pause)

@@ -113,9 +113,10 @@ pub struct FlagState {
     /// When the shield last took it from 100 % to the probe.
     #[serde(default)]
     pub probed_at: Option<Millis>,
-    /// That the shield has taken it from 100 % to the probe because it was off its record, in this ramp.
-    #[serde(default, skip_serializing_if = "Doubts::is_empty")]
-    pub doubts: Doubts,
+    /// That the shield has taken it from 100 % to the probe because it was off its record, in this ramp, and in what: a P99
+    /// that was nothing must not hide errors that are something.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub doubts: BTreeMap<Metric, Doubted>,
     /// When the shield, or the policy in charge, rolled it back in its last ramp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undone_at: Option<Millis>,
@@ -135,42 +136,6 @@ impl FlagState {
     #[must_use]
     pub fn held(&self, now: Millis) -> Option<&Hold> {
         self.hold.as_ref().filter(|hold| hold.until > now)
-    }
-}
-
-/// Doubts of a flag at 100 % in this ramp, by what they were of: a P99 that was nothing must not hide errors that are something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Doubts {
-    /// For its failed requests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub errors: Option<Doubted>,
-    /// For its P99.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub p99: Option<Doubted>,
-}
-
-impl Doubts {
-    /// Those of a metric.
-    #[must_use]
-    pub const fn of(&self, metric: Metric) -> Option<Doubted> {
-        match metric {
-            Metric::Errors => self.errors,
-            Metric::P99 => self.p99,
-        }
-    }
-
-    /// One more.
-    pub(super) fn note(&mut self, metric: Metric, at: Millis) {
-        let times = self.of(metric).map_or(0, |doubted| doubted.times).saturating_add(1);
-        let doubted = Some(Doubted { times, at });
-        match metric {
-            Metric::Errors => self.errors = doubted,
-            Metric::P99 => self.p99 = doubted,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
     }
 }
 

@@ -33,6 +33,12 @@ const LEAST_LEANING: f64 = 5.0;
 /// Intervals for which what moves both arms stays as it is: two minutes of the usual ten seconds.
 const ALIKE: f64 = 12.0;
 
+/// Intervals in the shorter of the two looks at errors: those of the recent window.
+pub(super) const SIX: u32 = 6;
+
+/// Looks in a row that it takes to be off the record.
+const CONFIRMED: u32 = 2;
+
 /// Times the recorded P99 from which on it is another.
 const LONGER: f64 = 1.5;
 
@@ -57,20 +63,44 @@ pub(super) struct Watch {
     errors: Tally,
     /// Intervals with a longer P99 less those without, never below 0.
     longer: u32,
+    /// By metric.
+    looks: [Look; 2],
+    /// Looks in a row that found it off its record.
+    off_for: [u32; 2],
+}
+
+/// What an interval of treatment at 100 % has shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown {
+    pub(super) errors: Tally,
+    /// The same over the last six.
+    pub(super) six: Tally,
+    /// None where there is no P99 to compare with.
+    pub(super) longer: Option<Longer>,
+}
+
+/// Requests beyond [`longer_edge`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Longer {
+    pub(super) now: Tally,
+    /// The same over the last six intervals.
+    pub(super) six: Tally,
+    /// Control's.
+    pub(super) recorded: Tally,
 }
 
 /// What a look came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Look {
+struct Look {
     /// Off the record.
-    pub(super) off: Option<OffRecord>,
+    off: Option<OffRecord>,
     /// At least on the way there: enough to say that a neighbour who is off is not alone.
-    pub(super) leans: bool,
+    leans: bool,
 }
 
 impl Look {
     /// The worse of two; the first where both are off.
-    pub(super) fn or(self, other: Self) -> Self {
+    fn or(self, other: Self) -> Self {
         Self { off: self.off.or(other.off), leans: self.leans || other.leans }
     }
 }
@@ -100,15 +130,53 @@ pub struct OffRecord {
 }
 
 impl Watch {
-    /// Takes in an interval; `memory` is what is kept of the past.
-    pub(super) fn add(&mut self, (failed, n): Tally, memory: f64) {
+    /// Takes in an interval of which telemetry has come.
+    pub(super) fn take_in(&mut self, shown: &Shown, record: &Record, config: &EvidenceConfig) {
+        self.add(shown.errors, config.memory);
+        // The last six may still hold what came before the change.
+        let of_six =
+            if self.seen >= SIX { look(shown.six, f64::from(SIX), record, config) } else { Look::default() };
+        let of_errors = of_six.or(look(self.errors, self.intervals, record, config));
+        let of_p99 = shown.longer.map_or(Look::default(), |longer| {
+            self.add_longer(longer.now, longer.recorded);
+            self.look_longer(longer.six, longer.recorded)
+        });
+        self.looks = [of_errors, of_p99];
+        for (off_for, look) in self.off_for.iter_mut().zip(&self.looks) {
+            *off_for = if look.off.is_some() { off_for.saturating_add(1) } else { 0 };
+        }
+    }
+
+    /// Forgets what it came to: what that was of is too long ago.
+    pub(super) fn forget(&mut self) {
+        (self.looks, self.off_for) = (<[Look; 2]>::default(), [0; 2]);
+    }
+
+    /// Whether the last look found it off the record.
+    pub(super) fn is_off(&self) -> bool {
+        self.looks.iter().any(|look| look.off.is_some())
+    }
+
+    /// In what it is off the record, where the look before said so too: what changes the service shows in its other flags by then.
+    pub(super) fn confirmed(&self) -> impl Iterator<Item = OffRecord> {
+        let confirmed = self.looks.iter().zip(self.off_for).filter(|(_, off_for)| *off_for >= CONFIRMED);
+        confirmed.filter_map(|(look, _)| look.off)
+    }
+
+    /// Whether it is at least on the way there.
+    pub(super) const fn leans(&self, metric: Metric) -> bool {
+        self.looks[metric as usize].leans
+    }
+
+    /// Takes in failed requests; `memory` is what is kept of the past.
+    fn add(&mut self, (failed, n): Tally, memory: f64) {
         self.intervals = self.intervals * memory + 1.0;
         self.seen = self.seen.saturating_add(1);
         self.errors = (self.errors.0 * memory + failed, self.errors.1 * memory + n);
     }
 
     /// Counts an interval up or down by its requests beyond [`longer_edge`]; `recorded` are control's.
-    pub(super) fn add_longer(&mut self, (beyond, n): Tally, recorded: Tally) {
+    fn add_longer(&mut self, (beyond, n): Tally, recorded: Tally) {
         if n < LEAST_MEASURED {
             return;
         }
@@ -123,7 +191,7 @@ impl Watch {
     }
 
     /// Whether P99 is off the record: `recent` and `recorded` are shares beyond [`longer_edge`], and of how many requests.
-    pub(super) fn look_longer(&self, recent: Tally, recorded: Tally) -> Look {
+    fn look_longer(&self, recent: Tally, recorded: Tally) -> Look {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
         let n = recent.1 as u64;
         let off = OffRecord { metric: Metric::P99, found: share(recent), recorded: share(recorded), n };
@@ -132,33 +200,27 @@ impl Watch {
             leans: f64::from(self.longer) >= LEANING * f64::from(LASTING),
         }
     }
+}
 
-    /// How many intervals were taken in.
-    pub(super) const fn seen(&self) -> u32 {
-        self.seen
+/// Whether failed requests over so many intervals are off the record.
+fn look((failed, n): Tally, intervals: f64, record: &Record, config: &EvidenceConfig) -> Look {
+    let Record { share: usual, requests, variance } = *record;
+    if n <= 0.0 || requests < LEAST_RECORD {
+        return Look::default();
     }
-
-    /// Whether it is off the record.
-    pub(super) fn look(&self, record: &Record, config: &EvidenceConfig) -> Look {
-        let (failed, n) = self.errors;
-        let Record { share: usual, requests, variance } = *record;
-        if n <= 0.0 || requests < LEAST_RECORD {
-            return Look::default();
-        }
-        let found = failed / n;
-        let pooled = ((failed + usual * requests) / (n + requests)).min(1.0);
-        let alike = |intervals: f64| 1.0 / (intervals / ALIKE).max(1.0);
-        let remembered = 1.0 / (1.0 - config.memory);
-        let variance = pooled * (1.0 - pooled) * (1.0 / n + 1.0 / requests)
-            + variance * (alike(self.intervals) + alike(remembered));
-        let margin = (config.relative_margin * usual).max(config.least_error_margin).min(config.most_margin);
-        let limit = margin + ERRORS * libm::sqrt(variance);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
-        let off = OffRecord { metric: Metric::Errors, found, recorded: usual, n: n as u64 };
-        Look {
-            off: (failed >= LEAST_FAILED && found - usual > limit).then_some(off),
-            leans: failed >= LEAST_LEANING && found - usual > LEANING * limit,
-        }
+    let found = failed / n;
+    let pooled = ((failed + usual * requests) / (n + requests)).min(1.0);
+    let alike = |over: f64| 1.0 / (over / ALIKE).max(1.0);
+    let remembered = 1.0 / (1.0 - config.memory);
+    let variance = pooled * (1.0 - pooled) * (1.0 / n + 1.0 / requests)
+        + variance * (alike(intervals) + alike(remembered));
+    let margin = (config.relative_margin * usual).max(config.least_error_margin).min(config.most_margin);
+    let limit = margin + ERRORS * libm::sqrt(variance);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
+    let off = OffRecord { metric: Metric::Errors, found, recorded: usual, n: n as u64 };
+    Look {
+        off: (failed >= LEAST_FAILED && found - usual > limit).then_some(off),
+        leans: failed >= LEAST_LEANING && found - usual > LEANING * limit,
     }
 }
 
@@ -181,7 +243,7 @@ mod tests {
         let mut watch = Watch::default();
         (0..6).for_each(|_| watch.add((failed / 6.0, n / 6.0), 1.0));
         let record = Record { share: 0.001, requests: 20_000.0, variance };
-        watch.look(&record, &EvidenceConfig::default()).off.is_some()
+        look(watch.errors, watch.intervals, &record, &EvidenceConfig::default()).off.is_some()
     }
 
     #[test]
@@ -203,21 +265,21 @@ mod tests {
         let mut watch = Watch::default();
         (0..1_000).for_each(|_| watch.add((1.0, 100.0), 0.97));
         assert!((watch.intervals - 1.0 / 0.03).abs() < 1e-9);
-        assert_eq!(watch.seen(), 1_000);
+        assert_eq!(watch.seen, 1_000);
         assert!((watch.errors.1 - 100.0 / 0.03).abs() < 1e-6);
     }
 
     #[test]
     fn half_as_far_it_leans() {
-        let look = |failed: f64| {
+        let after = |failed: f64| {
             let mut watch = Watch::default();
             (0..6).for_each(|_| watch.add((failed / 6.0, 20_000.0 / 6.0), 1.0));
             let record = Record { share: 0.001, requests: 20_000.0, variance: 0.0 };
-            watch.look(&record, &EvidenceConfig::default())
+            look(watch.errors, watch.intervals, &record, &EvidenceConfig::default())
         };
-        assert!(!look(30.0).leans);
-        assert!(look(50.0).leans && look(50.0).off.is_none());
-        assert!(look(84.0).leans && look(84.0).off.is_some());
+        assert!(!after(30.0).leans);
+        assert!(after(50.0).leans && after(50.0).off.is_none());
+        assert!(after(84.0).leans && after(84.0).off.is_some());
     }
 
     #[test]
@@ -265,6 +327,6 @@ mod tests {
         let mut watch = Watch::default();
         (0..6).for_each(|_| watch.add((100.0, 1_000.0), 1.0));
         let record = Record { share: 0.001, requests: 99.0, variance: 0.0 };
-        assert_eq!(watch.look(&record, &EvidenceConfig::default()), Look::default());
+        assert_eq!(look(watch.errors, watch.intervals, &record, &EvidenceConfig::default()), Look::default());
     }
 }

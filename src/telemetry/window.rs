@@ -9,14 +9,12 @@ use super::{
     evidence::Accumulated,
     limits::{Excess, HARD_ERRORS, HARD_SLOW, Tally, hard_edge},
     reference::{Reference, Slow},
-    watch::{LEAST_RECORD, Look, OffRecord, Record, Watch, longer_edge},
+    watch::{LEAST_RECORD, Longer, OffRecord, Record, SIX, Shown, Watch, longer_edge},
 };
 use crate::flag::Rollout;
 
 /// Intervals in the recent window.
-const RECENT: usize = 6;
-/// The same, to compare with.
-const RECENT_INTERVALS: u32 = 6;
+const RECENT: usize = SIX as usize;
 
 /// Fewest requests at which two equal intervals are no coincidence.
 const LEAST_TO_FREEZE: u32 = 50;
@@ -36,8 +34,6 @@ const DEPENDENCY_OVER: u32 = 6;
 
 /// Intervals of which a flag that is at 100 % and has no record makes one: as many as a record remembers.
 const OWN_RECORD: u32 = 33;
-/// Looks in a row that it takes to be off the record.
-const CONFIRMED: u32 = 2;
 /// What is left of the weight of a record that treatment at 100 % was off.
 const DOUBTED: f64 = 0.1;
 /// Intervals of trouble after which it is the new normal and control is recorded again.
@@ -150,12 +146,8 @@ pub struct Window {
     treatment: Slice,
     control: Slice,
     since: SinceChange,
-    /// What a flag at 100 % shows, and what it comes to.
+    /// What a flag at 100 % shows beside its record.
     watch: Watch,
-    /// By metric.
-    looks: [Look; 2],
-    /// Looks in a row that found it off its record.
-    off_for: [u32; 2],
     /// Intervals in which a flag that is at 100 %, and has no record, still makes one of itself.
     own_record: u32,
     /// That the record is not control's but treatment's own: it serves until there is a control again.
@@ -302,12 +294,11 @@ impl Window {
                 self.raised_at = context.changed_at;
             }
             // What was doubted is the record as much as the flag: what a live control shows now counts for more.
-            if std::mem::take(&mut self.looks).iter().any(|look| look.off.is_some()) {
+            if std::mem::take(&mut self.watch).is_off() {
                 self.reference.fade(DOUBTED);
             }
             self.visits = self.visits.saturating_add(1);
             self.since = SinceChange::default();
-            (self.watch, self.off_for) = (Watch::default(), [0; 2]);
         }
         self.rollout = context.rollout;
     }
@@ -324,7 +315,7 @@ impl Window {
             self.own_record = if self.is_own { self.own_record.max(1) } else { OWN_RECORD };
             self.is_own = true;
         }
-        let is_usual = !self.warming_up && self.looks.iter().all(|look| look.off.is_none());
+        let is_usual = !self.warming_up && !self.watch.is_off();
         let learnt = treatment.filter(|treatment| is_usual && treatment.requests > 0 && self.own_record > 0);
         if let Some(treatment) = learnt {
             self.own_record -= 1;
@@ -336,59 +327,47 @@ impl Window {
     /// remembers.
     fn watch(&mut self, context: &Context<'_>, treatment: &Slice) {
         if !context.rollout.is_full() || self.warming_up {
-            (self.looks, self.off_for) = (Default::default(), [0; 2]);
+            self.watch = Watch::default();
             return;
         }
         // Where a sample is missing, what was known is still known; where six are, nothing is.
         if treatment.requests == 0 {
             if self.treatment.requests == 0 {
-                (self.looks, self.off_for) = (Default::default(), [0; 2]);
+                self.watch.forget();
             }
             return;
         }
-        self.watch.add(treatment.errors(), context.config.memory);
-        let mut six = Watch::default();
-        for interval in &self.ring {
-            six.add(interval.treatment.errors(), 1.0);
-        }
         let reference = &self.reference;
-        let requests = reference.requests();
-        let record =
-            Record { share: reference.error_share(), requests, variance: reference.errors_variance() };
-        // The ring may still hold what came before the change.
-        let whole = self.watch.seen() >= RECENT_INTERVALS;
-        let of_six = if whole { six.look(&record, context.config) } else { Look::default() };
-        let of_errors = of_six.or(self.watch.look(&record, context.config));
-        let of_p99 = self.slow.map_or(Look::default(), |slow| {
-            let Some(edge) = longer_edge(slow) else { return Look::default() };
-            let recorded = (self.reference.at_or_above(edge), self.reference.latencies());
-            self.watch.add_longer(treatment.beyond(edge), recorded);
-            self.watch.look_longer(self.treatment.beyond(edge), recorded)
+        let record = Record {
+            share: reference.error_share(),
+            requests: reference.requests(),
+            variance: reference.errors_variance(),
+        };
+        let longer = self.slow.and_then(longer_edge).map(|edge| Longer {
+            now: treatment.beyond(edge),
+            six: self.treatment.beyond(edge),
+            recorded: (reference.at_or_above(edge), reference.latencies()),
         });
-        self.looks = [of_errors, of_p99];
-        for (off_for, look) in self.off_for.iter_mut().zip(&self.looks) {
-            *off_for = if look.off.is_some() { off_for.saturating_add(1) } else { 0 };
-        }
+        let shown = Shown { errors: treatment.errors(), six: self.treatment.errors(), longer };
+        self.watch.take_in(&shown, &record, context.config);
     }
 
     /// At 100 %: in what treatment is worse than the recorded control, as far as a record can say: more of it fails, or its P99
     /// has been longer for a while.
     pub fn off_record(&self) -> impl Iterator<Item = OffRecord> {
-        // What changes the service shows in its other flags by then.
-        let confirmed = self.looks.iter().zip(self.off_for).filter(|(_, off_for)| *off_for >= CONFIRMED);
-        confirmed.filter_map(|(look, _)| look.off)
+        self.watch.confirmed()
     }
 
     /// At 100 %: that treatment is at least on the way there.
     #[must_use]
     pub const fn leans(&self, metric: Metric) -> bool {
-        self.looks[metric as usize].leans
+        self.watch.leans(metric)
     }
 
     /// Whether control is worse than its own record: both arms bad is a dependency, not the flag.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     fn control_is_bad(&self, control: &Slice) -> bool {
-        if control.requests == 0 || self.reference.requests() < 100.0 {
+        if control.requests == 0 || self.reference.requests() < LEAST_RECORD {
             return false;
         }
         let beyond = |bad: f64, n: f64, usual: f64, limit: f64| {

@@ -1,7 +1,7 @@
 //! Flags at 100 %: there is no control left but the recorded one, which cannot tell a dependency from the flag.
 
 use knightwatch::{
-    control::{AlarmKind, Command, Entry, Event, Observatory, Outcome, Phase, Reason},
+    control::{AlarmKind, Command, Decision, Entry, Event, Observatory, Outcome, Phase, Reason},
     flag::{Rollout, ServiceName},
     telemetry::{Metric, Millis},
 };
@@ -173,14 +173,19 @@ fn harm_too_small_for_a_limit_is_doubted_at_100_percent_and_rolled_back_by_a_liv
 
 /// What each doubt was of.
 fn doubted(fleet: &Fleet) -> Vec<Metric> {
-    let metric = |entry: &&Entry| match &entry.event {
-        Event::Decided(decision) => match &decision.reason {
-            Reason::OffRecord { metric, .. } => *metric,
-            other => unreachable!("just filtered: {other}"),
-        },
-        other => unreachable!("just filtered: {other:?}"),
+    let metric = |entry: &Entry| match &entry.event {
+        Event::Decided(Decision { reason: Reason::OffRecord { metric, .. }, .. }) => Some(*metric),
+        _ => None,
     };
-    doubts(fleet).iter().map(metric).collect()
+    fleet.journal.iter().filter_map(metric).collect()
+}
+
+/// A flag at 100 % after so many intervals in which it, or its service, is slower.
+fn slowed(seed: u64, behaviour: Behaviour, intervals: usize) -> Fleet {
+    let mut fleet = watched(1, seed, usual());
+    fleet.behaviours[0] = behaviour;
+    fleet.run(&mut Greedy, intervals);
+    fleet
 }
 
 fn slower(times: f64, control: f64) -> Behaviour {
@@ -190,9 +195,7 @@ fn slower(times: f64, control: f64) -> Behaviour {
 #[test]
 fn a_p99_that_stays_too_long_for_a_record_and_too_short_for_a_limit_is_rolled_back_by_a_live_control() {
     for seed in 0..10 {
-        let mut fleet = watched(1, seed, usual());
-        fleet.behaviours[0] = slower(2.0, 1.0);
-        fleet.run(&mut Greedy, 40);
+        let fleet = slowed(seed, slower(2.0, 1.0), 40);
         assert_eq!(doubted(&fleet), [Metric::P99], "seed {seed}");
         assert!(doubts(&fleet)[0].sentence.contains("1.5 times the recorded P99"), "{:?}", doubts(&fleet)[0]);
         assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack, "seed {seed}");
@@ -202,9 +205,7 @@ fn a_p99_that_stays_too_long_for_a_record_and_too_short_for_a_limit_is_rolled_ba
 #[test]
 fn a_p99_that_is_longer_for_a_minute_or_only_a_little_is_not_doubted() {
     for seed in 0..10 {
-        let mut fleet = watched(1, seed, usual());
-        fleet.behaviours[0] = slower(2.5, 1.0);
-        fleet.run(&mut Greedy, 8);
+        let mut fleet = slowed(seed, slower(2.5, 1.0), 8);
         fleet.behaviours[0] = slower(1.25, 1.0);
         fleet.run(&mut Greedy, 200);
         assert_eq!(doubted(&fleet), [], "seed {seed}");
@@ -215,9 +216,7 @@ fn a_p99_that_is_longer_for_a_minute_or_only_a_little_is_not_doubted() {
 #[test]
 fn a_service_that_has_become_slow_rolls_nothing_back_and_hides_no_errors() {
     for seed in 0..10 {
-        let mut fleet = watched(1, seed, usual());
-        fleet.behaviours[0] = slower(2.0, 2.0);
-        fleet.run(&mut Greedy, 100);
+        let mut fleet = slowed(seed, slower(2.0, 2.0), 100);
         assert_eq!(doubted(&fleet), [Metric::P99], "seed {seed}");
         assert!(fleet.rollout(0).is_full(), "a live control was as slow");
         // Within the half hour in which its P99 is not doubted again.
