@@ -6,7 +6,7 @@ use std::{hint::black_box, sync::Arc};
 
 use divan::{Bencher, counter::ItemsCount};
 use knightwatch::{
-    agent::{Answer, Features, MOST_EXPLAINED, Memory, PpoMaster, Weights, features},
+    agent::{Answer, Features, MOST_EXPLAINED, Memory, PpoMaster, Taste, Weights, features},
     control::{ActionMask, Observation, Phase, Policy},
     flag::{FlagId, Ladder, Rollout},
     telemetry::{ArmStats, MetricEvidence, Millis, Verdict, WindowReport},
@@ -118,7 +118,7 @@ fn the_features_of_all_flags(bencher: Bencher<'_, '_>) {
     let mut memories = vec![Memory::default(); FLAGS as usize];
     bencher.counter(ItemsCount::new(FLAGS)).bench_local(|| {
         for (seen, memory) in black_box(&observations).iter().zip(&mut memories) {
-            black_box(features(seen, 0.0, memory));
+            black_box(features(seen, Taste::default(), memory));
         }
     });
 }

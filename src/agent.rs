@@ -14,6 +14,7 @@ mod ppo_master;
 mod random;
 mod rule;
 mod shield_alone;
+mod taste;
 pub mod training;
 mod weights;
 
@@ -23,8 +24,9 @@ pub use feature::{FEATURE_COUNT, FEATURES, Feature, Features, Unit, features, sc
 pub use memory::Memory;
 pub use network::{Answer, HIDDEN, Network, Parameters, probabilities};
 pub use opponents::{Knob, Range, Settings, SettingsError, TUNED};
-pub use ppo_master::{MOST_EXPLAINED, PpoMaster, USUAL_TASTE};
+pub use ppo_master::{MOST_EXPLAINED, PpoMaster};
 pub use random::Random;
 pub use rule::Rule;
 pub use shield_alone::ShieldAlone;
-pub use weights::{Normaliser, Weights, WeightsError};
+pub use taste::{NoTaste, Taste, USUAL_RATE};
+pub use weights::{Normaliser, WORLD, Weights, WeightsError};

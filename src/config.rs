@@ -21,7 +21,7 @@ pub use self::{
     webhooks::Webhook,
 };
 use crate::{
-    agent::{PolicyName, USUAL_TASTE},
+    agent::{PolicyName, Taste},
     control::ControlConfig,
     telemetry::Millis,
 };
@@ -53,10 +53,6 @@ pub struct Config {
     /// How flags are steered.
     pub control: ControlConfig,
 }
-
-/// How many times as much as the judge PPO-Master may weigh harm: the network was trained on factors from 1/32 to 32; near
-/// the ends it has seen little.
-pub const TASTES: std::ops::RangeInclusive<f32> = 0.03..=32.0;
 
 /// The backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,21 +142,15 @@ fn is_origin(text: &str) -> bool {
 }
 
 /// The learned policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Agent {
     /// The weights file that PPO-Master decides by; the shipped weights where empty.
     pub weights: PathBuf,
-    /// How many times as much as `config/judge.toml` it weighs harm against waiting; in [`TASTES`].
-    pub taste: f32,
+    /// How much it weighs harm against waiting.
+    pub taste: Taste,
     /// The policy that decides beside the one in charge, without acting; nobody where empty.
     pub shadow: String,
-}
-
-impl Default for Agent {
-    fn default() -> Self {
-        Self { weights: PathBuf::new(), taste: USUAL_TASTE, shadow: String::new() }
-    }
 }
 
 /// How the screen looks.
@@ -341,9 +331,6 @@ impl Config {
         }
         if !(1..=30).contains(&self.screen.fps) {
             return Err(("fps", format!("expected 1 to 30 frames a second, found {}", self.screen.fps)));
-        }
-        if !TASTES.contains(&self.agent.taste) {
-            return Err(("taste", format!("expected a factor from 0.03 to 32, found {}", self.agent.taste)));
         }
         let shadow = self.agent.shadow.as_str();
         if !shadow.is_empty() && !PolicyName::STEERS.iter().any(|name| name.as_str() == shadow) {

@@ -20,7 +20,7 @@ mod what_if;
 pub use bootstrap::{Bootstrap, Estimate};
 pub use cost::{Cost, CostError, IntervalCost, WEIGHTS};
 pub use episode::{Episode, FlagResult};
-pub use league::{Difference, Intervals, League, Record, Standing};
+pub use league::{Difference, Intervals, League, Record, Share, Standing};
 pub use limit::Limit;
 pub use stage::Stage;
 pub use what_if::{Both, Deed, Moot, Parting, Session, Totals, WhatIf, WhatIfError};

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use knightwatch::{
-    agent::{Parameters, PolicyName, PpoMaster, USUAL_TASTE, Weights},
+    agent::{Parameters, PolicyName, PpoMaster, Taste, Weights},
     control::{ControlConfig, Phase, Policy},
     judge::{Episode, FlagResult},
     sim::{Generator, Scenario, Split},
@@ -85,11 +85,11 @@ fn beats(agent: &[Fate], opponent: &[Fate], slack: f64) -> bool {
 /// Whom it is measured by, each with the taste that it is met at: the same weights, more or less in a hurry, since nobody
 /// is as fast as the shield alone and as slow as Flagger at once. The shield alone goes up whenever that is allowed:
 /// nobody behind the same shield can be faster, so a twentieth more counts as no longer.
-const OPPONENTS: [(PolicyName, f32, f64); 4] = [
-    (PolicyName::ShieldAlone, 0.25, 1.05),
-    (PolicyName::Rule, USUAL_TASTE, 1.0),
-    (PolicyName::Schedule, USUAL_TASTE, 1.0),
-    (PolicyName::Flagger, 13.0, 1.0),
+const OPPONENTS: [(PolicyName, Taste, f64); 4] = [
+    (PolicyName::ShieldAlone, Taste::Factor(0.25), 1.05),
+    (PolicyName::Rule, Taste::ByTraffic, 1.0),
+    (PolicyName::Schedule, Taste::ByTraffic, 1.0),
+    (PolicyName::Flagger, Taste::Factor(13.0), 1.0),
 ];
 
 #[test]

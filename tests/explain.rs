@@ -68,7 +68,7 @@ fn a_move_of_the_agent_is_explained_by_all_that_it_saw() {
     assert_eq!(features.len(), FEATURE_COUNT);
     let influences: Vec<f64> = features.iter().map(|seen| seen["influence"].as_f64().unwrap()).collect();
     assert!(influences.is_sorted_by(|a, b| a >= b), "{influences:?}");
-    // What is the same all session long may weigh most, and explains nothing.
+    // What is set may weigh most, and explains nothing.
     let telling = features.iter().filter(|seen| seen["feature"] != "taste" && seen["feature"] != "interval");
     for (clause, seen) in moved_by(&raise).into_iter().zip(telling) {
         let text = |key: &str| seen[key].as_str().unwrap();
@@ -219,7 +219,7 @@ fn options_that_would_do_nothing_are_refused() {
         (&format!("replay {log} --text --policy rule"), "a training log is shown as it is; --policy is for"),
         (&format!("replay {log} --text --weights /missing"), "a training log is shown as it is; --weights"),
         (&format!("replay {log} --svg - --csv -"), "both write to standard output"),
-        ("simulate --taste -1", "expected a factor from 0.03 to 32, found \"-1\""),
+        ("simulate --taste -1", "expected by-traffic or a factor from 0.03 to 32, found \"-1\""),
         ("explain -1", "expected the number of an entry, as in 42 or #42"),
         ("audit show --kind zzz", "possible values: session"),
     ] {
@@ -248,6 +248,7 @@ fn a_session_goes_on_with_its_taste_and_weights_and_says_so() {
     assert!(resumed.contains("steered by ppo-master (taste 16, weights "), "{resumed}");
     for (asked, said) in [
         ("--taste 5", "has taste 16, not 5; leave --taste away"),
+        ("--taste by-traffic", "has taste 16, not by-traffic; leave --taste away"),
         ("--weights other.safetensors", "; leave --weights away to go on with it"),
     ] {
         let ended = home.run(&format!("{watch} --session s {asked}"));
@@ -272,7 +273,7 @@ fn a_session_goes_on_with_its_taste_and_weights_and_says_so() {
     let wrong = home.run("--config wrong.toml config --check");
     wrong.status(2);
     assert!(
-        wrong.err.contains("wrong.toml:2:1: taste: expected a factor from 0.03 to 32, found 99"),
+        wrong.err.contains("wrong.toml:2:9: expected by-traffic or a factor from 0.03 to 32, found 99"),
         "{}",
         wrong.err
     );

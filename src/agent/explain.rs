@@ -61,11 +61,11 @@ fn log_odds(logits: &[f32; CHOICES], legal: [bool; CHOICES], chosen: Choice) -> 
     f64::from(logits[chosen as usize]) - most - libm::log(sum)
 }
 
-/// The same all session long: they weigh in every choice and explain none.
+/// What is set, and what follows from the traffic alone: they weigh in every choice and say nothing of how the flag does.
 const CONSTANT: [&str; 2] = ["taste", "interval"];
 
-/// The positions of the two that moved the choice most towards it, most first; fewer where fewer did. What is the same
-/// all session long is not among them.
+/// The positions of the two that moved the choice most towards it, most first; fewer where fewer did. What is set
+/// is not among them.
 #[must_use]
 pub fn moved_most(influences: &[f32; FEATURE_COUNT]) -> Vec<usize> {
     let mut towards: Vec<usize> = (0..FEATURE_COUNT)
@@ -135,6 +135,7 @@ pub fn in_words(feature: &Feature, value: f32) -> String {
         Unit::Rungs => format!("{value:.0} rung{}", if (value - 1.0).abs() < 0.5 { "" } else { "s" }),
         Unit::YesNo => if value > 0.5 { "yes" } else { "no" }.to_owned(),
         Unit::LnFactor if feature.key == "missing.share" => format!("{} times what it shows", factor(value)),
+        Unit::LnFactor if feature.key == "taste" => format!("{} times the judge's", factor(value)),
         Unit::LnFactor => format!("{} times the usual", factor(value)),
     }
 }

@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::memory::Memory;
+use super::{memory::Memory, taste::Taste};
 use crate::{
     control::Observation,
     telemetry::{ArmStats, MetricEvidence, Millis, Verdict},
@@ -131,10 +131,9 @@ pub fn schema_hash() -> String {
     const_hex::encode(&hash.finalize()[..16])
 }
 
-/// Fills in what the network sees, and takes note of the interval in `memory`, which belongs to this flag. `taste` is
-/// the natural logarithm of how many times more than usual harm weighs against waiting.
+/// Fills in what the network sees, and takes note of the interval in `memory`, which belongs to this flag.
 #[must_use]
-pub fn features(seen: &Observation<'_>, taste: f32, memory: &mut Memory) -> Features {
+pub fn features(seen: &Observation<'_>, taste: Taste, memory: &mut Memory) -> Features {
     let report = seen.report;
     let [control, treatment] = *seen.latest;
     let last = Comparison::of(treatment, control);
@@ -196,7 +195,7 @@ pub fn features(seen: &Observation<'_>, taste: f32, memory: &mut Memory) -> Feat
         yes(seen.mask.lower),
         libm::log((seen.interval.as_secs_f64() / 10.0).max(1e-3)),
         if report.warming_up { last.ln_p99 } else { 0.0 },
-        f64::from(taste),
+        libm::log(taste.factor(memory.busiest())),
     ];
     values.map(narrow)
 }

@@ -24,6 +24,9 @@ pub struct Memory {
     before: (Stouffer, Stouffer),
     worst_errors: f64,
     spent: f64,
+    /// Requests a second of late, both arms together, and the most that they came to in this ramp; 0 before there were any.
+    rate: f64,
+    most: f64,
     missing: Stouffer,
     /// Treatment requests since the last change: as many as there should be, and as many as there are.
     expected: f64,
@@ -67,7 +70,9 @@ impl Memory {
     pub(super) fn note(&mut self, seen: &Observation<'_>, last: &Comparison, rung: (f64, f64)) {
         if self.ramp != seen.ramp {
             let began = seen.now.since(seen.since_change);
-            *self = Self { ramp: seen.ramp, began, rollout: seen.rollout, ..Self::default() };
+            let rate = self.rate;
+            *self =
+                Self { ramp: seen.ramp, began, rollout: seen.rollout, rate, most: rate, ..Self::default() };
         }
         if self.rollout != seen.rollout {
             self.before.0.add(self.rung.0);
@@ -88,6 +93,11 @@ impl Memory {
             let n = real(last.requests);
             let z = (n * share - real(last.treatment)) / (n * share * (1.0 - share)).sqrt();
             self.missing.add(sigmas(z));
+        }
+        if seen.latest.iter().all(Option::is_some) && last.requests > 0 {
+            let rate = real(last.requests) / seen.interval.as_secs_f64();
+            self.rate = if self.rate > 0.0 { self.rate + SLOW * (rate - self.rate) } else { rate };
+            self.most = self.most.max(self.rate);
         }
         if let [Some(control), _] = seen.latest
             && !seen.rollout.is_full()
@@ -129,6 +139,12 @@ impl Memory {
     /// Failed requests beyond control's rate that the ramp has cost so far, as a share of one interval's requests.
     pub(super) const fn spent(&self) -> f64 {
         self.spent
+    }
+
+    /// Requests a second at the ramp's busiest, both arms together, as far as telemetry shows them: fewer are no reason for
+    /// haste, and may be those that broke. 0 before there were any.
+    pub(super) const fn busiest(&self) -> f64 {
+        self.most
     }
 
     pub(super) fn missing(&self) -> f64 {

@@ -3,7 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    Answer, CHOICES, Choice, Features, Memory, Weights, WeightsError, explain, features, legal, probabilities,
+    Answer, CHOICES, Choice, Features, Memory, Taste, Weights, WeightsError, explain, features, legal,
+    probabilities,
 };
 use crate::control::{Action, Explanation, Observation, Policy, PolicyFault, PolicySettings, Proposal};
 
@@ -26,9 +27,7 @@ pub struct PpoMaster {
     /// The file they are from, to be found again from any folder.
     file: Option<Arc<str>>,
     weights: Result<Arc<Weights>, WeightsError>,
-    /// How many times as much as the judge it weighs harm, as it was given; the network sees the logarithm.
-    factor: f32,
-    taste: f32,
+    taste: Taste,
     memories: Vec<Memory>,
     /// Of one tick, kept for their room: what is seen of each flag, the same normalised, and the answers.
     seen: Vec<Features>,
@@ -41,10 +40,6 @@ fn shipped_hash() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
     HASH.get_or_init(|| super::weights::hash(SHIPPED))
 }
-
-/// How many times as much as the judge's weights say harm weighs against waiting, where nobody says otherwise: with it the
-/// agent does less harm than fixed rules and is still sooner at 100 % (`knightwatch evaluate --tastes 1,4,16`).
-pub const USUAL_TASTE: f32 = 5.0;
 
 impl PpoMaster {
     /// With the weights of this file. One that cannot be used makes a policy that answers with that fault: everything
@@ -67,8 +62,7 @@ impl PpoMaster {
             name: Arc::from("the weights"),
             file: None,
             weights,
-            factor: USUAL_TASTE,
-            taste: libm::logf(USUAL_TASTE),
+            taste: Taste::default(),
             memories: Vec::new(),
             seen: Vec::new(),
             inputs: Vec::new(),
@@ -88,10 +82,16 @@ impl PpoMaster {
         Self { file: Some(file.into()), ..self }
     }
 
-    /// The same, weighing harm `factor` times as much against waiting as the judge's weights do; 1/32 to 32 were trained.
+    /// The same, weighing harm against waiting in this way.
     #[must_use]
-    pub fn with_taste(self, factor: f32) -> Self {
-        Self { factor, taste: libm::logf(factor), ..self }
+    pub fn with_taste(self, taste: Taste) -> Self {
+        Self { taste, ..self }
+    }
+
+    /// How it weighs harm against waiting.
+    #[must_use]
+    pub const fn taste(&self) -> Taste {
+        self.taste
     }
 
     /// What the weights are, or why there are none.
@@ -139,10 +139,9 @@ impl Policy for PpoMaster {
     fn settings(&self) -> Option<PolicySettings> {
         let weights = self.weights.as_ref().map(|weights| weights.hash.clone()).unwrap_or_default();
         let shipped = weights == shipped_hash();
-        let taste = self.factor;
         let mut unusual = Vec::new();
-        if (taste - USUAL_TASTE).abs() > f32::EPSILON {
-            unusual.push(format!("taste {taste}"));
+        if self.taste != Taste::default() {
+            unusual.push(format!("taste {}", self.taste));
         }
         if !shipped {
             unusual.push(match weights.get(..8) {
@@ -151,7 +150,7 @@ impl Policy for PpoMaster {
             });
         }
         let file = self.file.as_ref().filter(|_| !shipped).map(ToString::to_string);
-        Some(PolicySettings { taste, weights, file, unusual: unusual.join(", ") })
+        Some(PolicySettings { taste: self.taste.into(), weights, file, unusual: unusual.join(", ") })
     }
 
     fn propose(
@@ -211,11 +210,36 @@ mod tests {
 
     use super::*;
     use crate::{
-        agent::weights::tests::drawn,
+        agent::{FEATURES, weights::tests::drawn},
         control::{ActionMask, Phase},
         flag::{FlagId, Ladder, Rollout},
-        telemetry::{Millis, WindowReport},
+        telemetry::{ArmStats, Millis, WindowReport},
     };
+
+    /// A flag that has been on its rung for a while, and may be lowered.
+    fn observation<'a>(
+        flag: u32,
+        rollout: Rollout,
+        ladder: &'a Ladder,
+        report: &'a WindowReport,
+        raise_to: Option<Rollout>,
+    ) -> Observation<'a> {
+        Observation {
+            flag: FlagId(flag),
+            ramp: 1,
+            now: Millis::from_secs(100),
+            interval: Millis::from_secs(10),
+            phase: Phase::Ramping,
+            rollout,
+            ladder,
+            since_change: Millis::from_secs(90),
+            report,
+            latest: &[None; 2],
+            slower: None,
+            moving_in_service: 0,
+            mask: ActionMask { lower: true, raise_to },
+        }
+    }
 
     #[test]
     fn of_too_many_moves_those_that_go_down_are_explained_first() {
@@ -226,21 +250,7 @@ mod tests {
         let mut policy = PpoMaster::new(Ok(Arc::new(weights)));
         let (ladder, report) = (Ladder::default(), WindowReport::default());
         let rollout = Rollout::from_percent(25.0).unwrap();
-        let seen = |flag: u32, raise_to| Observation {
-            flag: FlagId(flag),
-            ramp: 1,
-            now: Millis::from_secs(100),
-            interval: Millis::from_secs(10),
-            phase: Phase::Ramping,
-            rollout,
-            ladder: &ladder,
-            since_change: Millis::from_secs(90),
-            report: &report,
-            latest: &[None; 2],
-            slower: None,
-            moving_in_service: 0,
-            mask: ActionMask { lower: true, raise_to },
-        };
+        let seen = |flag: u32, raise_to| observation(flag, rollout, &ladder, &report, raise_to);
         let up = Some(ladder.above(rollout, 1));
         let mut all: Vec<Observation<'_>> = (0..300).map(|flag| seen(flag, up)).collect();
         all.extend((300..350).map(|flag| seen(flag, None)));
@@ -251,6 +261,33 @@ mod tests {
         assert_eq!(explained(&proposals), MOST_EXPLAINED);
         assert_eq!(explained(&proposals[300..]), 50);
         assert_eq!(explained(&proposals[..MOST_EXPLAINED - 50]), MOST_EXPLAINED - 50);
+    }
+
+    #[test]
+    fn the_more_requests_a_flag_has_the_more_harm_weighs_and_a_gap_changes_nothing() {
+        let taste = FEATURES.iter().position(|feature| feature.key == "taste").unwrap();
+        let weights =
+            Weights::new(drawn(1, 1.0).parameters, super::super::Normaliser::default(), BTreeMap::new());
+        let mut by_traffic = PpoMaster::new(Ok(Arc::new(weights)));
+        let mut factor = by_traffic.clone().with_taste(Taste::Factor(2.0));
+        let (ladder, report) = (Ladder::default(), WindowReport::default());
+        let arm = |requests| Some(ArmStats { requests, ..ArmStats::default() });
+        // Of two flags: a tenth of a request a second, and ten thousand; then a gap.
+        let latest = [[arm(1), arm(0)], [arm(90_000), arm(10_000)]];
+        let weighed = |policy: &mut PpoMaster, latest: &[[Option<ArmStats>; 2]]| {
+            let seen = |(flag, latest)| Observation {
+                latest,
+                ..observation(flag, Rollout::from_percent(10.0).unwrap(), &ladder, &report, None)
+            };
+            let all: Vec<_> = (0..).zip(latest).map(seen).collect();
+            policy.propose(&all, &mut Vec::new()).unwrap();
+            policy.seen.iter().map(|features| libm::expf(features[taste])).collect::<Vec<_>>()
+        };
+        let weights = weighed(&mut by_traffic, &latest);
+        let [few, many] = weights[..] else { panic!("{weights:?}") };
+        assert!(few < 1.5 && many > 10.0 * few, "{few} {many}");
+        assert_eq!(weighed(&mut by_traffic, &[latest[0], [None, None]]), [few, many]);
+        assert!(weighed(&mut factor, &latest).iter().all(|factor| (factor - 2.0).abs() < 1e-5));
     }
 
     #[test]

@@ -14,6 +14,9 @@ use thiserror::Error;
 
 use super::{CHOICES, FEATURE_COUNT, Features, HIDDEN, Network, Parameters, schema_hash};
 
+/// Under what weights say, in their `training`, which world it was, where it was not the simulator's.
+pub const WORLD: &str = "world";
+
 /// Normalised features are kept within so many standard deviations.
 const MOST: f32 = 6.0;
 
@@ -80,6 +83,9 @@ pub enum WeightsError {
         /// What is wrong with it.
         problem: String,
     },
+    /// It was trained for something else than flags.
+    #[error("it was trained in {0}: it knows nothing of flags")]
+    Elsewhere(String),
     /// It was trained on other features.
     #[error("it was trained on feature schema {found}, this program has {expected}: train again")]
     Schema {
@@ -139,11 +145,24 @@ impl Weights {
         weights
     }
 
-    /// Reads a weights file.
+    /// Reads a weights file of flags.
+    ///
+    /// # Errors
+    /// When it is cut, of another schema or shape, holds a number that is not finite, or says that it was trained in another
+    /// world than the simulator's: its tensors have the same shapes, and what goes in means something else.
+    pub fn parse(bytes: &[u8]) -> Result<Self, WeightsError> {
+        let weights = Self::of_any_world(bytes)?;
+        match weights.training.get(WORLD) {
+            Some(world) => Err(WeightsError::Elsewhere(crate::flag::clean_line(world))),
+            None => Ok(weights),
+        }
+    }
+
+    /// Reads a weights file, whatever it was trained in.
     ///
     /// # Errors
     /// When it is cut, of another schema or shape, or holds a number that is not finite.
-    pub fn parse(bytes: &[u8]) -> Result<Self, WeightsError> {
+    pub fn of_any_world(bytes: &[u8]) -> Result<Self, WeightsError> {
         let broken = |error: safetensors::SafeTensorError| WeightsError::Broken(error.to_string());
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;

@@ -22,7 +22,7 @@ use super::{
     print,
 };
 use crate::{
-    agent::PolicyName,
+    agent::{PolicyName, Taste},
     config::Config,
     judge::{Cost, League},
     sim::{Family, Shift},
@@ -33,6 +33,7 @@ use field::{Field, SplitArg};
 use ledger::Ledger;
 use play::Play;
 use results::Results;
+pub(super) use results::{whole, writable};
 
 /// Weights are a handful of numbers with their comments.
 const MOST_WEIGHTS_BYTES: u64 = 64 * 1024;
@@ -57,9 +58,9 @@ pub(super) struct Args {
     hindsight: bool,
     #[command(flatten)]
     weights: WeightsArgs,
-    /// PPO-Master at these tastes as well, such as 0.25,4,16: one agent, many balances of harm and time
-    #[arg(long, value_name = "FACTORS", value_delimiter = ',', value_parser = super::policies::taste, allow_negative_numbers = true)]
-    tastes: Vec<f32>,
+    /// PPO-Master at these tastes as well, such as 0.25,4,by-traffic: one agent, many balances of harm and time
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
+    tastes: Vec<Taste>,
     /// Only this scenario, by name or file (repeatable)
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "drawn")]
     scenario: Vec<String>,
@@ -143,7 +144,7 @@ pub(super) struct Args {
     /// The small world instead, where the best possible policy is known: what it costs, and what baselines cost
     #[arg(
         long,
-        conflicts_with_all = ["policy", "tuned", "oracle", "hindsight", "tastes", "scenario", "scenarios", "recording", "seeds", "drawn", "by_family", "against", "cost", "shift", "record", "plots"]
+        conflicts_with_all = ["policy", "tuned", "oracle", "hindsight", "weights", "taste", "tastes", "scenario", "scenarios", "recording", "seeds", "drawn", "by_family", "against", "cost", "shift", "record", "plots"]
     )]
     small_world: bool,
 }
@@ -155,7 +156,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
             Some(_) if !to_standard_output => {
                 Err(Failure::input("--small-world: its JSON goes to standard output; leave the file away"))
             }
-            json => small::run(json.is_some()),
+            json => small::run(json.is_some(), args.threads),
         };
     }
     let cost = args.cost.as_deref().map_or(Ok(Cost::default()), weights)?;
@@ -259,7 +260,7 @@ fn keep(args: &Args, field: &Field, lines: &[String], played: &[Played]) -> Resu
 
 /// Who takes part, in order and each once, and whom the others are compared with. `usual` is the taste that PPO-Master
 /// has where it is named without one.
-fn entrants(args: &Args, usual: f32) -> Result<(Vec<Entrant>, usize), Failure> {
+fn entrants(args: &Args, usual: Taste) -> Result<(Vec<Entrant>, usize), Failure> {
     let mut named: Vec<PolicyName> = Vec::new();
     for Contender(policy) in &args.policy {
         if !named.contains(policy) {
@@ -280,13 +281,12 @@ fn entrants(args: &Args, usual: f32) -> Result<(Vec<Entrant>, usize), Failure> {
         }
     }
     // The judge's own balance is what the agent is compared at.
-    let judges = [1.0];
+    let judges = [Taste::JUDGES];
     let tastes = if (args.quick || args.full) && args.tastes.is_empty() { &judges[..] } else { &args.tastes };
-    for factor in tastes {
-        let same = (factor - usual).abs() < f32::EPSILON
-            && entrants.contains(&Entrant::Usual(PolicyName::PpoMaster));
-        if !same && !entrants.contains(&Entrant::Tasted(*factor)) {
-            entrants.push(Entrant::Tasted(*factor));
+    for taste in tastes {
+        let same = *taste == usual && entrants.contains(&Entrant::Usual(PolicyName::PpoMaster));
+        if !same && !entrants.contains(&Entrant::Tasted(*taste)) {
+            entrants.push(Entrant::Tasted(*taste));
         }
     }
     if args.hindsight {

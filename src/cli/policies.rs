@@ -17,8 +17,8 @@ use clap::Args;
 
 use super::{Failure, PolicyArg};
 use crate::{
-    agent::{PolicyName, PpoMaster, Weights, WeightsError},
-    config::{Config, TASTES},
+    agent::{PolicyName, PpoMaster, Taste, Weights, WeightsError},
+    config::Config,
     control::{Policy, PolicySettings, Shadow},
     engine::Guarded,
 };
@@ -42,15 +42,10 @@ pub(super) struct WeightsArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) weights: Option<PathBuf>,
 
-    /// How many times as much as config/judge.toml PPO-Master weighs harm against waiting, 0.03 to 32 [default: `agent.taste` of the configuration, 5]
-    #[arg(long, value_name = "FACTOR", value_parser = taste, allow_negative_numbers = true)]
-    pub(super) taste: Option<f32>,
-}
-
-/// The network was trained on factors from 1/32 to 32; near the ends it has seen little.
-pub(super) fn taste(text: &str) -> Result<f32, String> {
-    let expected = || format!("expected a factor from 0.03 to 32, found {text:?}");
-    text.parse().ok().filter(|factor| TASTES.contains(factor)).ok_or_else(expected)
+    /// How many times as much as config/judge.toml PPO-Master weighs harm against waiting: by-traffic (more for flags with more
+    /// requests) or a factor from 0.03 to 32 for all alike [default: `agent.taste` of the configuration, by-traffic]
+    #[arg(long, allow_negative_numbers = true)]
+    pub(super) taste: Option<Taste>,
 }
 
 impl WeightsArgs {
@@ -102,11 +97,12 @@ impl Policies {
                 "{session}: the session that is there has {what} {found}, not {asked}; leave --{what} away to go on with it"
             ))
         };
-        if let Some(asked) = args.taste.filter(|asked| (asked - before.taste).abs() > f32::EPSILON) {
-            return Err(other("taste", &before.taste.to_string(), &asked.to_string()));
+        let taste = Taste::from(before.taste);
+        if let Some(asked) = args.taste.filter(|asked| *asked != taste) {
+            return Err(other("taste", &taste.to_string(), &asked.to_string()));
         }
         let named = args.weights.as_deref();
-        let policies = Self::with(named.or(before.file.as_deref().map(Path::new)), before.taste);
+        let policies = Self::with(named.or(before.file.as_deref().map(Path::new)), taste);
         if before.weights.is_empty() {
             // They could not be used then; whatever is there now is no worse, and the journal says what it is.
             return if named.is_some() { policies.usable() } else { Ok(policies) };
@@ -129,7 +125,7 @@ impl Policies {
         }
     }
 
-    fn with(file: Option<&Path>, taste: f32) -> Self {
+    fn with(file: Option<&Path>, taste: Taste) -> Self {
         let ppo_master = match file {
             Some(file) => {
                 // A session is gone on with from any folder.
@@ -154,12 +150,13 @@ impl Policies {
     /// What PPO-Master decides by, where it has usable weights: their hash, and its taste.
     pub(super) fn ppo_master(&self) -> String {
         let settings = Policy::settings(&self.ppo_master);
-        settings.map_or_else(String::new, |settings| format!("{} at {}", settings.weights, settings.taste))
+        let taste = self.ppo_master.taste();
+        settings.map_or_else(String::new, |settings| format!("{}, taste {taste}", settings.weights))
     }
 
-    /// PPO-Master, weighing harm `factor` times as much as the judge.
-    pub(super) fn tasted(&self, factor: f32) -> Box<dyn Policy> {
-        Box::new(self.ppo_master.clone().with_taste(factor))
+    /// PPO-Master, weighing harm in this way.
+    pub(super) fn tasted(&self, taste: Taste) -> Box<dyn Policy> {
+        Box::new(self.ppo_master.clone().with_taste(taste))
     }
 
     /// The policy of this name. `seed` matters only where chance does.

@@ -7,7 +7,6 @@
 use std::{
     borrow::Cow,
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +16,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::{
     Failure, Outcome,
-    evaluate::{Contender, Entrant, World},
+    evaluate::{Contender, Entrant, World, whole, writable},
     policies::{Policies, WeightsArgs},
     print,
     spread::spread,
@@ -72,6 +71,7 @@ struct Found {
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let before = before(&args.file)?;
     let policies = policies(args)?;
+    writable(&args.file)?;
     let mut found = Vec::new();
     print::line(&format!(
         "{} settings each on {} validation worlds; cost of a world in points",
@@ -160,7 +160,5 @@ fn write(file: &Path, before: &toml::Table, found: &[Found], args: &Args) -> Res
         // Writing to a String cannot fail.
         let _ = write!(text, "\n{}[{name}]\n{table}", said.unwrap_or_default());
     }
-    let fresh = file.with_extension("toml.new");
-    let failed = |error: std::io::Error| Failure::refused(format!("{}: {error}", file.display()));
-    fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, file)).map_err(failed)
+    whole(file, text.as_bytes())
 }

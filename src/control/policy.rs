@@ -55,8 +55,10 @@ impl PolicyFault {
 /// How a policy that can be set is set: enough to go on with the same one, and to say what is not as usual.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PolicySettings {
-    /// How many times as much as the judge it weighs harm against waiting.
-    pub taste: f32,
+    /// How many times as much as the judge it weighs harm against waiting, for every flag alike; `None` where that goes by
+    /// a flag's traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taste: Option<f32>,
     /// Which weights: the first 16 hexadecimal digits of the SHA-256 of their file; empty where they could not be used.
     pub weights: String,
     /// The file they came from; `None` for those that the program ships with.
@@ -69,10 +71,17 @@ pub struct PolicySettings {
 /// A policy's name with what is not as usual about it: `ppo-master (taste 16)`.
 #[must_use]
 pub fn policy_in_words(name: &str, settings: Option<&PolicySettings>) -> String {
-    match settings.map(|settings| settings.unusual.as_str()).filter(|unusual| !unusual.is_empty()) {
-        Some(unusual) => format!("{name} ({unusual})"),
-        None => name.to_owned(),
-    }
+    let Some(PolicySettings { taste, unusual, .. }) = settings else {
+        return name.to_owned();
+    };
+    // What an older program had as usual is not said in its journal.
+    let taste = taste.filter(|_| !unusual.contains("taste")).map(|taste| format!("taste {taste}"));
+    let unusual: Vec<&str> = taste
+        .as_deref()
+        .into_iter()
+        .chain(Some(unusual.as_str()).filter(|unusual| !unusual.is_empty()))
+        .collect();
+    if unusual.is_empty() { name.to_owned() } else { format!("{name} ({})", unusual.join(", ")) }
 }
 
 /// Decides what it would like done. The shield decides what is done.

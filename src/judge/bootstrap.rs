@@ -96,6 +96,31 @@ impl Bootstrap {
     /// are drawn anew scenario by scenario. None where there is no value.
     #[must_use]
     pub fn tail<'a>(&self, scenarios: impl IntoIterator<Item = &'a [f64]>, share: f64) -> Option<Estimate> {
+        let (mean, drawn) = self.tails(scenarios, share)?;
+        Some(self.between(mean, drawn.into_iter().flatten().collect()))
+    }
+
+    /// Such a mean over another on the same scenarios, which are drawn anew for both at once. None where there is no value of
+    /// either, or the other's mean is not above 0.
+    #[must_use]
+    pub fn tails_ratio<'a>(
+        &self,
+        of: impl IntoIterator<Item = &'a [f64]>,
+        over: impl IntoIterator<Item = &'a [f64]>,
+        share: f64,
+    ) -> Option<Estimate> {
+        let ((of, above), (over, below)) = (self.tails(of, share)?, self.tails(over, share)?);
+        let ratio = |(above, below): (f64, f64)| (below > 0.0).then(|| above / below);
+        let drawn = above.into_iter().zip(below).filter_map(|(above, below)| ratio((above?, below?)));
+        Some(self.between(ratio((of, over))?, drawn.collect()))
+    }
+
+    /// The mean of the largest `share` of all values, and of each resample; of one without a value None.
+    fn tails<'a>(
+        &self,
+        scenarios: impl IntoIterator<Item = &'a [f64]>,
+        share: f64,
+    ) -> Option<(f64, Vec<Option<f64>>)> {
         let mut values: Vec<(usize, f64)> = Vec::new();
         let mut count = 0;
         for (scenario, its) in scenarios.into_iter().enumerate() {
@@ -106,14 +131,14 @@ impl Bootstrap {
         let mut times = vec![1_u32; count];
         let mean = mean_of_worst(values.iter().map(|(_, value)| (*value, 1.0)), share)?;
         let mut generator = Pcg64Mcg::seed_from_u64(self.seed);
-        let tails = (0..self.resamples.max(1)).filter_map(|_| {
+        let drawn = (0..self.resamples.max(1)).map(|_| {
             times.fill(0);
             for _ in 0..count {
                 times[below_bound(&mut generator, count)] += 1;
             }
             mean_of_worst(values.iter().map(|(scenario, value)| (*value, f64::from(times[*scenario]))), share)
         });
-        Some(self.between(mean, tails.collect()))
+        Some((mean, drawn.collect()))
     }
 
     /// A statistic with the interval between the quantiles of its resamples.
@@ -259,6 +284,19 @@ mod tests {
         assert!((tail(&values[..30]).unwrap() - (30.0 + 0.5 * 29.0) / 1.5).abs() < 1e-12);
         assert!((tail(&[3.0, 9.0]).unwrap() - 9.0).abs() < 1e-12, "of a few the worst");
         assert_eq!(tail(&[]), None);
+    }
+
+    #[test]
+    fn tails_are_compared_scenario_by_scenario() {
+        let values: Vec<f64> = (1..=60).map(|index| f64::from(index * index)).collect();
+        let halves: Vec<f64> = values.iter().map(|value| value / 2.0).collect();
+        let half = Bootstrap::default().tails_ratio(halves.chunks(1), values.chunks(1), 0.05).unwrap();
+        assert_eq!(half, Estimate { mean: 0.5, low: 0.5, high: 0.5 });
+        // Of other scenarios the ratio is known far worse.
+        let turned: Vec<f64> = halves.iter().rev().copied().collect();
+        let apart = Bootstrap::default().tails_ratio(turned.chunks(1), values.chunks(1), 0.05).unwrap();
+        assert!(apart.low < 0.49 && apart.high > 0.51, "{apart:?}");
+        assert_eq!(Bootstrap::default().tails_ratio(values.chunks(1), [&[0.0][..]; 60], 0.05), None);
     }
 
     #[test]

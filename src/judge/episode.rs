@@ -79,6 +79,8 @@ pub struct Episode {
     pub journal: Vec<Entry>,
     /// What came of each flag.
     pub flags: Vec<FlagResult>,
+    /// How long it was, from the scenario's start.
+    pub length: Millis,
     /// Decisions that the policy was asked for, one for each flag and tick.
     pub flag_steps: u64,
     /// Vetoed or clipped proposals that were journalled.
@@ -213,6 +215,7 @@ impl Episode {
     /// Sums up.
     pub(super) fn finish(&mut self, stage: &dyn Stage, tallies: &[Tally], cost: &Cost) {
         let start = stage.start();
+        self.length = stage.now().since(start);
         let mut results: Vec<FlagResult> = (0..)
             .zip(&self.state.flags)
             .zip(stage.detectability())

@@ -34,6 +34,8 @@ pub struct Record {
     pub false_rollbacks: u32,
     /// Minutes from start to 100 % of the harmless flags that got there.
     pub to_full: Vec<f64>,
+    /// Minutes from start to the end of those that did not.
+    pub not_full: Vec<f64>,
     /// Minutes from start to the rollback of the harmful flags that were rolled back.
     pub to_rollback: Vec<f64>,
     /// The same from when they first did harm; 0 where they had done none.
@@ -79,7 +81,10 @@ impl From<&Episode> for Record {
             } else {
                 record.good_flags += 1;
                 record.false_rollbacks += u32::from(flag.rolled_back_at.is_some());
-                record.to_full.extend(flag.complete_at.map(|at| minutes(started, at)));
+                match flag.complete_at {
+                    Some(at) => record.to_full.push(minutes(started, at)),
+                    None => record.not_full.push(minutes(started, episode.length)),
+                }
             }
         }
         record
@@ -117,6 +122,9 @@ pub struct Standing {
     pub minutes_to_full: Option<f64>,
     /// The same, mean.
     pub mean_minutes_to_full: Option<f64>,
+    /// The same over all harmless flags, where one that did not get there counts to the end of its episode: the restricted mean
+    /// (Royston and Parmar, "Restricted mean survival time", 2013). Who leaves the hard ones behind is no quicker by it.
+    pub restricted_minutes_to_full: Option<f64>,
     /// Minutes from start to rollback of harmful flags that were rolled back, median.
     pub minutes_to_rollback: Option<f64>,
     /// Minutes from the first harm to rollback of the same flags, mean; 0 for one that had done none.
@@ -154,6 +162,8 @@ pub struct Intervals {
     pub completed_percent: Option<[f64; 2]>,
     /// Of [`Standing::mean_minutes_to_full`].
     pub mean_minutes_to_full: Option<[f64; 2]>,
+    /// Of [`Standing::restricted_minutes_to_full`].
+    pub restricted_minutes_to_full: Option<[f64; 2]>,
     /// Of [`Standing::minutes_to_detect`].
     pub minutes_to_detect: Option<[f64; 2]>,
     /// Of [`Standing::vetoes_per_thousand`].
@@ -173,6 +183,17 @@ pub struct Difference {
     pub cost: Estimate,
     /// The same of harm.
     pub harm: Estimate,
+}
+
+/// A policy's bad requests as a part of another's on the same scenarios: below 1 is fewer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Share {
+    /// The other.
+    pub policy: String,
+    /// Of all, with its 95 % interval.
+    pub bad_requests: Estimate,
+    /// Of those of the worst 5 % of bad flags under each (`CVaR95`).
+    pub bad_requests_cvar95: Estimate,
 }
 
 /// The records of one policy.
@@ -240,6 +261,10 @@ impl League {
         let false_rollbacks = percent(|record| f64::from(record.false_rollbacks), good_flags);
         let completed = percent(|record| record.to_full.len() as f64, good_flags);
         let minutes = average(|record| &record.to_full);
+        let restricted = ratio(
+            |record| record.to_full.iter().chain(&record.not_full).sum(),
+            |record| (record.to_full.len() + record.not_full.len()) as f64,
+        );
         let detected = average(|record| &record.to_detect);
         let vetoes = ratio(|record| 1_000.0 * record.vetoes as f64, |record| record.flag_steps as f64);
         let flips = ratio(
@@ -264,6 +289,7 @@ impl League {
             false_rollbacks_percent: mean(false_rollbacks),
             completed_percent: mean(completed),
             mean_minutes_to_full: minutes.map(|minutes| minutes.mean),
+            restricted_minutes_to_full: restricted.map(|minutes| minutes.mean),
             minutes_to_full: median(records.iter().flat_map(|record| &record.to_full)),
             minutes_to_rollback: median(records.iter().flat_map(|record| &record.to_rollback)),
             minutes_to_detect: detected.map(|detected| detected.mean),
@@ -281,6 +307,7 @@ impl League {
                 false_rollbacks_percent: ends(false_rollbacks),
                 completed_percent: ends(completed),
                 mean_minutes_to_full: ends(minutes),
+                restricted_minutes_to_full: ends(restricted),
                 minutes_to_detect: ends(detected),
                 vetoes_per_thousand: ends(vetoes),
                 flips_per_flag: ends(flips),
@@ -307,6 +334,25 @@ impl League {
     #[must_use]
     pub fn costs(&self) -> Vec<f64> {
         self.records.iter().map(|record| record.cost).collect()
+    }
+
+    /// The bad requests under this policy as a part of those under `other` on the same scenarios. None where they have not as
+    /// many records, or the other has none.
+    #[must_use]
+    pub fn share_of(&self, other: &Self) -> Option<Share> {
+        let bootstrap = Bootstrap::default();
+        let own = || self.records.iter().map(|record| record.bad_requests.as_slice());
+        let others = || other.records.iter().map(|record| record.bad_requests.as_slice());
+        if own().len() != others().len() {
+            return None;
+        }
+        let terms: Vec<(f64, f64)> =
+            own().zip(others()).map(|(own, others)| (own.iter().sum(), others.iter().sum())).collect();
+        Some(Share {
+            policy: other.policy.clone(),
+            bad_requests: bootstrap.ratio(&terms)?,
+            bad_requests_cvar95: bootstrap.tails_ratio(own(), others(), TAIL)?,
+        })
     }
 
     fn harms(&self) -> Vec<f64> {
@@ -390,6 +436,39 @@ mod tests {
         assert_eq!(missed(&record(vec![harmless()])), (1, 1, 1));
         assert_eq!(missed(&record(vec![harmless(), back()])), (0, 0, 0));
         assert_eq!(missed(&record(vec![left_on("a"), back()])), (1, 1, 1));
+    }
+
+    #[test]
+    fn who_leaves_good_flags_behind_is_no_quicker_by_it() {
+        let good = |complete_at| FlagResult { harmful: false, complete_at, ..left_on("a") };
+        let length = Millis::from_secs(3_600);
+        let standing = |flags: Vec<FlagResult>| {
+            league("x", [Record::from(&Episode { flags, length, ..Episode::default() })]).standing()
+        };
+        let there = || good(Some(Millis::from_secs(600)));
+        let late = standing(vec![there(), good(Some(Millis::from_secs(3_000)))]);
+        let left = standing(vec![there(), good(None)]);
+        assert_eq!((late.mean_minutes_to_full, late.restricted_minutes_to_full), (Some(30.0), Some(30.0)));
+        assert_eq!((left.mean_minutes_to_full, left.restricted_minutes_to_full), (Some(10.0), Some(35.0)));
+        assert_eq!(standing(vec![left_on("a")]).restricted_minutes_to_full, None);
+    }
+
+    #[test]
+    fn bad_requests_are_a_part_of_another_s_on_the_same_worlds() {
+        let records = |times: f64| {
+            (1..=40).map(move |index| Record {
+                bad_requests: vec![times * f64::from(index * index)],
+                ..Record::default()
+            })
+        };
+        let share = league("one", records(0.25)).share_of(&league("other", records(1.0))).unwrap();
+        assert_eq!(share.policy, "other");
+        assert_eq!(
+            [share.bad_requests, share.bad_requests_cvar95],
+            [Estimate { mean: 0.25, low: 0.25, high: 0.25 }; 2]
+        );
+        assert_eq!(league("one", records(1.0)).share_of(&league("none", records(0.0))), None);
+        assert_eq!(league("one", records(1.0)).share_of(&league("few", records(1.0).take(3))), None);
     }
 
     #[test]

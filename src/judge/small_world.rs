@@ -91,7 +91,7 @@ pub struct Seen {
 /// Plays the small world.
 pub trait SmallPolicy {
     /// Its name.
-    fn name(&self) -> &str;
+    fn name(&self) -> &'static str;
 
     /// Another flag.
     fn begin(&mut self) {}

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     agent::{
-        CHOICES, Choice, FEATURE_COUNT, Normaliser, Parameters, PolicyName, PpoMaster, Weights, WeightsError,
+        CHOICES, Choice, FEATURE_COUNT, Normaliser, Parameters, PolicyName, PpoMaster, Taste, Weights,
+        WeightsError,
         training::{TrainingPoint, Validation as Validated},
     },
     control::{ControlConfig, Policy},
@@ -198,9 +199,9 @@ impl Run {
     fn validate(&mut self, iteration: u64) -> Validated {
         let weights = self.weights();
         let shared = Arc::new(weights.clone());
-        let score = self
-            .validation
-            .score(&|| Box::new(PpoMaster::new(Ok(Arc::clone(&shared))).with_taste(1.0)) as Box<dyn Policy>);
+        let score = self.validation.score(&|| {
+            Box::new(PpoMaster::new(Ok(Arc::clone(&shared))).with_taste(Taste::JUDGES)) as Box<dyn Policy>
+        });
         let better = self.best.as_ref().is_none_or(|best| score.is_better_than(&best.score));
         if better {
             self.best = Some(Best { iteration, score, weights, since: 0 });

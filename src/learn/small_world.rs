@@ -13,7 +13,7 @@ use super::{
     uniform,
 };
 use crate::{
-    agent::{CHOICES, Choice, FEATURE_COUNT, Network, Normaliser, Weights, probabilities},
+    agent::{CHOICES, Choice, FEATURE_COUNT, Network, Normaliser, WORLD, Weights, probabilities},
     judge::small_world::{EFFECTS, Flag, Game, LEGAL, SmallWorld, inputs, moved},
 };
 
@@ -143,7 +143,7 @@ impl SmallRun {
     #[must_use]
     pub fn weights(&self) -> Arc<Weights> {
         let training = BTreeMap::from([
-            ("world".to_owned(), "the judge's small world".to_owned()),
+            (WORLD.to_owned(), "the judge's small world".to_owned()),
             ("seed".to_owned(), self.seed.to_string()),
             ("steps".to_owned(), self.ppo.steps().to_string()),
         ]);

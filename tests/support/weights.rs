@@ -57,6 +57,11 @@ pub(crate) fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("schema", replaced(&schema, &"0".repeat(schema.len())), "trained on feature schema 0000"),
         ("shape", replaced(&shape, &turned), "tensor \"first.weight\": expected"),
         ("nan", with(&|all| all.value.0[7] = f32::NAN), "\"value.weight\" holds a number that is not finite"),
+        (
+            "elsewhere",
+            include_bytes!("../../assets/small-world.safetensors").to_vec(),
+            "it knows nothing of flags",
+        ),
         ("huge", with(&|all| all.policy.0.fill(f32::MAX)), "their answer is not a finite number"),
     ]
 }

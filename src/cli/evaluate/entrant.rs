@@ -7,7 +7,7 @@ use super::{
     World,
 };
 use crate::{
-    agent::{PolicyName, Settings},
+    agent::{PolicyName, Settings, Taste},
     control::{ControlConfig, Policy},
     integrations::Playback,
     judge::{Cost, Episode, Limit},
@@ -17,12 +17,19 @@ use crate::{
 pub(super) const TUNED: char = '*';
 /// Stands behind the name of an entrant with hindsight.
 pub(super) const KNOWING: char = '^';
+/// Stands before PPO-Master's taste where it is another than the one it has.
+const TASTED: &str = "ppo ";
 /// What the oracle is called.
 pub(super) const ORACLE: &str = "oracle";
 
 /// Whether it is the name of a limit, which is no policy.
 pub(super) fn is_limit(name: &str) -> bool {
     name == ORACLE || name.ends_with(KNOWING)
+}
+
+/// Whether it is PPO-Master, at any taste.
+pub(super) fn is_ours(name: &str) -> bool {
+    !is_limit(name) && (name == PolicyName::PpoMaster.as_str() || name.starts_with(TASTED))
 }
 
 /// A policy as `--policy` takes it here: any of them, also those that nobody would let steer.
@@ -54,7 +61,7 @@ pub(in super::super) enum Entrant {
     /// A policy as it is.
     Usual(PolicyName),
     /// PPO-Master with a taste of its own.
-    Tasted(f32),
+    Tasted(Taste),
     /// A policy with other settings than its product's.
     Set(PolicyName, Settings),
     /// The oracle, which knows the truth.
@@ -83,7 +90,8 @@ impl Entrant {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Usual(policy) => policy.to_string(),
-            Self::Tasted(factor) => format!("ppo x {factor}"),
+            Self::Tasted(Taste::Factor(factor)) => format!("{TASTED}x {factor}"),
+            Self::Tasted(taste @ Taste::ByTraffic) => format!("{TASTED}{taste}"),
             Self::Set(policy, _) => format!("{policy}{TUNED}"),
             Self::Oracle => ORACLE.to_owned(),
             Self::Hindsight(entrant) => format!("{}{KNOWING}", entrant.name()),
@@ -131,7 +139,7 @@ impl Entrant {
     fn build(&self, built: &Policies, seed: u64) -> Result<Option<Box<dyn Policy>>, Failure> {
         Ok(match self {
             Self::Usual(policy) => Some(built.build(*policy, seed)),
-            Self::Tasted(factor) => Some(built.tasted(*factor)),
+            Self::Tasted(taste) => Some(built.tasted(*taste)),
             Self::Set(policy, settings) => Some(policy.with(settings).map_err(Failure::refused)?),
             Self::Hindsight(entrant) => entrant.build(built, seed)?,
             Self::Oracle => None,

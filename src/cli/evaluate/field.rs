@@ -24,8 +24,8 @@ const LEFT_OUT: &str = "fleet-1000";
 const QUICK_WORLDS: u64 = 450;
 /// Worlds of each family in `--full`.
 const FULL_WORLDS: u64 = 200;
-/// The first of them: those before were looked at when an earlier shield was recorded.
-const FULL_FROM: u64 = 28_800;
+/// The first of them: those before were looked at when an earlier shield or taste was recorded.
+const FULL_FROM: u64 = 50_400;
 
 /// A split, as `--generated` takes it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -85,7 +85,7 @@ impl Field {
     pub(super) fn of(args: &Args) -> Result<Self, Failure> {
         if !args.recording.is_empty() {
             let read = |file| Recording::load(file, &RecordingOptions::default()).map_err(Failure::input);
-            let recordings = args.recording.iter().map(|file| read(file)).collect::<Result<_, _>>()?;
+            let recordings = once(&args.recording).map(|file| read(file)).collect::<Result<_, _>>()?;
             return Ok(Self::Recorded { recordings, seeds: args.seeds });
         }
         let split = if args.quick {
@@ -103,7 +103,7 @@ impl Field {
         };
         let mut generator = Generator::new(split);
         if !args.family.is_empty() {
-            generator.families.clone_from(&args.family);
+            generator.families = once(&args.family).copied().collect();
         } else if split == Split::Test {
             // What was left out of training is looked at when results are reported, and not before.
             generator.families = Family::ALL.to_vec();
@@ -166,7 +166,7 @@ impl Field {
                 format!("{}, {} each", counted(scenarios, "scenario"), counted(*seeds, "seed"))
             }
             Self::Recorded { recordings, seeds } => format!(
-                "{}, {} each; semi-real: what was recorded is control, recorded incidents are spliced onto treatment",
+                "{}, {} each; semi-real: control as recorded, incidents spliced onto treatment",
                 counted(recordings.len() as u64, "recording"),
                 counted(*seeds, "seed")
             ),
@@ -191,13 +191,19 @@ fn nth(index: u64, each: u64) -> usize {
     usize::try_from(index / each.max(1)).unwrap_or(usize::MAX)
 }
 
+/// What was named, in that order; what was named twice comes once.
+fn once<T: PartialEq>(named: &[T]) -> impl Iterator<Item = &T> {
+    let is_new = |(index, one): &(usize, &T)| !named[..*index].contains(*one);
+    named.iter().enumerate().filter(is_new).map(|(_, one)| one)
+}
+
 fn counted(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 fn scenarios(named: &[String]) -> Result<Vec<Scenario>, Failure> {
     if !named.is_empty() {
-        return named.iter().map(|name| scene::load(name)).collect();
+        return once(named).map(|name| scene::load(name)).collect();
     }
     let shipped = Scenario::builtins().iter().filter(|(name, _)| *name != LEFT_OUT);
     shipped.map(|(name, text)| Scenario::parse(text, name).map_err(Failure::input)).collect()

@@ -15,10 +15,10 @@ use super::{
         drawing::{Anchor, COLOURS, Colour, GREY, INK, Picture, Size},
     },
     Field, Results,
-    entrant::{ORACLE, is_limit},
+    entrant::{ORACLE, is_limit, is_ours},
     results::{self, whole},
 };
-use crate::{agent::PolicyName, judge::League};
+use crate::judge::League;
 use axis::Axis;
 
 /// How wide every picture is, in pixels.
@@ -72,11 +72,6 @@ fn colour(policy: &str, place: usize) -> Colour {
         return COLOURS[0];
     }
     if is_limit(policy) { INK } else { COLOURS[1 + place % (COLOURS.len() - 1)] }
-}
-
-/// Whether it is PPO-Master, at any taste.
-fn is_ours(policy: &str) -> bool {
-    !is_limit(policy) && (policy == PolicyName::PpoMaster.as_str() || policy.starts_with("ppo x "))
 }
 
 /// A number with as many digits as matter.

@@ -11,12 +11,12 @@ use serde::Serialize;
 use super::{
     super::{Failure, print},
     Field,
-    entrant::ORACLE,
+    entrant::{ORACLE, is_limit, is_ours},
     play::Play,
 };
 use crate::{
     agent::PolicyName,
-    judge::{Cost, Difference, Estimate, League, Standing},
+    judge::{Cost, Difference, Estimate, League, Share, Standing},
     sim::Shift,
 };
 
@@ -29,6 +29,9 @@ pub(super) struct Results {
     pub(super) differences: Vec<Option<Difference>>,
     /// The share of the oracle's gap that each closes; None where schedule or oracle did not take part.
     pub(super) closed: Vec<Option<Estimate>>,
+    /// PPO-Master's bad requests as a part of those of the opponent that has the fewest of all that bring good flags to 100 %
+    /// no more slowly; None where there is none, and of all others.
+    pub(super) shares: Vec<Option<Share>>,
 }
 
 /// One policy in `--json`.
@@ -59,6 +62,8 @@ struct PartLine<'a> {
     against: Option<&'a Difference>,
     /// The share of the gap from the schedule to the oracle that it closes, where both take part.
     gap_closed: Option<Estimate>,
+    /// PPO-Master's bad requests as a part of those of the best opponent that is no slower.
+    bad_requests_share: Option<&'a Share>,
 }
 
 impl Results {
@@ -70,11 +75,14 @@ impl Results {
         let named = |name: &str| leagues.iter().find(|league| league.policy() == name);
         let gap = named(PolicyName::Schedule.as_str()).zip(named(ORACLE));
         let closed = |league: &League| gap.and_then(|(base, oracle)| league.closed(base, oracle));
+        let standings: Vec<Standing> = leagues.iter().map(League::standing).collect();
+        let share = |index: usize| leagues[index].share_of(&leagues[rival(&standings, index)?]);
         Self {
             part,
             differences: differences.collect(),
             closed: leagues.iter().map(closed).collect(),
-            standings: leagues.iter().map(League::standing).collect(),
+            shares: (0..leagues.len()).map(share).collect(),
+            standings,
         }
     }
 
@@ -101,8 +109,23 @@ impl Results {
             standing: &self.standings[index],
             against: self.differences[index].as_ref(),
             gap_closed: self.closed[index],
+            bad_requests_share: self.shares[index].as_ref(),
         }
     }
+}
+
+/// The opponent with the fewest bad requests of those that are no slower, where the one at `index` is ours: by the restricted
+/// mean, so that nobody is quick by leaving flags behind.
+fn rival(standings: &[Standing], index: usize) -> Option<usize> {
+    let own = &standings[index];
+    let most = own.restricted_minutes_to_full.filter(|_| is_ours(&own.policy) && own.bad_flags > 0)?;
+    let no_slower = |standing: &Standing| {
+        let opponent = !is_ours(&standing.policy) && !is_limit(&standing.policy);
+        opponent && standing.restricted_minutes_to_full.is_some_and(|minutes| minutes <= most)
+    };
+    let requests = |index: &usize| standings[*index].bad_requests_per_bad_flag;
+    let opponents = (0..standings.len()).filter(|index| no_slower(&standings[*index]));
+    opponents.min_by(|one, other| requests(one).total_cmp(&requests(other)))
 }
 
 /// A line of JSON for each policy.
@@ -129,7 +152,7 @@ pub(super) fn lines(
 ///
 /// # Errors
 /// When it cannot.
-pub(super) fn writable(file: &Path) -> Result<(), Failure> {
+pub(in super::super) fn writable(file: &Path) -> Result<(), Failure> {
     let tried = match Place::of(file) {
         Place::Stream => OpenOptions::new().append(true).open(file).map(drop),
         Place::File(file) => {
@@ -142,7 +165,7 @@ pub(super) fn writable(file: &Path) -> Result<(), Failure> {
 
 /// Puts a file in its place only once all of it is written. A link leads to its file; what is no file, a pipe or a device, is
 /// written to and stays what it is.
-pub(super) fn whole(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(in super::super) fn whole(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let written = match Place::of(file) {
         Place::Stream => {
             OpenOptions::new().append(true).open(file).and_then(|mut stream| stream.write_all(bytes))
@@ -181,4 +204,33 @@ fn fresh(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".new");
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ours_is_measured_by_the_best_of_those_no_slower() {
+        let standing = |(policy, minutes, requests): (&str, f64, f64)| Standing {
+            policy: policy.to_owned(),
+            bad_flags: 10,
+            restricted_minutes_to_full: Some(minutes),
+            bad_requests_per_bad_flag: requests,
+            ..Standing::default()
+        };
+        let all = [
+            ("ppo-master", 30.0, 100.0),
+            ("quick", 20.0, 900.0),
+            ("as-quick*", 30.0, 400.0),
+            ("slower", 30.1, 50.0),
+            ("ppo x 1", 25.0, 200.0),
+            ("ppo by-traffic", 10.0, 300.0),
+            ("quick^", 20.0, 10.0),
+            ("oracle", 15.0, 2.0),
+        ]
+        .map(standing);
+        let rivals: Vec<_> = (0..all.len()).map(|index| rival(&all, index)).collect();
+        assert_eq!(rivals, [Some(2), None, None, None, Some(1), None, None, None]);
+    }
 }

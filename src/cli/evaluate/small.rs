@@ -2,11 +2,16 @@
 
 use serde::Serialize;
 
-use super::super::{Failure, Outcome, print};
+use super::super::{Failure, Outcome, print, spread::spread};
 use crate::judge::small_world::{Best, Blind, EFFECTS, FlaggerLike, Learnt, SmallPolicy, SmallWorld};
 
 /// Good flags that each policy plays at each effect, and as many bad ones.
 const FLAGS: u32 = 20_000;
+
+/// Who plays at each effect, by place: the oracle, the best policy, PPO-Master's network, the rule and who never looks.
+const PLAYERS: usize = 5;
+const BEST: usize = 1;
+const RULE: usize = 3;
 
 /// One policy at one effect, in `--json`.
 #[derive(Serialize)]
@@ -20,7 +25,7 @@ struct Line<'a> {
     closed: f64,
 }
 
-pub(super) fn run(json: bool) -> Outcome {
+pub(super) fn run(json: bool, threads: Option<u16>) -> Outcome {
     if !json {
         print::line(
             "The small world: 0.2 % of 2000 requests a tick fail, of a bad flag's an effect more; 240 ticks;",
@@ -31,26 +36,26 @@ pub(super) fn run(json: bool) -> Outcome {
         print::line("")?;
         print::line("effect   policy                 cost   gap closed")?;
     }
-    for effect in EFFECTS {
-        let world = SmallWorld::new(effect);
-        let best = Best::of(&world).cost();
+    let costs = spread(EFFECTS.len() * PLAYERS, threads, "policies", |job| {
+        let world = SmallWorld::new(EFFECTS[job / PLAYERS]);
         let play = |policy: &mut dyn SmallPolicy| {
             let played = world.play(policy, FLAGS, 0);
-            (played.cost(world.prior), played.error)
+            (policy.name(), played.cost(world.prior), played.error)
         };
-        let (mut rule, mut blind) = (FlaggerLike::default(), Blind);
-        let mut learnt = Learnt::shipped(world).map_err(Failure::refused)?;
-        let by_learnt = play(&mut learnt);
-        let (by_rule, by_blind) = (play(&mut rule), play(&mut blind));
-        let all = [
-            ("oracle", (world.oracle(), 0.0)),
-            ("bayes-optimal", (best, 0.0)),
-            ("ppo, trained here", by_learnt),
-            (rule.name(), by_rule),
-            (blind.name(), by_blind),
-        ];
-        for (policy, (cost, error)) in all {
-            let closed = SmallWorld::closed(by_rule.0, cost, best);
+        Ok(match job % PLAYERS {
+            0 => ("oracle", world.oracle(), 0.0),
+            BEST => ("bayes-optimal", Best::of(&world).cost(), 0.0),
+            2 => play(&mut Learnt::shipped(world).map_err(Failure::refused)?),
+            RULE => play(&mut FlaggerLike::default()),
+            _ => play(&mut Blind),
+        })
+    });
+    let costs = costs.into_iter().collect::<Result<Vec<_>, Failure>>()?;
+    for (effect, costs) in EFFECTS.into_iter().zip(costs.chunks(PLAYERS)) {
+        let world = SmallWorld::new(effect);
+        let (best, rule) = (costs[BEST].1, costs[RULE].1);
+        for &(policy, cost, error) in costs {
+            let closed = SmallWorld::closed(rule, cost, best);
             let line = Line { policy, world: &world, cost, error, closed };
             if json { print::json(&line)? } else { row(&line)? }
         }

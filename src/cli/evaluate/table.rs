@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     agent::PolicyName,
-    judge::{Estimate, Standing},
+    judge::{Estimate, Share, Standing},
     sim::Shift,
 };
 
@@ -49,6 +49,8 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
     print::line("")?;
     manners(whole)?;
     print::line("")?;
+    paces(whole)?;
+    print::line("")?;
     costs(whole, about.against)?;
     if !parts.is_empty() {
         print::line("")?;
@@ -67,6 +69,17 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
         "Minutes to 100 % are a mean over the good flags that got there, those from harm to rollback over",
     )?;
     print::line("the bad flags that were rolled back; min to rollback is a median.")?;
+    print::line(
+        "Others to the end: a good flag that did not get there counts with all its time (restricted mean).",
+    )?;
+    if whole.shares.iter().any(Option::is_some) {
+        print::line(
+            "Who has the fewest bad requests is found on these worlds; the interval does not know that.",
+        )?;
+    }
+    if whole.closed.iter().all(Option::is_none) {
+        print::line("Gap closed: of the costs of schedule and oracle; where both take part (--oracle).")?;
+    }
     print::line(
         "Missed: on to the end, not handed to a person for want of telemetry, nor made harmless by another",
     )?;
@@ -176,14 +189,41 @@ fn manners(whole: &Results) -> Result<(), Failure> {
                 closed.map_or("-".to_owned(), |closed| estimate(&closed, episodes)),
                 share(standing.vetoes_per_thousand, ends.vetoes_per_thousand, episodes),
                 ends.flips_per_flag.map_or("-".to_owned(), |[low, high]| {
-                    let mean = standing.flips_per_flag;
-                    if episodes < FEWEST {
-                        format!("{mean:.2}")
-                    } else {
-                        format!("{mean:.2} [{low:.2}, {high:.2}]")
-                    }
+                    hundredths(&Estimate { mean: standing.flips_per_flag, low, high }, episodes)
                 }),
                 share(standing.passed_detectable_percent, ends.passed_detectable_percent, episodes),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn paces(whole: &Results) -> Result<(), Failure> {
+    let columns: Columns = &[
+        (-15, "policy", ""),
+        (20, "minutes to 100 %,", "others to the end"),
+        (19, "of those no slower", "fewest bad requests"),
+        (22, "bad requests,", "a part of theirs"),
+        (23, "of the worst 5 %,", "a part of theirs"),
+    ];
+    head(columns)?;
+    for (standing, share) in whole.standings.iter().zip(&whole.shares) {
+        let episodes = standing.episodes;
+        let part = |of: fn(&Share) -> Estimate| {
+            share.as_ref().map_or("-".to_owned(), |share| hundredths(&of(share), episodes))
+        };
+        row(
+            columns,
+            &[
+                standing.policy.clone(),
+                between(
+                    standing.restricted_minutes_to_full,
+                    standing.intervals.restricted_minutes_to_full,
+                    episodes,
+                ),
+                share.as_ref().map_or("-".to_owned(), |share| share.policy.clone()),
+                part(|share| share.bad_requests),
+                part(|share| share.bad_requests_cvar95),
             ],
         )?;
     }
@@ -287,6 +327,11 @@ fn estimate(estimate: &Estimate, episodes: u64) -> String {
         return number(estimate.mean);
     }
     format!("{} [{}, {}]", number(estimate.mean), number(estimate.low), number(estimate.high))
+}
+
+/// With two decimals.
+fn hundredths(Estimate { mean, low, high }: &Estimate, episodes: u64) -> String {
+    if episodes < FEWEST { format!("{mean:.2}") } else { format!("{mean:.2} [{low:.2}, {high:.2}]") }
 }
 
 fn share(percent: f64, ends: Option<[f64; 2]>, episodes: u64) -> String {

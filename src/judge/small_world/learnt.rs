@@ -69,13 +69,13 @@ impl Learnt {
     /// # Errors
     /// Weights of another feature schema, whose network has other inputs.
     pub fn shipped(world: SmallWorld) -> Result<Self, WeightsError> {
-        Ok(Self::new(Arc::new(Weights::parse(SHIPPED)?), world))
+        Ok(Self::new(Arc::new(Weights::of_any_world(SHIPPED)?), world))
     }
 }
 
 impl SmallPolicy for Learnt {
     fn name(&self) -> &'static str {
-        "ppo"
+        "ppo, trained here"
     }
 
     fn choose(&mut self, seen: &Seen) -> Move {

@@ -10,7 +10,7 @@ use super::{
     sampler::{Asked, Chooser, Sampler},
 };
 use crate::{
-    agent::{Features, Memory, Network, Normaliser},
+    agent::{Features, Memory, Network, Normaliser, Taste},
     control::{
         Action, Actor, Command, ControlConfig, Event, Moment, Observatory, Order, OrderId, Phase, State,
         decide, tick,
@@ -60,7 +60,7 @@ pub(super) struct Lane {
     /// How harm is weighed, as a factor.
     factor: f64,
     /// What the network is told of how harm is weighed.
-    taste: f32,
+    taste: Taste,
     /// What rewards are multiplied by here.
     scale: f64,
     cost: Cost,
@@ -156,7 +156,7 @@ impl Lane {
             factor: taste,
             difficulty: generator.curriculum.difficulty(),
             #[expect(clippy::cast_possible_truncation, reason = "of order one")]
-            taste: libm::log(taste) as f32,
+            taste: Taste::Factor(taste as f32),
             scale: setting.reward_scale * libm::pow(taste.max(1.0), -EASED),
             cost: Cost { false_rollback: cost.false_rollback * price, ..cost },
             config,

@@ -5,7 +5,7 @@ use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 
 use crate::{
-    agent::{CHOICES, Choice, Features, Memory, Network, Normaliser, features, legal, probabilities},
+    agent::{CHOICES, Choice, Features, Memory, Network, Normaliser, Taste, features, legal, probabilities},
     control::{Observation, Policy, PolicyFault, Proposal},
     flag::FlagId,
 };
@@ -34,7 +34,7 @@ pub(super) enum Chooser<'a> {
 /// See the module.
 pub(super) struct Sampler<'a> {
     pub(super) chooser: Chooser<'a>,
-    pub(super) taste: f32,
+    pub(super) taste: Taste,
     pub(super) memories: &'a mut [Memory],
     pub(super) chance: &'a mut Pcg64Mcg,
     pub(super) asked: &'a mut Vec<Asked>,

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{
+    agent::USUAL_RATE,
     flag::{Ladder, Rollout},
     sim::{Truth, World},
     telemetry::Feed,
@@ -66,6 +67,13 @@ fn families_take_turns_and_another_family_keeps_the_service() {
     assert_eq!(one.services, other.services);
     let none = Generator { families: Vec::new(), ..generator };
     assert_eq!(none.scenario(4).0, Family::TRAINING[4]);
+}
+
+#[test]
+fn half_of_the_flags_have_more_requests_than_is_called_usual() {
+    let rate = |number| usual_requests(&of(Family::Healthy).scenario(number).1) / INTERVAL.as_secs_f64();
+    let more = (0..2_000).filter(|number| rate(*number) > USUAL_RATE).count();
+    assert!((950..1_050).contains(&more), "{more} of 2000");
 }
 
 #[test]

@@ -34,15 +34,14 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
         headed(HEIGHT, "Harm against time: bad requests of bad flags, minutes to 100 % of good ones", about);
     let [left, right, top, bottom] = PLOT;
     // A limit far below everybody would press all others together at the top.
-    let has_place =
-        |standing: &&Standing| standing.mean_minutes_to_full.is_some() && !is_limit(&standing.policy);
+    let has_place = |standing: &&Standing| minutes_of(standing).is_some() && !is_limit(&standing.policy);
     let harm = |standing: &Standing| standing.bad_requests_per_bad_flag;
     let least = whole.standings.iter().filter(has_place).map(harm).fold(f64::INFINITY, f64::min);
     let drawn: Vec<(&Standing, f64)> = whole
         .standings
         .iter()
         .filter(|standing| !is_far_below(standing, least))
-        .filter_map(|standing| Some((standing, standing.mean_minutes_to_full?)))
+        .filter_map(|standing| Some((standing, minutes_of(standing)?)))
         .collect();
     let minutes = Axis::straight(drawn.iter().map(|(_, minutes)| *minutes), (left, right));
     let requests =
@@ -57,7 +56,7 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
     }
     picture.text(
         (f64::midpoint(left, right), bottom + 42.0),
-        "minutes to 100 % of good flags, mean",
+        "minutes to 100 % of good flags, mean; one that did not get there counts to the end",
         Size::Large,
         Anchor::Middle,
         INK,
@@ -125,7 +124,7 @@ fn footer(picture: &mut Picture, whole: &Results, least: f64) {
     let absent: Vec<&str> = whole
         .standings
         .iter()
-        .filter(|standing| standing.mean_minutes_to_full.is_none())
+        .filter(|standing| minutes_of(standing).is_none())
         .map(|standing| standing.policy.as_str())
         .collect();
     let mut words: Vec<String> = whole
@@ -143,6 +142,11 @@ fn footer(picture: &mut Picture, whole: &Results, least: f64) {
         let words = words.join("; ");
         picture.text((EDGE + 330.0, HEIGHT - 16.0), &words, Size::Small, Anchor::Start, INK);
     }
+}
+
+/// Where it stands on the axis of time; nowhere where it brought nothing to 100 %.
+fn minutes_of(standing: &Standing) -> Option<f64> {
+    standing.restricted_minutes_to_full.filter(|_| standing.completed_percent > 0.0)
 }
 
 /// Whether it is a limit so far below the least of the policies that it is named and not drawn.
@@ -258,7 +262,8 @@ mod tests {
         let standings: Vec<Standing> = (0..15)
             .map(|index| Standing {
                 policy: format!("policy-number-{index}"),
-                mean_minutes_to_full: Some(20.0),
+                restricted_minutes_to_full: Some(20.0),
+                completed_percent: 70.0,
                 bad_requests_per_bad_flag: 100.0,
                 ..Standing::default()
             })
@@ -268,6 +273,7 @@ mod tests {
             part: String::new(),
             differences: standings.iter().map(nothing).collect(),
             closed: standings.iter().map(|_| None).collect(),
+            shares: standings.iter().map(|_| None).collect(),
             standings,
         };
         let svg = draw(&whole, "here").svg();
