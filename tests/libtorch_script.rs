@@ -322,7 +322,6 @@ fn unpacking(place: &Place) -> Child {
         .map_while(Result::ok)
         .find(|line| line.contains("unpacking the archive"))
         .expect("it comes to unpacking");
-    fs::remove_file(place.path("bin/unzip")).unwrap();
     child
 }
 
@@ -343,6 +342,7 @@ fn after_a_kill_nothing_is_half_laid_out_and_the_next_call_cleans_up() {
     let mut child = unpacking(&place);
     kill_process_group(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
+    fs::remove_file(place.path("bin/unzip")).unwrap();
     assert!(!place.path("laid").exists());
     assert!(!place.leftovers().is_empty(), "it was in the middle");
     ended(&mut place.archive(&place.libtorch())).with(0, &["lies in"]);
