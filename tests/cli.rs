@@ -104,8 +104,8 @@ fn evaluate_puts_the_policies_side_by_side() {
     table.fine();
     assert!(table.out.starts_with("2 scenarios, 1 seed each"), "{}", table.out);
     let all = PolicyName::ALL.len();
-    // Four lines about it, five tables with a row for each policy, nine lines on how to read them.
-    assert_eq!(table.out.lines().count(), 4 + 5 * (2 + all + 1) + 9, "{}", table.out);
+    // Four lines about it, five tables with a row for each policy, ten lines on how to read them.
+    assert_eq!(table.out.lines().count(), 4 + 5 * (2 + all + 1) + 10, "{}", table.out);
     assert!(table.out.lines().all(|line| line.chars().count() <= 100), "{}", table.out);
     let standings = home.run(&format!("{line} --json")).json();
     let policies: Vec<_> = standings.iter().map(|standing| standing["policy"].as_str().unwrap()).collect();

@@ -624,6 +624,9 @@ fn a_secret_that_others_can_read_is_refused() {
     assert!(ended.err.contains("expected the mode 0600, found 0640"), "{}", ended.err);
     assert!(!ended.err.contains("0123456789abcdef"));
     home.file("d.toml", "webhooks = [{ name = \"a\", url = \"http://x/\", kinds = [\"explosion\"] }]\n");
+    home.file("e.toml", "[agent]\nweights = \"secret\"\n");
+    let ended = home.run("--config e.toml serve --check");
+    assert!(ended.status(2).err.contains("secret: no usable weights: "), "{}", ended.err);
     let ended = home.run("--config d.toml serve --check");
     assert!(ended.status(2).err.contains("there is no kind \"explosion\""), "{}", ended.err);
 }

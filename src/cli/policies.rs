@@ -60,6 +60,11 @@ pub(super) fn configured(config: &Config) -> Option<&Path> {
     Some(config.agent.weights.as_path()).filter(|file| !file.as_os_str().is_empty())
 }
 
+/// Refuses the file that the configuration names where it cannot be used: for who checks before a start.
+pub(super) fn check_configured(config: &Config) -> Result<(), Failure> {
+    configured(config).map_or(Ok(()), |file| read(file).map(drop).map_err(|error| unusable(file, &error)))
+}
+
 /// The policies, ready to be built any number of times.
 pub(super) struct Policies {
     ppo_master: PpoMaster,

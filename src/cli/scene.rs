@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{
     Failure, Outcome, PolicyArg,
-    policies::{self, Policies, WeightsArgs, configured},
+    policies::{self, Policies, WeightsArgs},
     print,
 };
 use crate::{
@@ -328,9 +328,7 @@ pub(super) fn list(name: Option<&str>) -> Outcome {
 /// `knightwatch config`.
 pub(super) fn configuration(config: &Config, check: bool) -> Outcome {
     if check {
-        if let Some(file) = configured(config) {
-            policies::read(file).map_err(|error| policies::unusable(file, &error))?;
-        }
+        policies::check_configured(config)?;
         print::raw(&toml::to_string(config).map_err(Failure::refused)?)?;
     } else {
         print::raw(crate::config::DEFAULT)?;

@@ -21,7 +21,7 @@ use self::{
 use super::{
     Failure, Outcome, PolicyArg,
     control_room::operator,
-    policies::WeightsArgs,
+    policies::{self, WeightsArgs},
     print,
     real::Real,
     scene::{Scene, SceneArgs},
@@ -313,6 +313,7 @@ fn heard(kind: SignalKind) -> Result<SignalStream, Failure> {
 }
 
 fn checked(config: &Config, home: &Home, read: &Changeable, world: &World) -> Outcome {
+    policies::check_configured(config)?;
     let addresses: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
     print::line(&format!("environment  {}", config.environment))?;
     print::line(&format!(

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     super::{Failure, print},
     Field, Results,
-    entrant::{KNOWING, TUNED},
+    entrant::{KNOWING, TUNED, is_ours},
 };
 use crate::{
     agent::PolicyName,
@@ -72,9 +72,12 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
     print::line(
         "Others to the end: a good flag that did not get there counts with all its time (restricted mean).",
     )?;
-    if whole.shares.iter().any(Option::is_some) {
+    if whole.standings.iter().any(|standing| is_ours(&standing.policy)) {
         print::line(
-            "Who has the fewest bad requests is found on these worlds; the interval does not know that.",
+            "Best opponent no slower: the fewest bad requests, on these worlds, of those with no more such minutes",
+        )?;
+        print::line(
+            "than PPO-Master; the interval does not know that it was found. A part below 1 is fewer than its.",
         )?;
     }
     if whole.closed.iter().all(Option::is_none) {
@@ -202,9 +205,9 @@ fn paces(whole: &Results) -> Result<(), Failure> {
     let columns: Columns = &[
         (-15, "policy", ""),
         (20, "minutes to 100 %,", "others to the end"),
-        (19, "of those no slower", "fewest bad requests"),
-        (22, "bad requests,", "a part of theirs"),
-        (23, "of the worst 5 %,", "a part of theirs"),
+        (18, "best opponent", "no slower"),
+        (22, "bad requests,", "a part of its"),
+        (24, "of worst 5 % of flags,", "a part of its"),
     ];
     head(columns)?;
     for (standing, share) in whole.standings.iter().zip(&whole.shares) {
