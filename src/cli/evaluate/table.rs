@@ -74,10 +74,10 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
     )?;
     if whole.standings.iter().any(|standing| is_ours(&standing.policy)) {
         print::line(
-            "Best opponent no slower: the fewest bad requests, on these worlds, of those with no more such minutes",
+            "Best opponent no slower: of those with no more such minutes than PPO-Master the one with the fewest",
         )?;
         print::line(
-            "than PPO-Master; the interval does not know that it was found. A part below 1 is fewer than its.",
+            "bad requests, found on these worlds, which the interval does not know. Below 1 is fewer than its.",
         )?;
     }
     if whole.closed.iter().all(Option::is_none) {
