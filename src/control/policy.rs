@@ -122,3 +122,28 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
         (**self).propose(observations, proposals)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_as_usual_is_said_also_where_it_was_usual_once() {
+        let said = |json: &str| {
+            let settings: PolicySettings = serde_json::from_str(json).unwrap();
+            let again: PolicySettings =
+                serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
+            assert_eq!(again, settings);
+            policy_in_words("ppo-master", Some(&settings))
+        };
+        assert_eq!(said(r#"{"weights":"1f","unusual":""}"#), "ppo-master");
+        // As journals have it from when one taste for all flags was usual.
+        assert_eq!(said(r#"{"taste":5.0,"weights":"1f","unusual":""}"#), "ppo-master (taste 5)");
+        assert_eq!(
+            said(r#"{"taste":5.0,"weights":"1f","unusual":"weights 1f"}"#),
+            "ppo-master (taste 5, weights 1f)"
+        );
+        assert_eq!(said(r#"{"taste":16.0,"weights":"1f","unusual":"taste 16"}"#), "ppo-master (taste 16)");
+        assert_eq!(policy_in_words("rule", None), "rule");
+    }
+}
