@@ -1,7 +1,7 @@
 //! How much harm weighs against waiting: for PPO-Master an input of the network, not another network.
 //!
 //! The judge counts harm relative to a service's usual traffic, so that big services do not drown small ones. Who is hurt
-//! counts requests, and at one pace everywhere most of the requests that fail do so at the few flags with the most traffic.
+//! counts requests, and at one pace everywhere most of the requests that fail do so at the flags with much traffic.
 //! In less of a hurry there, and only there, far fewer fail for the same hours of waiting. It knows nothing of worlds.
 
 use std::{fmt, str::FromStr};
