@@ -7,12 +7,12 @@ use std::{
 };
 
 use divan::{Bencher, counter::BytesCount};
-use knightwatch::{
+use knightwatch_core::{
     control::{Actor, Entry, Event, OrderId, Seq},
     flag::{FlagId, FlagKey, Rollout},
-    store::{Journal, SessionMeta, decode, encode, verify},
     telemetry::{Arm, Histogram, Millis, Sample},
 };
+use knightwatch_store::{Journal, SessionMeta, decode, encode, verify};
 use rusqlite::Connection;
 use tempfile::TempDir;
 

@@ -5,8 +5,8 @@
 use std::{hint::black_box, sync::Arc};
 
 use divan::{Bencher, counter::ItemsCount};
-use knightwatch::{
-    agent::{Answer, Features, MOST_EXPLAINED, Memory, PpoMaster, Taste, Weights, features},
+use knightwatch_agent::{Answer, Features, MOST_EXPLAINED, Memory, PpoMaster, Taste, Weights, features};
+use knightwatch_core::{
     control::{ActionMask, Observation, Phase, Policy},
     flag::{FlagId, Ladder, Rollout},
     telemetry::{ArmStats, MetricEvidence, Millis, Verdict, WindowReport},

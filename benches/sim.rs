@@ -4,11 +4,8 @@
 use std::hint::black_box;
 
 use divan::{Bencher, counter::ItemsCount};
-use knightwatch::{
-    flag::Rollout,
-    sim::{Scenario, World},
-    telemetry::Feed,
-};
+use knightwatch_core::{flag::Rollout, telemetry::Feed};
+use knightwatch_sim::{Scenario, World};
 
 fn main() {
     divan::main();

@@ -2,13 +2,13 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
 use divan::Bencher;
-use knightwatch::{
-    agent::PolicyName,
+use knightwatch_agent::PolicyName;
+use knightwatch_core::{
     control::{Actor, ControlConfig, Event, Moment, Observatory, Policy, State, tick},
     flag::{FlagId, Rollout},
-    sim::{Scenario, World},
     telemetry::{Feed, Millis},
 };
+use knightwatch_sim::{Scenario, World};
 
 fn main() {
     divan::main();

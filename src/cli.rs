@@ -1,34 +1,23 @@
-//! Layer 14: the command line.
+//! The command line.
 //!
 //! Each verb is a file. Exit status: 0 done, 1 refused or not as hoped, 2 usage or bad input, 3 no backend reached. Results go to standard
 //! output, everything else to standard error.
 
 mod access;
 mod audit;
-#[cfg(feature = "train")]
-mod cartpole;
 mod connect;
-mod control_room;
-mod curves;
+pub mod control_room;
+pub mod curves;
 mod definitions;
-mod drawing;
-mod evaluate;
 mod explain;
-mod picture;
-mod policies;
-mod print;
+pub mod policies;
+pub mod print;
 mod real;
-mod replay;
-mod scene;
+pub mod replay;
+pub mod scene;
 mod serve;
-mod simulate;
-#[cfg(feature = "train")]
-mod small_world;
-mod spread;
+pub mod simulate;
 mod status;
-#[cfg(feature = "train")]
-mod train;
-mod tune;
 mod verbs;
 mod watch;
 
@@ -38,9 +27,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
-use crate::{agent::PolicyName, config::Config, store::StoreError};
+use crate::config::Config;
+use knightwatch_store::StoreError;
 
 /// The terminal control room for autonomous feature-flag rollouts.
 #[derive(Debug, Parser)]
@@ -142,21 +132,6 @@ enum Verb {
     Export(definitions::ExportArgs),
     /// Runs a scenario under a policy without a screen, as fast as it goes; same seed, same bytes
     Simulate(simulate::Args),
-    /// Compares the policies on shipped scenarios or generated worlds, the same for each
-    Evaluate(evaluate::Args),
-    /// Looks for the opponents' best settings on validation worlds, with an equal budget
-    Tune(tune::Args),
-    /// Trains PPO-Master in the simulator with libtorch
-    #[cfg(feature = "train")]
-    Train(train::Args),
-    /// Says what a build that trains needs
-    #[cfg(not(feature = "train"))]
-    #[command(hide = true, disable_help_flag = true)]
-    Train {
-        /// What the command would have been given
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<std::ffi::OsString>,
-    },
     /// One line for each change, for pipes, CI and screen readers
     Watch(watch::Args),
     /// What the newest session on this machine has come to, from its journal
@@ -178,61 +153,22 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
-    /// Draws the control room as an SVG picture after some simulated minutes
-    #[command(hide = true)]
-    Picture(picture::Args),
-    /// Learns CartPole-v1 with PPO-Master's learner: the proof on a problem that everybody knows
-    #[cfg(feature = "train")]
-    #[command(hide = true, name = "cartpole")]
-    CartPole(cartpole::Args),
-    /// Trains PPO-Master's network on the judge's small world, where the best possible policy is known
-    #[cfg(feature = "train")]
-    #[command(hide = true)]
-    SmallWorld(small_world::Args),
-}
-
-/// A policy, as `--policy` takes it.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum PolicyArg {
-    /// Learned by PPO in the simulator
-    PpoMaster,
-    /// Raises a rung when healthy, rolls back when regressed
-    Rule,
-    /// 1, 5, 10, 25, 50, 100 %, without looking
-    Schedule,
-    /// Flagger's defaults
-    Flagger,
-    /// The largest raise that the shield allows, and never down
-    ShieldAlone,
-    /// At random, to test the shield
-    Random,
-}
-
-impl From<PolicyArg> for PolicyName {
-    fn from(arg: PolicyArg) -> Self {
-        match arg {
-            PolicyArg::PpoMaster => Self::PpoMaster,
-            PolicyArg::Rule => Self::Rule,
-            PolicyArg::Schedule => Self::Schedule,
-            PolicyArg::Flagger => Self::Flagger,
-            PolicyArg::ShieldAlone => Self::ShieldAlone,
-            PolicyArg::Random => Self::Random,
-        }
-    }
 }
 
 /// Why a verb ended without having done what it was asked.
 #[derive(Debug)]
-struct Failure {
-    status: u8,
-    text: String,
+pub struct Failure {
+    /// The exit status.
+    pub status: u8,
+    /// One sentence or several lines; nothing is printed where it is empty.
+    pub text: String,
 }
 
 /// Done, or a status with a sentence.
-type Outcome = Result<u8, Failure>;
+pub type Outcome = Result<u8, Failure>;
 
 /// Nothing else went wrong, but the answer is no.
-const REFUSED: u8 = 1;
+pub const REFUSED: u8 = 1;
 
 /// Wrong usage or bad input.
 const USAGE: u8 = 2;
@@ -241,16 +177,21 @@ const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 3;
 
 impl Failure {
-    fn input(error: impl std::fmt::Display) -> Self {
+    /// Wrong usage or bad input.
+    #[must_use]
+    pub fn input(error: impl std::fmt::Display) -> Self {
         Self { status: USAGE, text: error.to_string() }
     }
 
-    fn refused(error: impl std::fmt::Display) -> Self {
+    /// It was understood, and could not be done.
+    #[must_use]
+    pub fn refused(error: impl std::fmt::Display) -> Self {
         Self { status: REFUSED, text: error.to_string() }
     }
 
     /// A session file that is none is bad input; one that is in use, damaged or in the way is refused.
-    fn store(error: StoreError) -> Self {
+    #[must_use]
+    pub fn store(error: StoreError) -> Self {
         match error {
             StoreError::NotFound { .. } | StoreError::NotASession { .. } | StoreError::Newer { .. } => {
                 Self::input(error)
@@ -268,6 +209,12 @@ pub fn main() -> ExitCode {
         cli.takes_connection(&matches)?;
         dispatch(cli)
     });
+    report("knightwatch", done)
+}
+
+/// The exit code of what a verb came to; a failure is printed to standard error as the words of `program`.
+#[must_use]
+pub fn report(program: &str, done: Outcome) -> ExitCode {
     match done {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
@@ -275,9 +222,9 @@ pub fn main() -> ExitCode {
                 return ExitCode::from(failure.status);
             }
             let lines: Vec<String> =
-                failure.text.lines().map(|line| crate::flag::clean(line).into_owned()).collect();
+                failure.text.lines().map(|line| knightwatch_core::flag::clean(line).into_owned()).collect();
             // Where nobody listens, the status still says it.
-            let _ = writeln!(io::stderr(), "knightwatch: {}", lines.join("\n"));
+            let _ = writeln!(io::stderr(), "{program}: {}", lines.join("\n"));
             ExitCode::from(failure.status)
         }
     }
@@ -288,7 +235,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Ok(config) => config,
         // A mistake in a file must not stand between a person and the switch.
         Err(error) if matches!(&cli.verb, Some(Verb::Order(verb)) if verb.stops()) => {
-            let error = crate::flag::clean_line(&error.to_string());
+            let error = knightwatch_core::flag::clean_line(&error.to_string());
             let _ = writeln!(io::stderr(), "knightwatch: {error}; going on without a configuration");
             Config::without_file()
         }
@@ -317,18 +264,6 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Import(args)) => definitions::import(&args),
         Some(Verb::Export(args)) => definitions::export(&args, &cli.connect, &config),
         Some(Verb::Simulate(args)) => simulate::run(&args, &config),
-        Some(Verb::Evaluate(args)) => evaluate::run(&args, &config),
-        Some(Verb::Tune(args)) => tune::run(&args, &config),
-        #[cfg(feature = "train")]
-        Some(Verb::Train(args)) => train::run(&args, &config),
-        #[cfg(not(feature = "train"))]
-        Some(Verb::Train { rest }) => {
-            let rest = rest.iter().fold(String::new(), |line, word| line + " " + &word.to_string_lossy());
-            Err(Failure::input(format!(
-                "this build cannot train: it was made without libtorch. In the source folder, `.ci/libtorch` fetches \
-                 libtorch once; then `cargo run --release --features train -- train{rest}`"
-            )))
-        }
         Some(Verb::Watch(args)) => watch::run(&args, &cli.connect, &config),
         Some(Verb::Status(args)) => status::run(&args, &cli.connect, &config),
         Some(Verb::Replay(args)) => replay::run(&args, &config),
@@ -336,10 +271,5 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Verb::Explain(args)) => explain::run(&args, &cli.connect, &config),
         Some(Verb::Scenarios { name }) => scene::list(name.as_deref()),
         Some(Verb::Config { check }) => scene::configuration(&config, check),
-        Some(Verb::Picture(args)) => picture::run(&args, &config),
-        #[cfg(feature = "train")]
-        Some(Verb::CartPole(args)) => cartpole::run(&args),
-        #[cfg(feature = "train")]
-        Some(Verb::SmallWorld(args)) => small_world::run(&args),
     }
 }

@@ -20,11 +20,8 @@ pub use self::{
     telemetry::{SourceKind, Telemetry},
     webhooks::Webhook,
 };
-use crate::{
-    agent::{PolicyName, Taste},
-    control::ControlConfig,
-    telemetry::Millis,
-};
+use knightwatch_agent::{PolicyName, Taste};
+use knightwatch_core::{control::ControlConfig, telemetry::Millis};
 
 /// The default configuration, with comments.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
@@ -333,8 +330,8 @@ impl Config {
             return Err(("fps", format!("expected 1 to 30 frames a second, found {}", self.screen.fps)));
         }
         let shadow = self.agent.shadow.as_str();
-        if !shadow.is_empty() && !PolicyName::STEERS.iter().any(|name| name.as_str() == shadow) {
-            let names = PolicyName::STEERS.map(PolicyName::as_str).join(", ");
+        if !shadow.is_empty() && !PolicyName::STEERING.iter().any(|name| name.as_str() == shadow) {
+            let names = PolicyName::STEERING.map(PolicyName::as_str).join(", ");
             return Err(("shadow", format!("expected \"\" or one of {names}, found {shadow:?}")));
         }
         Ok(())
@@ -345,7 +342,7 @@ impl Config {
             self.state = folder.into();
         }
         if let Some(value) = variable("KNIGHTWATCH_ENVIRONMENT", "expected a name")? {
-            self.environment = crate::flag::clean_line(&value);
+            self.environment = knightwatch_core::flag::clean_line(&value);
             if self.environment.trim().is_empty() {
                 return Err(wrong_variable("KNIGHTWATCH_ENVIRONMENT", value, "expected a name"));
             }
@@ -395,7 +392,7 @@ fn wrong_variable(variable: &'static str, value: String, expected: &str) -> Conf
 
 /// The text of a file of at most `most` bytes; `what` it is, for the messages. Reads no further than that, whatever the
 /// file is.
-pub(crate) fn read_text(file: &Path, most: u64, what: &'static str) -> Result<String, ConfigError> {
+pub fn read_text(file: &Path, most: u64, what: &'static str) -> Result<String, ConfigError> {
     let unreadable = |problem| ConfigError::Unreadable { file: file.to_owned(), problem };
     let mut bytes = Vec::new();
     fs::File::open(file).and_then(|open| open.take(most + 1).read_to_end(&mut bytes)).map_err(unreadable)?;

@@ -1,22 +1,27 @@
 //! knightwatch: the terminal control room for autonomous feature-flag rollouts.
 //!
+//! This package is the program and the library behind it:
+//!
 //! ```text
-//!   flag        who gets what: keys, rollouts, buckets                                    \
-//!   telemetry   samples -> windows -> evidence -> verdict                                  |
-//!   control     state = fold(events); decide, tick, policy, shield, kill latch             |  pure
-//!   agent       policies behind the trait                                                  |
-//!   sim         the world: scenario -> samples, and the truth that only the judge sees     |
-//!   judge       one scenario under one policy; policies side by side                      /
-//!   store       the journal and the session file
-//!   integrations  recorded telemetry
-//!   engine      the one loop: source -> tick -> journal -> state
-//!   backend     snapshots and changes out, orders in
-//!   server      HTTP over the same engine
-//!   tui         model, update, view, and the terminal
-//!   cli         the command line, the configuration
+//!   cli         the command line
+//!   config      the configuration: defaults < file < environment < flags
+//!   logging     logs, to a file and never to the screen
+//!   server      HTTP over the engine
+//!   tui         the control room: model, update, view, and the terminal
 //! ```
 //!
-//! A layer uses only those above it. One decision's way, always forward:
+//! Everything below it is in crates of their own, so that the compiler keeps the layers apart:
+//!
+//! ```text
+//!   knightwatch-core     flag, telemetry, control: pure
+//!   knightwatch-agent    PPO-Master and the other policies that may steer: pure
+//!   knightwatch-sim      the simulated world, and what an episode in it costs: pure
+//!   knightwatch-store    the journal, sessions, the kill latch
+//!   knightwatch-connect  telemetry from applications, flag files, webhooks
+//!   knightwatch-engine   the one loop, and the backends that a control room speaks to
+//! ```
+//!
+//! The path of one decision, always forward:
 //!
 //! ```text
 //! source -> samples -> windows -> evidence -> verdict -> policy -> shield -> journal -> state -> control rooms
@@ -24,20 +29,8 @@
 //!
 //! The reasons are in `ARCHITECTURE.md`.
 
-pub mod agent;
-pub mod backend;
 pub mod cli;
 pub mod config;
-pub mod control;
-pub mod engine;
-pub mod flag;
-pub mod integrations;
-pub mod judge;
-#[cfg(feature = "train")]
-pub mod learn;
 pub mod logging;
 pub mod server;
-pub mod sim;
-pub mod store;
-pub mod telemetry;
 pub mod tui;

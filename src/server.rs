@@ -1,7 +1,7 @@
-//! Layer 12: the backend over HTTP.
+//! The backend over HTTP.
 //!
 //! The same engine that a control room has inside, for many: the control API under `/api/v1`, the event stream, flag
-//! evaluation, telemetry in. Every handler speaks to a [`Backend`](crate::backend::Backend) like a control room does, or reads the engine's
+//! evaluation, telemetry in. Every handler speaks to a [`Backend`](knightwatch_engine::backend::Backend) like a control room does, or reads the engine's
 //! register; none of them waits for a tick. Who may what is in `access.rs`, what is refused at the door in `door.rs`.
 
 mod access;

@@ -1,4 +1,4 @@
-//! Layer 13: the control room on a terminal.
+//! The control room on a terminal.
 //!
 //! Elm-like: a [`Message`] goes into [`update`], which changes the [`Model`] and answers [`Effect`]s; [`view`] draws the
 //! model and only reads it. Both are pure; the runtime loop beside them owns the terminal, the clock and the backend.
@@ -32,7 +32,7 @@ pub use command::{COMMANDS, Chord, CommandId, Spec, key_table_markdown, on};
 pub use kill::{ARMED_MS, QUIET_MS};
 pub use message::{Effect, Glyphs, Message, Palette, Real, Settings};
 pub use model::Model;
-pub(crate) use pen::wrap;
+pub use pen::wrap;
 pub use picture::svg;
 pub use runtime::{Cause, Exit, RunError, RuntimeOptions, run, run_training};
 pub use signals::Ending;

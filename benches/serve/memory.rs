@@ -2,7 +2,7 @@
 
 use std::{fs, time::Instant};
 
-use knightwatch::sim::Scenario;
+use knightwatch_sim::Scenario;
 
 use crate::{Row, line::until, process::memory, served::Served, told};
 

@@ -8,13 +8,16 @@ use serde::Serialize;
 use super::{Failure, Outcome, USAGE, print, serve::Home};
 use crate::{
     config::{Config, SourceKind},
-    control::State,
-    engine::wall_clock,
-    flag::{FlagKey, Rollout},
     server::{Scope, TokenFile, TokenRecord},
-    store::{self, Journal, StoreError},
+};
+use knightwatch_core::{
+    control::State,
+    flag::{FlagKey, Rollout},
     telemetry::Millis,
 };
+use knightwatch_engine::wall_clock;
+use knightwatch_store as store;
+use knightwatch_store::{Journal, StoreError};
 
 /// The longest that a token lives where nothing is said: 90 days.
 const LIFE: Millis = Millis::from_secs(90 * 24 * 3_600);
@@ -63,7 +66,7 @@ pub(super) fn token(what: &Token, config: &Config) -> Outcome {
     let failed = |error: std::io::Error| Failure::refused(format!("{}: {error}", file.path().display()));
     match what {
         Token::Create { name, scope, expires, json } => {
-            let name = crate::flag::clean_line(name);
+            let name = knightwatch_core::flag::clean_line(name);
             if name.is_empty() {
                 return Err(Failure::input("expected a name, found nothing"));
             }

@@ -13,13 +13,14 @@ use super::{
     connect::{ConnectArgs, not_done, remote},
     print, status,
 };
-use crate::{
-    backend::Client,
-    config::Config,
+use crate::config::Config;
+use knightwatch_core::{
     control::{Actor, Event},
     flag::{FlagKey, clean_line},
-    store::{self, ExportFormat, Filter, Head, Journal},
 };
+use knightwatch_engine::backend::Client;
+use knightwatch_store as store;
+use knightwatch_store::{ExportFormat, Filter, Head, Journal};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -9,10 +9,8 @@ use std::{
 use clap::Args;
 
 use super::{Failure, UNREACHABLE, control_room::operator};
-use crate::{
-    backend::{Client, OrderError, RemoteError, Target},
-    config::Config,
-};
+use crate::config::Config;
+use knightwatch_engine::backend::{Client, OrderError, RemoteError, Target};
 
 /// Holds a token, where no file does.
 const TOKEN: &str = "KNIGHTWATCH_TOKEN";

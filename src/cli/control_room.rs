@@ -12,14 +12,15 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{Failure, Outcome, connect, scene};
 use crate::{
-    agent::training::{TrainingLine, TrainingLog},
-    backend::{Backend, Embedded, EmbeddedOptions, Pace, Remote, Target},
     config::{self, Config},
-    control::Event,
-    engine::Engine,
     logging,
-    telemetry::Millis,
     tui::{self, Glyphs, Palette, RuntimeOptions, Settings},
+};
+use knightwatch_agent::training::{TrainingLine, TrainingLog};
+use knightwatch_core::{control::Event, telemetry::Millis};
+use knightwatch_engine::{
+    Engine,
+    backend::{Backend, Embedded, EmbeddedOptions, Pace, Remote, Target},
 };
 
 /// Entries in which the acknowledgement of the briefing is looked for when the room is left.
@@ -28,40 +29,41 @@ const RECENT: usize = 10_000;
 /// How the control room looks and what it may do.
 #[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 #[derive(Clone, Debug, Args)]
-pub(super) struct ScreenArgs {
+pub struct ScreenArgs {
     /// Times faster than real time, 1 to 3600
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
-    pub(super) speed: u32,
+    pub speed: u32,
 
     /// Nothing can be changed
     #[arg(long)]
-    pub(super) read_only: bool,
+    pub read_only: bool,
 
     /// Which characters are drawn
     #[arg(long, value_enum)]
-    pub(super) glyphs: Option<config::Glyphs>,
+    pub glyphs: Option<config::Glyphs>,
 
     /// Which colours are used
     #[arg(long, value_enum)]
-    pub(super) palette: Option<config::Palette>,
+    pub palette: Option<config::Palette>,
 
     /// Most frames a second that telemetry causes, 1 to 30
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=30))]
-    pub(super) fps: Option<u32>,
+    pub fps: Option<u32>,
 
     /// For slow links: one frame a second
     #[arg(long, conflicts_with = "fps")]
-    pub(super) slow: bool,
+    pub slow: bool,
 
     /// Do not bracket frames by synchronised output
     #[arg(long)]
-    pub(super) no_sync: bool,
+    pub no_sync: bool,
 
     /// Do not show the briefing
     #[arg(long)]
-    pub(super) no_briefing: bool,
+    pub no_briefing: bool,
 }
 
+/// `knightwatch`: a fresh session, or one that is resumed.
 pub(super) fn run(scene: &scene::SceneArgs, screen: &ScreenArgs, config: &Config) -> Outcome {
     // Whatever is wrong with the terminal is said before a session is begun.
     tui::check().map_err(Failure::input)?;
@@ -97,7 +99,9 @@ pub(super) fn remote(
 }
 
 /// Shows an engine in the control room until the operator leaves.
-pub(super) fn show(
+/// # Errors
+/// An engine that does not start; a terminal that cannot be used.
+pub fn show(
     engine: Engine,
     options: EmbeddedOptions,
     screen: &ScreenArgs,
@@ -144,7 +148,9 @@ fn room(
 
 /// Shows a training: one that is under way where `lines` come from a trainer, otherwise a recorded one. What the
 /// person wants and how it ended is in the answer.
-pub(super) fn show_training(
+/// # Errors
+/// A terminal that cannot be used; no state folder.
+pub fn show_training(
     log: TrainingLog,
     lines: Option<UnboundedReceiver<TrainingLine>>,
     screen: &ScreenArgs,
@@ -185,7 +191,7 @@ fn mark_briefed(mark: &Path) -> io::Result<()> {
 pub(super) fn operator() -> String {
     let names = ["USER", "LOGNAME", "USERNAME"];
     let name = names.iter().find_map(|name| env::var(name).ok()).filter(|name| !name.trim().is_empty());
-    crate::flag::clean_line(&name.unwrap_or_else(|| "operator".to_owned()))
+    knightwatch_core::flag::clean_line(&name.unwrap_or_else(|| "operator".to_owned()))
 }
 
 fn settings(screen: &ScreenArgs, config: &Config, briefing: bool) -> Settings {
@@ -196,7 +202,7 @@ fn settings(screen: &ScreenArgs, config: &Config, briefing: bool) -> Settings {
         palette: palette(screen.palette.unwrap_or(config.screen.palette)),
         read_only: screen.read_only,
         bell: config.screen.bell && stdout().is_terminal(),
-        order_prefix: format!("{}-{process}", crate::engine::wall_clock().0),
+        order_prefix: format!("{}-{process}", knightwatch_engine::wall_clock().0),
         elsewhere: format!("kill {process} (ends this program and its engine; nothing moves without it)"),
         briefing,
     }

@@ -15,17 +15,17 @@ use super::{
     serve::Home,
     status,
 };
-use crate::{
-    backend::{RemoteError, Target},
-    config::{Config, SourceKind},
+use crate::config::{Config, SourceKind};
+use knightwatch_connect::{FlagFiles, FlagFilesError};
+use knightwatch_core::{
     control::{Phase, State},
     flag::{
         FlagKey, FlagSpec, Rollout, clean,
         definition::{Definition, Standing},
     },
-    integrations::{FlagFiles, FlagFilesError},
-    store::Journal,
 };
+use knightwatch_engine::backend::{RemoteError, Target};
+use knightwatch_store::Journal;
 
 /// What is checked.
 #[derive(Debug, clap::Args)]

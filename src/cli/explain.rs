@@ -12,13 +12,13 @@ use super::{
     connect::{ConnectArgs, not_done, remote},
     policies, print, scene, status,
 };
-use crate::{
-    agent::{CHOICES, Choice, FEATURES, Features, MOST_EXPLAINED, PolicyName, PpoMaster, Weights, explain},
-    backend::{Client, Target},
-    config::Config,
-    control::{self, Actor, Decision, Entry, Event, Explanation, Seq},
-    store::Journal,
+use crate::config::Config;
+use knightwatch_agent::{
+    CHOICES, Choice, FEATURES, Features, MOST_EXPLAINED, PolicyName, PpoMaster, Weights, explain,
 };
+use knightwatch_core::control::{self, Actor, Decision, Entry, Event, Explanation, Seq};
+use knightwatch_engine::backend::{Client, Target};
+use knightwatch_store::Journal;
 
 /// What the value is.
 const VALUE: &str =
@@ -191,7 +191,7 @@ fn explanation<'a>(entry: &'a Entry, policy: &str) -> Result<(&'a Decision, &'a 
     }
     match &decision.explanation {
         Some(explanation) => Ok((decision, explanation)),
-        None if policy == PolicyName::PpoMaster.as_str() => Err(format!(
+        None if policy == PolicyName::PPO_MASTER.as_str() => Err(format!(
             "{} was not explained when it was decided: of the moves of one tick {} are; its reason and evidence are in \
              the line above",
             entry.seq,

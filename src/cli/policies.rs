@@ -13,23 +13,36 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
-
-use super::{Failure, PolicyArg};
-use crate::{
-    agent::{PolicyName, PpoMaster, Taste, Weights, WeightsError},
-    config::Config,
-    control::{Policy, PolicySettings, Shadow},
-    engine::Guarded,
+use clap::{
+    Args,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
+
+use super::Failure;
+use crate::config::Config;
+use knightwatch_agent::{PolicyName, PpoMaster, Taste, Weights, WeightsError};
+use knightwatch_core::control::{Policy, PolicySettings, Shadow};
+use knightwatch_engine::Guarded;
+
+/// What `--policy` and `--shadow` take: a policy that may steer.
+pub(super) fn steering() -> impl TypedValueParser<Value = PolicyName> {
+    one_of(&PolicyName::STEERING)
+}
+
+/// A policy of these by its name, with what each is in the help.
+#[must_use]
+pub fn one_of(names: &'static [PolicyName]) -> impl TypedValueParser<Value = PolicyName> {
+    let values = names.iter().map(|name| PossibleValue::new(name.as_str()).help(name.about()));
+    PossibleValuesParser::new(values).try_map(|text| PolicyName::find(&text, names))
+}
 
 /// How long a shadow may take to answer. The next step waits for it, what was decided does not.
 const SHADOW_DEADLINE: Duration = Duration::from_millis(100);
 
 /// Who decides beside the one that steers, without acting: as asked for, or as the configuration says.
-pub(super) fn shadow(asked: Option<PolicyArg>, config: &Config) -> Option<PolicyName> {
+pub(super) fn shadow(asked: Option<PolicyName>, config: &Config) -> Option<PolicyName> {
     // What the configuration says was checked when it was read.
-    asked.map(PolicyName::from).or_else(|| config.agent.shadow.parse().ok())
+    asked.or_else(|| config.agent.shadow.parse().ok())
 }
 
 /// Largest weights file that is read; a real one has some tens of kilobytes.
@@ -37,20 +50,20 @@ const MAX_BYTES: u64 = 16 << 20;
 
 /// By which weights PPO-Master decides.
 #[derive(Clone, Debug, Default, Args)]
-pub(super) struct WeightsArgs {
+pub struct WeightsArgs {
     /// Weights that PPO-Master decides by [default: `agent.weights` of the configuration, or the shipped ones]
     #[arg(long, value_name = "FILE")]
-    pub(super) weights: Option<PathBuf>,
+    pub weights: Option<PathBuf>,
 
     /// How many times as much as config/judge.toml PPO-Master weighs harm against waiting: by-traffic (more for flags with more
     /// requests) or a factor from 0.03 to 32 for all alike [default: `agent.taste` of the configuration, by-traffic]
     #[arg(long, allow_negative_numbers = true)]
-    pub(super) taste: Option<Taste>,
+    pub taste: Option<Taste>,
 }
 
 impl WeightsArgs {
     /// The first of these options that is given.
-    pub(super) fn given(&self) -> Option<&'static str> {
+    pub fn given(&self) -> Option<&'static str> {
         self.weights.as_ref().map(|_| "--weights").or_else(|| self.taste.map(|_| "--taste"))
     }
 }
@@ -66,7 +79,7 @@ pub(super) fn check_configured(config: &Config) -> Result<(), Failure> {
 }
 
 /// The policies, ready to be built any number of times.
-pub(super) struct Policies {
+pub struct Policies {
     ppo_master: PpoMaster,
     /// The file that was named, where one was.
     file: Option<PathBuf>,
@@ -74,8 +87,8 @@ pub(super) struct Policies {
 
 impl Policies {
     /// For these policies; reads the weights where one of them needs any.
-    pub(super) fn of(args: &WeightsArgs, config: &Config, names: &[PolicyName]) -> Result<Self, Failure> {
-        if !names.contains(&PolicyName::PpoMaster) {
+    pub fn of(args: &WeightsArgs, config: &Config, names: &[PolicyName]) -> Result<Self, Failure> {
+        if !names.contains(&PolicyName::PPO_MASTER) {
             return match args.given() {
                 Some(option) => Err(Failure::input(format!(
                     "{option}: only ppo-master has any; choose it with --policy ppo-master"
@@ -145,7 +158,7 @@ impl Policies {
     }
 
     /// The same, refused where a named file cannot be used.
-    pub(super) fn usable(self) -> Result<Self, Failure> {
+    pub fn usable(self) -> Result<Self, Failure> {
         match (&self.file, self.ppo_master.weights()) {
             (Some(file), Err(error)) => Err(unusable(file, error)),
             _ => Ok(self),
@@ -153,27 +166,24 @@ impl Policies {
     }
 
     /// What PPO-Master decides by, where it has usable weights: their hash, and its taste.
-    pub(super) fn ppo_master(&self) -> String {
+    pub fn ppo_master(&self) -> String {
         let settings = Policy::settings(&self.ppo_master);
         let taste = self.ppo_master.taste();
         settings.map_or_else(String::new, |settings| format!("{}, taste {taste}", settings.weights))
     }
 
     /// PPO-Master, weighing harm in this way.
-    pub(super) fn tasted(&self, taste: Taste) -> Box<dyn Policy> {
+    pub fn tasted(&self, taste: Taste) -> Box<dyn Policy> {
         Box::new(self.ppo_master.clone().with_taste(taste))
     }
 
     /// The policy of this name. `seed` matters only where chance does.
-    pub(super) fn build(&self, name: PolicyName, seed: u64) -> Box<dyn Policy> {
-        match name {
-            PolicyName::PpoMaster => Box::new(self.ppo_master.clone()),
-            other => other.build(seed),
-        }
+    pub fn build(&self, name: PolicyName, seed: u64) -> Box<dyn Policy> {
+        if name == PolicyName::PPO_MASTER { Box::new(self.ppo_master.clone()) } else { name.build(seed) }
     }
 
     /// A policy that decides beside the one that steers, on a thread of its own.
-    pub(super) fn shadow(&self, name: Option<PolicyName>, seed: u64) -> Result<Option<Shadow>, Failure> {
+    pub fn shadow(&self, name: Option<PolicyName>, seed: u64) -> Result<Option<Shadow>, Failure> {
         let Some(name) = name else { return Ok(None) };
         let guarded = Guarded::new(self.build(name, seed), SHADOW_DEADLINE).map_err(Failure::refused)?;
         Ok(Some(Shadow::new(Box::new(guarded))))
@@ -181,7 +191,7 @@ impl Policies {
 }
 
 /// Reads a weights file.
-pub(super) fn read(file: &Path) -> Result<Weights, WeightsError> {
+pub fn read(file: &Path) -> Result<Weights, WeightsError> {
     let mut bytes = Vec::new();
     let read = |open: File| open.take(MAX_BYTES + 1).read_to_end(&mut bytes);
     let too_large =

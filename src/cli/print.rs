@@ -8,42 +8,43 @@ use std::{
 use serde::Serialize;
 
 use super::{Failure, Outcome};
-use crate::{control::Entry, store::StoreError, telemetry::Millis};
+use knightwatch_core::{control::Entry, telemetry::Millis};
+use knightwatch_store::StoreError;
 
 /// Writes a line to standard output. A reader that has gone away is no fault of ours: the program ends quietly.
-pub(super) fn line(text: &str) -> Result<(), Failure> {
+pub fn line(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    written(writeln!(out, "{}", crate::flag::clean_whole(text)).and_then(|()| out.flush()))
+    written(writeln!(out, "{}", knightwatch_core::flag::clean_whole(text)).and_then(|()| out.flush()))
 }
 
 /// Writes text as it is: for what this program has made itself.
-pub(super) fn raw(text: &str) -> Result<(), Failure> {
+pub fn raw(text: &str) -> Result<(), Failure> {
     bytes(text.as_bytes())
 }
 
 /// The same of a file that was asked for on standard output.
-pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     written(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
 /// Writes a value as one line of JSON.
-pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
+pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     raw(&json_line(value)?)
 }
 
 /// The same line, with its end, for wherever it goes.
-pub(super) fn json_line(value: &impl Serialize) -> Result<String, Failure> {
+pub fn json_line(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string(value).map_err(Failure::refused)?;
     Ok(harmless_json(&text) + "\n")
 }
 
 /// The same JSON with whatever could drive a terminal as `\uXXXX`. Such characters can only stand within strings.
-pub(super) fn harmless_json(text: &str) -> String {
+pub fn harmless_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         // The line breaks of pretty JSON stand between its tokens.
-        if c != '\n' && crate::flag::is_hostile(c) {
+        if c != '\n' && knightwatch_core::flag::is_hostile(c) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
                 // Writing to a String cannot fail.
@@ -57,7 +58,7 @@ pub(super) fn harmless_json(text: &str) -> String {
 }
 
 /// Hands standard output to `write`, buffered. As with [`line`], a reader that has gone away ends the program quietly.
-pub(super) fn stream<T>(
+pub fn stream<T>(
     write: impl FnOnce(&mut Watched<io::StdoutLock<'static>>) -> Result<T, StoreError>,
 ) -> Result<T, Failure> {
     let mut out = Watched { out: io::stdout().lock(), gone: false };
@@ -65,7 +66,7 @@ pub(super) fn stream<T>(
 }
 
 /// Remembers whether the reader has gone: not every error on the way still says so.
-pub(super) struct Watched<W> {
+pub struct Watched<W> {
     out: W,
     gone: bool,
 }
@@ -100,18 +101,18 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 }
 
 /// A moment as people read it: `2026-03-02 09:12:30`, UTC.
-pub(super) fn moment(at: Millis) -> String {
+pub fn moment(at: Millis) -> String {
     let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// An entry as one line: number, time, actor, sentence.
-pub(super) fn entry(entry: &Entry) -> String {
+pub fn entry(entry: &Entry) -> String {
     format!("{:>6} {}  {:<12} {}", entry.seq, moment(entry.at), entry.actor, entry.sentence)
 }
 
 /// Everything went as hoped.
-pub(super) const DONE: Outcome = Ok(0);
+pub const DONE: Outcome = Ok(0);
 
 #[cfg(test)]
 mod tests {
@@ -121,7 +122,7 @@ mod tests {
     fn json_keeps_its_meaning_and_drives_no_terminal() {
         let hostile = "a\u{9b}2J\u{202e}b\u{e0041}\u{1b}[0m\u{e9}";
         let text = harmless_json(&serde_json::to_string(hostile).unwrap());
-        assert!(!text.chars().any(crate::flag::is_hostile), "{text:?}");
+        assert!(!text.chars().any(knightwatch_core::flag::is_hostile), "{text:?}");
         assert_eq!(serde_json::from_str::<String>(&text).unwrap(), hostile);
     }
 }

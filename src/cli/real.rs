@@ -3,19 +3,17 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Failure, PolicyArg,
+    Failure,
     policies::{self, Policies, WeightsArgs},
     scene::{self, POLICY_DEADLINE},
 };
-use crate::{
-    agent::PolicyName,
-    config::Config,
-    control::Shadow,
-    engine::{Engine, Guarded, Setup, wall_clock},
-    integrations::{Clock, Inlet, Push},
-    store::{self, Journal, SessionMeta},
-    telemetry::Millis,
-};
+use crate::config::Config;
+use knightwatch_agent::PolicyName;
+use knightwatch_connect::{Clock, Inlet, Push};
+use knightwatch_core::{control::Shadow, telemetry::Millis};
+use knightwatch_engine::{Engine, Guarded, Setup, wall_clock};
+use knightwatch_store as store;
+use knightwatch_store::{Journal, SessionMeta};
 
 /// What people see as the source.
 const SOURCE: &str = "telemetry of applications";
@@ -35,7 +33,7 @@ impl Real {
     pub(super) fn of(
         config: &Config,
         path: &Path,
-        [policy, shadow]: [Option<PolicyArg>; 2],
+        [policy, shadow]: [Option<PolicyName>; 2],
         weights: &WeightsArgs,
         look_only: bool,
     ) -> Result<Self, Failure> {

@@ -9,58 +9,60 @@ use std::{
 use clap::Args;
 
 use super::{
-    Failure, Outcome, PolicyArg,
+    Failure, Outcome,
     policies::{self, Policies, WeightsArgs},
     print,
 };
-use crate::{
-    agent::PolicyName,
-    config::{self, Config},
+use crate::config::{self, Config};
+use knightwatch_agent::PolicyName;
+use knightwatch_core::{
     control::{ControlConfig, Event, PolicySettings},
-    engine::{Cue, Engine, Guarded, Setup},
-    sim::{MAX_SCENARIO_BYTES, Scenario, World},
-    store::{self, Filter, Journal, SessionMeta},
     telemetry::Millis,
 };
+use knightwatch_engine::{Cue, Engine, Guarded, Setup};
+use knightwatch_sim::{MAX_SCENARIO_BYTES, Scenario, World};
+use knightwatch_store as store;
+use knightwatch_store::{Filter, Journal, SessionMeta};
 
 /// How long a policy may take to answer.
-pub(super) const POLICY_DEADLINE: Duration = Duration::from_millis(250);
+pub const POLICY_DEADLINE: Duration = Duration::from_millis(250);
 
 /// The scenario where none is named.
 const SCENARIO: &str = "default";
 
 /// The seed where none is given.
-pub(super) const SEED: u64 = 7;
+pub const SEED: u64 = 7;
 
 /// Which scenario, how.
 #[derive(Clone, Debug, Default, Args)]
-pub(super) struct SceneArgs {
+pub struct SceneArgs {
     /// A built-in scenario's name or a file [default: default]
     #[arg(long, value_name = "NAME|FILE")]
-    pub(super) scenario: Option<String>,
+    pub scenario: Option<String>,
 
     /// Seed of everything that is drawn at random [default: 7]
     #[arg(long)]
-    pub(super) seed: Option<u64>,
+    pub seed: Option<u64>,
 
     /// Who steers [default: ppo-master, or who steered the session before]
-    #[arg(long, value_enum)]
-    pub(super) policy: Option<PolicyArg>,
+    #[arg(long, value_parser = policies::steering())]
+    pub policy: Option<PolicyName>,
 
     /// Who decides beside it and never acts; what it would have done is journalled [default: `agent.shadow` of the configuration, or nobody]
-    #[arg(long, value_enum, value_name = "POLICY")]
-    pub(super) shadow: Option<PolicyArg>,
+    #[arg(long, value_name = "POLICY", value_parser = policies::steering())]
+    pub shadow: Option<PolicyName>,
 
+    /// By which weights PPO-Master decides.
     #[command(flatten)]
-    pub(super) weights: WeightsArgs,
+    pub weights: WeightsArgs,
 
     /// Keep the session in this file, or go on with the one that is there
     #[arg(long, value_name = "FILE")]
-    pub(super) session: Option<PathBuf>,
+    pub session: Option<PathBuf>,
 
     /// Whether the session that is there is looked at only, whoever writes it.
     #[arg(skip)]
-    pub(super) look_only: bool,
+    pub look_only: bool,
 }
 
 impl SceneArgs {
@@ -88,7 +90,7 @@ pub(super) fn text(name: &str) -> Result<String, Failure> {
 }
 
 /// The scenario by name or file.
-pub(super) fn load(name: &str) -> Result<Scenario, Failure> {
+pub fn load(name: &str) -> Result<Scenario, Failure> {
     Scenario::parse(&text(name)?, name).map_err(Failure::input)
 }
 
@@ -98,7 +100,7 @@ pub(super) fn control(config: &Config, interval: Millis) -> ControlConfig {
 }
 
 /// The settings with every time stretched as the interval is: six intervals of dwell stay six intervals.
-pub(super) fn stretched(usual: &ControlConfig, interval: Millis) -> ControlConfig {
+pub fn stretched(usual: &ControlConfig, interval: Millis) -> ControlConfig {
     let mut control = ControlConfig { interval, ..usual.clone() };
     let stretch =
         |time: &mut Millis| *time = Millis(time.0.saturating_mul(interval.0) / usual.interval.0.max(1));
@@ -119,7 +121,7 @@ pub(super) fn stretched(usual: &ControlConfig, interval: Millis) -> ControlConfi
 }
 
 /// A session's name among files, and where it is: the one named, or a new one in the state folder.
-pub(super) fn session_file(config: &Config, named: Option<&PathBuf>, name: &str) -> Result<PathBuf, Failure> {
+pub fn session_file(config: &Config, named: Option<&PathBuf>, name: &str) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         return Ok(path.clone());
     }
@@ -130,14 +132,16 @@ pub(super) fn session_file(config: &Config, named: Option<&PathBuf>, name: &str)
     if let Err(error) = store::prune(&folder, &[]) {
         tracing::warn!("{error}");
     }
-    Ok(store::session_path(&folder, crate::engine::wall_clock(), name))
+    Ok(store::session_path(&folder, knightwatch_engine::wall_clock(), name))
 }
 
 /// What is to be steered, checked before any file is made.
-pub(super) struct Scene {
-    pub(super) scenario: Scenario,
-    pub(super) policy: PolicyName,
-    shadow: Option<PolicyArg>,
+pub struct Scene {
+    /// The world.
+    pub scenario: Scenario,
+    /// Who steers.
+    pub policy: PolicyName,
+    shadow: Option<PolicyName>,
     weights: WeightsArgs,
     /// How the policy was set when the session that is gone on with was left, where it says so.
     before: Option<PolicySettings>,
@@ -156,7 +160,7 @@ enum Origin {
 
 impl Scene {
     /// What the command line asks for: a fresh scene, or the session that is there already.
-    pub(super) fn of(args: &SceneArgs) -> Result<Self, Failure> {
+    pub fn of(args: &SceneArgs) -> Result<Self, Failure> {
         if let Some(path) = args.session.as_ref().filter(|path| path.symlink_metadata().is_ok()) {
             return Self::resumed(args, path);
         }
@@ -165,7 +169,7 @@ impl Scene {
         let scenario = Scenario::parse(&text, name).map_err(Failure::input)?;
         let seed = args.seed.unwrap_or(SEED);
         Ok(Self {
-            policy: args.policy.map(PolicyName::from).unwrap_or_default(),
+            policy: args.policy.unwrap_or_default(),
             shadow: args.shadow,
             weights: args.weights.clone(),
             before: None,
@@ -203,7 +207,7 @@ impl Scene {
         }
         let (steered, before) = steered(&log, &meta.policy)?;
         let steered: PolicyName = steered.parse().map_err(Failure::input)?;
-        let policy = args.policy.map_or(steered, PolicyName::from);
+        let policy = args.policy.unwrap_or(steered);
         // The settings are those of the policy that steered, not of another one that is to take over.
         let before = before.filter(|_| policy == steered);
         let weights = args.weights.clone();
@@ -224,7 +228,7 @@ impl Scene {
     }
 
     /// The engine that steers it.
-    pub(super) fn engine(self, config: &Config) -> Result<Engine, Failure> {
+    pub fn engine(self, config: &Config) -> Result<Engine, Failure> {
         let Self { scenario, policy, shadow, weights, before, seed, source_name, origin } = self;
         let shadow = policies::shadow(shadow, config);
         let policies = match (&before, &origin) {
@@ -297,7 +301,7 @@ pub(super) fn steered(log: &Journal, first: &str) -> Result<(String, Option<Poli
 }
 
 /// A fresh engine on the session that was just made at `path`; nothing is left of that where it does not begin.
-pub(super) fn begin(setup: Setup, path: &Path) -> Result<Engine, Failure> {
+pub fn begin(setup: Setup, path: &Path) -> Result<Engine, Failure> {
     Engine::begin(setup).map_err(|error| {
         if let Err(left) = store::discard(path) {
             tracing::warn!("{left}");

@@ -19,7 +19,7 @@ use self::{
     running::{Beside, Changeable, LOOK, Running},
 };
 use super::{
-    Failure, Outcome, PolicyArg,
+    Failure, Outcome,
     control_room::operator,
     policies::{self, WeightsArgs},
     print,
@@ -27,13 +27,15 @@ use super::{
     scene::{Scene, SceneArgs},
 };
 use crate::{
-    agent::PolicyName,
-    backend::{Backend, Embedded, EmbeddedOptions, Pace},
     config::{Config, SourceKind},
-    engine::Switch,
     logging,
     server::{self, Access, Intake, Listeners, Parts, ServerState, Tls, TokenFile, local_token},
-    telemetry::Millis,
+};
+use knightwatch_agent::PolicyName;
+use knightwatch_core::telemetry::Millis;
+use knightwatch_engine::{
+    Switch,
+    backend::{Backend, Embedded, EmbeddedOptions, Pace},
 };
 
 /// Controller time that the simulator goes on for at least: a tour may begin late.
@@ -65,12 +67,12 @@ pub(super) struct Args {
     seed: Option<u64>,
 
     /// Who steers [default: ppo-master, or who did before]
-    #[arg(long, value_enum)]
-    policy: Option<PolicyArg>,
+    #[arg(long, value_parser = policies::steering())]
+    policy: Option<PolicyName>,
 
     /// Who decides beside it and never acts; what it would have done is journalled [default: `agent.shadow` of the configuration, or nobody]
-    #[arg(long, value_enum, value_name = "POLICY")]
-    shadow: Option<PolicyArg>,
+    #[arg(long, value_name = "POLICY", value_parser = policies::steering())]
+    shadow: Option<PolicyName>,
 
     #[command(flatten)]
     weights: WeightsArgs,

@@ -3,16 +3,14 @@
 use serde::Serialize;
 
 use super::{
-    Failure, Outcome, PolicyArg,
+    Failure, Outcome,
     policies::{self, Policies, WeightsArgs},
     print, scene,
 };
-use crate::{
-    agent::PolicyName,
-    config::Config,
-    control::{Entry, Shadow},
-    judge::{Episode, FlagResult},
-};
+use crate::config::Config;
+use knightwatch_agent::PolicyName;
+use knightwatch_core::control::{Entry, Shadow};
+use knightwatch_sim::{Episode, FlagResult};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -20,11 +18,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     scenario: String,
     /// Who steers
-    #[arg(long, value_enum, default_value = "ppo-master")]
-    policy: PolicyArg,
+    #[arg(long, default_value = "ppo-master", value_parser = policies::steering())]
+    policy: PolicyName,
     /// Who decides beside it and never acts; what it would have done is journalled [default: `agent.shadow` of the configuration, or nobody]
-    #[arg(long, value_enum, value_name = "POLICY")]
-    shadow: Option<PolicyArg>,
+    #[arg(long, value_name = "POLICY", value_parser = policies::steering())]
+    shadow: Option<PolicyName>,
     #[command(flatten)]
     weights: WeightsArgs,
     /// Seed of everything that is drawn at random
@@ -49,7 +47,7 @@ struct Report<'a> {
 
 pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     let scenario = scene::load(&args.scenario)?;
-    let name = PolicyName::from(args.policy);
+    let name = args.policy;
     let beside = policies::shadow(args.shadow, config);
     let policies = Policies::of(&args.weights, config, &[name, beside.unwrap_or(name)])?.usable()?;
     let mut policy = policies.build(name, args.seed);
@@ -94,7 +92,8 @@ fn table(episode: &Episode, cost: bool) -> Result<(), Failure> {
         "flag", "truth", "phase", "rollout", "100 % at", "rolled back", "bad requests"
     ))?;
     for flag in &episode.flags {
-        let at = |at: Option<crate::telemetry::Millis>| at.map_or("-".to_owned(), |at| at.to_string());
+        let at =
+            |at: Option<knightwatch_core::telemetry::Millis>| at.map_or("-".to_owned(), |at| at.to_string());
         let money = if cost { format!(" {:>9.0}", flag.cost) } else { String::new() };
         print::line(&format!(
             "{:<28} {:<8} {:<12} {:>7}  {:>10}  {:>11}  {:>12.0}{money}",
@@ -122,6 +121,6 @@ fn table(episode: &Episode, cost: bool) -> Result<(), Failure> {
 
 /// Whole dollars in groups of three.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of costs, never negative")]
-pub(super) fn dollars(amount: f64) -> String {
-    crate::control::grouped(libm::round(amount) as u64)
+pub fn dollars(amount: f64) -> String {
+    knightwatch_core::control::grouped(libm::round(amount) as u64)
 }

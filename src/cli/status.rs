@@ -10,15 +10,17 @@ use super::{
     connect::{self, ConnectArgs},
     print, scene,
 };
-use crate::{
-    agent::PolicyName,
-    backend::{Backend, Client, PolicyView, Remote, RemoteError, Snapshot, Target, Update},
-    config::Config,
+use crate::config::Config;
+use knightwatch_agent::PolicyName;
+use knightwatch_core::{
     control::{Alarm, Hold, LastAction, Latch, Phase, PolicySettings, Seq, State, policy_in_words},
     flag::{FlagKey, Rollout},
-    store::Journal,
     telemetry::Millis,
 };
+use knightwatch_engine::backend::{
+    Backend, Client, PolicyView, Remote, RemoteError, Snapshot, Target, Update,
+};
+use knightwatch_store::Journal;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -101,7 +103,7 @@ fn report(args: &Args, connect: &ConnectArgs, config: &Config) -> Result<Report,
         // What is no part of what is steered is not in the stream.
         let client = Client::new(&backend.target).map_err(|error| failed(connect::remote(&error)))?;
         let status = client.status().map_err(|error| failed(connect::not_done(&error)))?;
-        let fault = status["definitions_fault"].as_str().map(crate::flag::clean_line);
+        let fault = status["definitions_fault"].as_str().map(knightwatch_core::flag::clean_line);
         return Ok(told(&snapshot, fault, &backend.target));
     }
     read(newest(config)?)

@@ -14,13 +14,15 @@ use super::{
     control_room::operator,
     print,
 };
-use crate::{
-    backend::{Ack, Client},
-    config::Config,
+use crate::config::Config;
+use knightwatch_core::{
     control::{Actor, AlarmId, Command, Order, OrderId, Seq, SpecChange},
-    engine::wall_clock,
     flag::{Deployment, FlagKey, Ladder, Rollout, ServiceName, clean_line},
     telemetry::Millis,
+};
+use knightwatch_engine::{
+    backend::{Ack, Client},
+    wall_clock,
 };
 
 /// What all verbs take.
@@ -242,7 +244,7 @@ fn meant(client: &Client, yes: bool, env: Option<&str>) -> Result<(), Failure> {
     }
     let status = client.status().map_err(|error| not_done(&error))?;
     let there = status["environment"].as_str().unwrap_or_default();
-    let there = crate::flag::clean_line(there);
+    let there = knightwatch_core::flag::clean_line(there);
     if let Some(env) = env.filter(|env| *env != there) {
         let error = format!("the backend's environment is {there:?}, not {env:?}; nothing was done");
         return Err(Failure::refused(error));

@@ -13,12 +13,15 @@ use super::{
     connect::{self, ConnectArgs},
     print, scene,
 };
-use crate::{
-    backend::{Backend, FlagView, Link, Remote, Snapshot, Target, Update},
-    config::Config,
+use crate::config::Config;
+use knightwatch_core::{
     control::{Entry, Event, FlagState, Phase, Seq, State},
-    engine::{self, Engine, Observer, Pace},
     flag::FlagKey,
+};
+use knightwatch_engine as engine;
+use knightwatch_engine::{
+    Engine, Observer, Pace,
+    backend::{Backend, FlagView, Link, Remote, Snapshot, Target, Update},
 };
 
 #[derive(Debug, clap::Args)]

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    integrations::{MetricNames, PushConfig},
-    telemetry::Millis,
-};
+use knightwatch_connect::{MetricNames, PushConfig};
+use knightwatch_core::telemetry::Millis;
 
 /// Where a backend's telemetry comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use std::{fs, io, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{control::Event, integrations::HookFormat, telemetry::Millis};
+use knightwatch_connect::HookFormat;
+use knightwatch_core::{control::Event, telemetry::Millis};
 
 /// Shortest secret, in bytes.
 const MIN_SECRET: usize = 16;

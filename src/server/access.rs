@@ -25,7 +25,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{Peer, Problem, state::ServerState};
-use crate::{engine::wall_clock, flag::clean_line, telemetry::Millis};
+use knightwatch_core::{flag::clean_line, telemetry::Millis};
+use knightwatch_engine::wall_clock;
 
 /// What whoever reaches loopback may without a token, unless `server.open_loopback` is false.
 pub(super) const OPEN_TO_LOOPBACK: [Scope; 2] = [Scope::Viewer, Scope::Eval];

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{
-    backend::{self, FlagView, Pace, Snapshot},
+use knightwatch_core::{
     control::{self, Phase},
     flag::Rollout,
     telemetry::{ArmStats, Millis},
 };
+use knightwatch_engine::backend::{self, FlagView, Pace, Snapshot};
 
 /// The backend at a moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

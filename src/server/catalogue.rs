@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
-use crate::flag::{clean, definition::Definitions};
+use knightwatch_core::flag::{clean, definition::Definitions};
 
 /// The definitions in force, and what is wrong with those that should be.
 #[derive(Debug)]

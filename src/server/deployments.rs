@@ -26,7 +26,7 @@ use super::{
     read::{MOST, page},
     state::Shared,
 };
-use crate::{
+use knightwatch_core::{
     control::{Actor, Command, DeployKind, Event, Order, OrderId, Seq},
     flag::{Deployment, ServiceName, clean_line},
 };

@@ -13,13 +13,13 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::{
+use knightwatch_core::control::Seq;
+use knightwatch_engine::{
     backend::{
         Backend, Snapshot, Update,
         wire::{CHANGE, Encoder, SNAPSHOT},
     },
-    control::Seq,
-    engine::wall_clock,
+    wall_clock,
 };
 
 /// Changes kept for those who resume, in number and in bytes.

@@ -37,11 +37,12 @@ use super::{
     read::page,
     state::{ServerState, Shared},
 };
-use crate::{
+use knightwatch_core::{
     control::{Actor, Entry, Event, Seq},
     flag::{FlagKey, KeyError},
-    store::{self, ExportFormat, Filter, Head, Journal, StoreError},
 };
+use knightwatch_store as store;
+use knightwatch_store::{ExportFormat, Filter, Head, Journal, StoreError};
 
 /// Exports and verifications at once: each reads the whole file.
 pub(super) const AT_ONCE: usize = 2;

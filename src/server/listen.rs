@@ -196,7 +196,7 @@ fn unix_peer(uid: u32) -> Peer {
     let name = names.lines().find_map(|line| {
         let mut parts = line.split(':');
         let (name, number) = (parts.next()?, parts.nth(1)?);
-        (number.parse() == Ok(uid)).then(|| crate::flag::clean_line(name))
+        (number.parse() == Ok(uid)).then(|| knightwatch_core::flag::clean_line(name))
     });
     Peer::Unix { user: name.unwrap_or_else(|| format!("uid {uid}")), owner: uid == own || uid == 0 }
 }

@@ -20,14 +20,13 @@ use axum::{
 };
 
 use super::{Problem, access::Viewer, state::Shared};
-use crate::{
-    backend::Snapshot,
+use knightwatch_connect::Totals;
+use knightwatch_core::{
     control::Priority,
-    engine::{Meter, STEP_EDGES},
     flag::definition::{EvaluationError, Reason},
-    integrations::Totals,
     telemetry::Rejection,
 };
+use knightwatch_engine::{Meter, STEP_EDGES, backend::Snapshot};
 
 /// Requests answered, by route and status.
 #[derive(Default)]
@@ -259,7 +258,7 @@ impl Page {
         );
         for priority in [Priority::Low, Priority::High, Priority::Critical] {
             for seen in [false, true] {
-                let fits = |alarm: &&crate::control::Alarm| {
+                let fits = |alarm: &&knightwatch_core::control::Alarm| {
                     alarm.priority() == priority && alarm.acknowledged_by.is_some() == seen
                 };
                 let count = room.alarms.iter().filter(fits).count();

@@ -30,13 +30,11 @@ use super::{
     metrics::Tally,
     state::{ServerState, Shared},
 };
-use crate::{
-    engine::wall_clock,
-    flag::{
-        FlagKey, clean_line,
-        definition::{Context, Evaluation, EvaluationError, Reason, Why},
-    },
+use knightwatch_core::flag::{
+    FlagKey, clean_line,
+    definition::{Context, Evaluation, EvaluationError, Reason, Why},
 };
+use knightwatch_engine::wall_clock;
 
 /// Where the stream of changes is.
 const CHANGES: &str = "/ofrep/v1/changes";

@@ -23,12 +23,12 @@ use super::{
     answer::{Ack, Speed},
     state::{ServerState, Shared},
 };
-use crate::{
-    backend::{self, Pace},
+use knightwatch_core::{
     control::{Actor, AlarmId, Command, Order, OrderId, Seq},
     flag::{FlagKey, Rollout, clean_line},
     telemetry::Millis,
 };
+use knightwatch_engine::backend::{self, Pace};
 
 pub(super) use self::declared::{__path_change, __path_create, change, create};
 
@@ -62,7 +62,9 @@ impl FromRequestParts<Shared> for Key {
     async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Problem> {
         let found: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
         let Path(text) = found?;
-        text.parse().map(Self).map_err(|error: crate::flag::KeyError| Problem::input(&error.to_string()))
+        text.parse()
+            .map(Self)
+            .map_err(|error: knightwatch_core::flag::KeyError| Problem::input(&error.to_string()))
     }
 }
 

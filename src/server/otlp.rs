@@ -20,7 +20,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{MAX_TELEMETRY, Problem, access::Ingest, state::Shared, telemetry::Intake};
-use crate::{
+use knightwatch_core::{
     flag::{FlagKey, clean_line},
     telemetry::Rejection,
 };

@@ -9,7 +9,8 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{backend::OrderError, control::Refusal, flag::clean};
+use knightwatch_core::{control::Refusal, flag::clean};
+use knightwatch_engine::backend::OrderError;
 
 /// An error as JSON, `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

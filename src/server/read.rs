@@ -19,10 +19,8 @@ use super::{
     orders::Key,
     state::{ServerState, Shared},
 };
-use crate::{
-    backend::{FlagView, Pace, Snapshot},
-    control::{AlarmKind, Phase, Seq},
-};
+use knightwatch_core::control::{AlarmKind, Phase, Seq};
+use knightwatch_engine::backend::{FlagView, Pace, Snapshot};
 
 /// Flags and journal entries in a page, at most and where nothing is said.
 pub(super) const MOST: usize = 1_000;
@@ -211,7 +209,7 @@ pub(super) async fn readyz(State(state): State<Shared>) -> Response {
         let health = Health { status: "ended".to_owned(), details: vec!["the engine has ended".to_owned()] };
         return (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
     };
-    let standing = |alarm: &&crate::control::Alarm| alarm.cleared_at.is_none();
+    let standing = |alarm: &&knightwatch_core::control::Alarm| alarm.cleared_at.is_none();
     let failing = room.alarms.iter().filter(standing).find(|alarm| alarm.kind == AlarmKind::NotDurable);
     if let Some(alarm) = failing {
         let health = Health { status: "not durable".to_owned(), details: vec![alarm.text.clone()] };

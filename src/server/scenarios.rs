@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Problem, access::Viewer, state::Shared};
-use crate::sim::Scenario;
+use knightwatch_sim::Scenario;
 
 /// Read once: they are part of the program.
 static SHIPPED: LazyLock<Vec<Shipped>> = LazyLock::new(|| {

@@ -17,11 +17,13 @@ use super::{
     ofrep::Changes,
     telemetry::Intake,
 };
-use crate::{
-    backend::{Backend, OrderError},
+use knightwatch_core::{
     control::{Actor, Alarm, AlarmKind, Command, Order, OrderId, Refusal},
-    engine::{Meter, Register},
     flag::{clean_line, definition::Definitions},
+};
+use knightwatch_engine::{
+    Meter, Register,
+    backend::{Backend, OrderError},
 };
 
 /// What a server is made of.
@@ -160,7 +162,7 @@ impl ServerState {
     /// Makes the flags that are defined as steered and that the engine does not know; until then they are off.
     pub async fn bring_under_control(&self) {
         let definitions = self.catalogue.current();
-        for spec in definitions.iter().filter_map(crate::flag::definition::Definition::spec) {
+        for spec in definitions.iter().filter_map(knightwatch_core::flag::definition::Definition::spec) {
             let key = spec.key.clone();
             if self.register.standings().get(&key).is_some() {
                 continue;

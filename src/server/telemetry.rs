@@ -25,9 +25,9 @@ use super::{
     access::Ingest,
     state::{ServerState, Shared},
 };
-use crate::{
+use knightwatch_connect::{BatchId, Inlet, MetricNames, Otlp};
+use knightwatch_core::{
     flag::{FlagKey, clean_line},
-    integrations::{BatchId, Inlet, MetricNames, Otlp},
     telemetry::{Arm, Millis, Reading, Rejection, at_middles},
 };
 
@@ -250,7 +250,7 @@ impl Element {
 }
 
 impl NewSample {
-    fn reading(self, flag: crate::flag::FlagId) -> Result<Reading, String> {
+    fn reading(self, flag: knightwatch_core::flag::FlagId) -> Result<Reading, String> {
         let Self { variant, start, span, requests, errors, latency, .. } = self;
         let arm = match variant.as_str() {
             "on" => Arm::Treatment,

@@ -21,12 +21,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::state::ServerState;
-use crate::{
-    control::{Entry, Seq},
-    engine::wall_clock,
-    integrations::{HookFormat, signature, use_ring},
-    store::{Hash, Head, Journal, StoreError},
-};
+use knightwatch_connect::{HookFormat, signature, use_ring};
+use knightwatch_core::control::{Entry, Seq};
+use knightwatch_engine::wall_clock;
+use knightwatch_store::{Hash, Head, Journal, StoreError};
 
 /// How long a hook may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);

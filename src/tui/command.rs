@@ -11,7 +11,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 pub(super) use reasons::why_not;
 
-use crate::control::Command;
+use knightwatch_core::control::Command;
 
 /// A key or key combination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

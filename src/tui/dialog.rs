@@ -11,7 +11,7 @@ use nucleo_matcher::{
 use tui_input::{Input, backend::crossterm::EventHandler};
 
 use super::command::{COMMANDS, CommandId};
-use crate::{
+use knightwatch_core::{
     control::{AlarmId, Command},
     flag::{FlagKey, Rollout, clean, clean_line},
     telemetry::Millis,

@@ -5,8 +5,8 @@
 
 use jiff::Timestamp;
 
-pub(super) use crate::control::grouped;
-use crate::telemetry::Millis;
+pub(super) use knightwatch_core::control::grouped;
+use knightwatch_core::telemetry::Millis;
 
 /// What stands for a value that is not there.
 pub(super) const NONE: &str = "–";

@@ -7,10 +7,8 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::Real;
-use crate::{
-    backend::{Ack, OrderError},
-    control::OrderId,
-};
+use knightwatch_core::control::OrderId;
+use knightwatch_engine::backend::{Ack, OrderError};
 
 /// `K` counts once so long no key has come: Caps Lock and held keys cannot do it.
 pub const QUIET_MS: u64 = 300;

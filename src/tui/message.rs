@@ -5,11 +5,9 @@
 
 use crossterm::event::KeyEvent;
 
-use crate::{
-    agent::training::TrainingLine,
-    backend::{Ack, OrderError, Pace, Update},
-    control::{Entry, Order, OrderId, Seq},
-};
+use knightwatch_agent::training::TrainingLine;
+use knightwatch_core::control::{Entry, Order, OrderId, Seq};
+use knightwatch_engine::backend::{Ack, OrderError, Pace, Update};
 
 /// Monotonic real time in milliseconds since the program started. Key time-outs use it; controller time may stand
 /// still or run a thousand times faster.

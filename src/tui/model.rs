@@ -15,12 +15,12 @@ use super::{
     training::Training,
     world::{World, attention},
 };
-use crate::{
-    agent::training::TrainingLog,
-    backend::{FlagView, Link},
+use knightwatch_agent::training::TrainingLog;
+use knightwatch_core::{
     control::{Alarm, AlarmId, Command, Entry, Event, OrderId, Seq},
     flag::FlagKey,
 };
+use knightwatch_engine::backend::{FlagView, Link};
 
 /// Rows assumed until the terminal says how many it has.
 const DEFAULT_SIZE: (u16, u16) = (80, 24);

@@ -1,6 +1,6 @@
 //! The steps of the clock's pace, as `+` and `-` go through them.
 
-use crate::backend::Pace;
+use knightwatch_engine::backend::Pace;
 
 /// Times faster than real time.
 const STEPS: [u32; 9] = [1, 2, 5, 10, 30, 60, 120, 300, 600];

@@ -10,7 +10,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use super::{Glyphs, theme::Theme};
-use crate::flag::clean;
+use knightwatch_core::flag::clean;
 
 /// Draws into a buffer.
 pub(super) struct Pen<'a> {
@@ -219,7 +219,7 @@ pub(super) fn clip<'a>(text: &'a str, width: usize, ellipsis: &str) -> Cow<'a, s
 }
 
 /// `text` broken at spaces into lines of at most `width` columns; words longer than that are broken anywhere.
-pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();
     let mut line = String::new();

@@ -33,12 +33,12 @@ use super::{
     terminal::{self, Multiplexer, Painted, Painter, Terminal, Unfit},
     update, view,
 };
-use crate::{
-    agent::training::{TrainingLine, TrainingLog},
-    backend::{Backend, Link, OrderError, Update},
+use knightwatch_agent::training::{TrainingLine, TrainingLog};
+use knightwatch_core::{
     control::{Order, OrderId},
     telemetry::Millis,
 };
+use knightwatch_engine::backend::{Backend, Link, OrderError, Update};
 
 /// Longest time spent on the backend's updates before keys and the screen have their turn.
 const UPDATE_SLICE: Duration = Duration::from_millis(5);

@@ -7,10 +7,8 @@
 use std::collections::VecDeque;
 
 use super::theme::LEVELS;
-use crate::{
-    backend::{ArmPoint, FlagView, Point},
-    telemetry::Millis,
-};
+use knightwatch_core::telemetry::Millis;
+use knightwatch_engine::backend::{ArmPoint, FlagView, Point};
 
 /// The level of a P99 that is the same as control's.
 pub(super) const SAME: usize = 4;
@@ -162,7 +160,7 @@ pub(super) fn sweep(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flag::Rollout;
+    use knightwatch_core::flag::Rollout;
 
     const INTERVAL: Millis = Millis::from_secs(10);
 

@@ -35,7 +35,7 @@ use output::Output;
 pub(super) use output::Written;
 pub use painter::{Painted, Painter};
 
-use crate::flag::clean;
+use knightwatch_core::flag::clean;
 
 /// Exit status after a panic, as Rust has it.
 const PANICKED: i32 = 101;

@@ -6,7 +6,7 @@
 use ratatui::style::{Color, Modifier, Style};
 
 use super::{Glyphs, Palette};
-use crate::control::Priority;
+use knightwatch_core::control::Priority;
 
 /// Secondary text. Readable on dark and on light grounds, which "bright black" is not.
 const GREY: Color = Color::Indexed(245);

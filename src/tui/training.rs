@@ -4,7 +4,7 @@
 //! argument; it must not know how anything is drawn.
 
 use super::Real;
-use crate::agent::training::{TrainingEnd, TrainingLine, TrainingLog, TrainingPoint};
+use knightwatch_agent::training::{TrainingEnd, TrainingLine, TrainingLog, TrainingPoint};
 
 /// Times faster than the training was.
 const SPEEDS: [u32; 12] = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1_200, 3_600, 7_200];

@@ -16,10 +16,8 @@ use super::{
     model::{Screen, Tone},
     world::World,
 };
-use crate::{
-    backend::{Ack, OrderError, Update},
-    control::{Actor, Command, Entry, Order, OrderId},
-};
+use knightwatch_core::control::{Actor, Command, Entry, Order, OrderId};
+use knightwatch_engine::backend::{Ack, OrderError, Update};
 
 /// Ctrl-C twice within this time quits.
 const QUIT_AGAIN_MS: u64 = 3_000;

@@ -123,7 +123,7 @@ pub(super) fn most_scroll(model: &Model) -> usize {
 
 /// Whether what is shown may be out of date because the link is not up.
 fn is_stale(model: &Model) -> bool {
-    use crate::backend::Link;
+    use knightwatch_engine::backend::Link;
     matches!(model.link, Link::Stale(_) | Link::Lost { .. })
 }
 

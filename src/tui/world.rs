@@ -5,12 +5,12 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::{
-    backend::{Change, FlagView, Pace, Point, PolicyView, Snapshot},
+use knightwatch_core::{
     control::{Alarm, AlarmId, AlarmKind, Entry, Latch, Phase, Priority, Seq},
     flag::{FlagKey, FlagKind},
     telemetry::{Millis, Verdict},
 };
+use knightwatch_engine::backend::{Change, FlagView, Pace, Point, PolicyView, Snapshot};
 
 /// Points kept of each flag: 40 min at the default interval.
 const RING: usize = 240;

@@ -8,7 +8,7 @@ use std::{fs, path::Path, process::Command, sync::Arc};
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     http::{once, owner, request},
     served::{Served, command, folder, until},
 };

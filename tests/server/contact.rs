@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use knightwatch::backend::{Backend, Link, Remote, Snapshot, Target, Update};
+use knightwatch_engine::backend::{Backend, Link, Remote, Snapshot, Target, Update};
 use tokio::sync::mpsc::Receiver;
 
-use crate::served::Served;
+use crate::support::served::Served;
 
 /// Far longer than anything takes, so that a busy machine fails no test.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     http::{Answer, connect, owner, raw, request},
     served::{Served, until},
 };

@@ -9,14 +9,13 @@ use std::{
     thread,
 };
 
-use knightwatch::{
-    control::Event,
-    store::{self, Journal},
-};
+use knightwatch_core::control::Event;
+use knightwatch_store as store;
+use knightwatch_store::Journal;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     http::{Answer, once, owner, request},
     served::{PATIENCE, Served, until},
 };

@@ -7,15 +7,14 @@ use std::{
     thread,
 };
 
-use knightwatch::{
-    backend::{OrderError, Pending},
-    control::{Actor, Command, Event, Order, OrderId},
-    store::{self, Journal},
-};
+use knightwatch_core::control::{Actor, Command, Event, Order, OrderId};
+use knightwatch_engine::backend::{OrderError, Pending};
+use knightwatch_store as store;
+use knightwatch_store::Journal;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use crate::{
+use crate::support::{
     http::{once, owner},
     served::Served,
 };

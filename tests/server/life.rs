@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use knightwatch::store::{self, Journal};
+use knightwatch_store as store;
+use knightwatch_store::Journal;
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     http::{Answer, once, owner, request},
     served::Served,
 };

@@ -12,10 +12,10 @@ use std::{
     time::Duration,
 };
 
-use knightwatch::sim::Scenario;
+use knightwatch_sim::Scenario;
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     http::{owner, request},
     served::{Served, command, folder, surrounded, until},
 };
@@ -47,7 +47,7 @@ fn a_hang_up_takes_the_configuration_whole_or_not_at_all() {
         let bearer = format!("Authorization: Bearer {}", served.token());
         let text =
             format!("GET /api/v1/status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{bearer}\r\n\r\n");
-        crate::http::raw(&served, text.as_bytes()).status
+        crate::support::http::raw(&served, text.as_bytes()).status
     };
     let anonymous = || request(&served, "GET", "/api/v1/status", "", "").status;
     let evaluated = |flag: &str| {

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-use crate::served::{Served, command, folder, until};
+use crate::support::served::{Served, command, folder, until};
 
 /// Makes an authority, and a certificate by it for this machine; gives the path of the authority's own.
 fn certify(folder: &Path, name: &str) -> String {

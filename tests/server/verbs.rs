@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{http::owner, served::Served};
+use crate::support::{http::owner, served::Served};
 
 fn run(served: &Served, arguments: &[&str]) -> (i32, String, String) {
     ended(&mut served.command(arguments))

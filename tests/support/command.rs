@@ -80,7 +80,7 @@ impl Home {
 
     /// The program, with the words of `line` as its arguments.
     pub(crate) fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_knightwatch"));
+        let mut command = Command::new(PROGRAM);
         command.args(line.split_whitespace());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KNIGHTWATCH_") {
@@ -100,6 +100,24 @@ impl Home {
         command
     }
 
+    /// The control room's program, for tests of another package: it stands beside the one that is tested.
+    pub(crate) fn control_room(&self, line: &str) -> Command {
+        let program = Path::new(PROGRAM).with_file_name("knightwatch");
+        assert!(program.exists(), "{} is missing; cargo build makes it", program.display());
+        let mut command = self.command(line);
+        let mut other = Command::new(program);
+        other.args(command.get_args()).current_dir(self.folder.path());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => other.env(name, value),
+                None => other.env_remove(name),
+            };
+        }
+        std::mem::swap(&mut command, &mut other);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     /// Runs the program to its end.
     pub(crate) fn run(&self, line: &str) -> Ended {
         ended(self.command(line).spawn().unwrap())
@@ -110,6 +128,13 @@ impl Home {
         ended(self.command(line).arg(path).spawn().unwrap())
     }
 }
+
+/// The program of the package that is tested.
+const PROGRAM: &str =
+    match (option_env!("CARGO_BIN_EXE_knightwatch"), option_env!("CARGO_BIN_EXE_knightwatch-lab")) {
+        (Some(program), _) | (None, Some(program)) => program,
+        (None, None) => panic!("the package that is tested has neither program"),
+    };
 
 /// Waits for the end of a child, and kills it when it does not come.
 pub(crate) fn ended(mut child: Child) -> Ended {

@@ -9,15 +9,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, mpsc},
 };
 
-use knightwatch::{
-    agent::PolicyName,
+use knightwatch_agent::PolicyName;
+use knightwatch_core::{
     control::{Actor, Command, ControlConfig, Entry, Order, OrderId, Policy, Seq, State},
-    engine::{Cue, Engine, Log, Setup},
     flag::{FlagKey, Rollout},
-    sim::{Scenario, World},
-    store::StoreError,
     telemetry::{Millis, Sample},
 };
+use knightwatch_engine::{Cue, Engine, Log, Setup};
+use knightwatch_sim::{Scenario, World};
+use knightwatch_store::StoreError;
 
 /// What is on the disk, and how it behaves. Outlives the engine, as a disk does.
 #[derive(Clone, Default)]
@@ -212,7 +212,7 @@ pub(crate) fn setup(scenario: &Scenario, seed: u64, policy: Box<dyn Policy>, log
 
 /// A fresh engine under fixed rules.
 pub(crate) fn begun(scenario: &Scenario, seed: u64, disk: &Disk) -> Engine {
-    Engine::begin(setup(scenario, seed, PolicyName::Rule.build(seed), Box::new(disk.clone()))).unwrap()
+    Engine::begin(setup(scenario, seed, PolicyName::RULE.build(seed), Box::new(disk.clone()))).unwrap()
 }
 
 /// The engine that goes on after a restart, on what is on the disk.

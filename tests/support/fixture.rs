@@ -4,12 +4,14 @@
 
 use std::{env, process, sync::Arc, thread};
 
-use knightwatch::{
-    backend::{Ack, Backend, FlagView, Link, OrderError, Pace, Pending, Point, PolicyView, Snapshot, Update},
+use knightwatch::tui::{Glyphs, Palette, RuntimeOptions, Settings};
+use knightwatch_core::{
     control::{Actor, Alarm, AlarmId, AlarmKind, Entry, Event, LastAction, Order, Phase, Seq},
     flag::{FlagId, FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName},
     telemetry::{Millis, Verdict, WindowReport},
-    tui::{Glyphs, Palette, RuntimeOptions, Settings},
+};
+use knightwatch_engine::backend::{
+    Ack, Backend, FlagView, Link, OrderError, Pace, Pending, Point, PolicyView, Snapshot, Update,
 };
 use portable_pty::CommandBuilder;
 use rustix::{

@@ -2,7 +2,7 @@
 //! that the test sets. The simulator proper is not used here, so that neither hides a mistake of the other.
 #![allow(dead_code, clippy::unwrap_used, reason = "shared by several tests, each of which uses part of it")]
 
-use knightwatch::{
+use knightwatch_core::{
     control::{
         Actor, Command, ControlConfig, Entry, Event, Happened, Moment, Observatory, Order, OrderId, Policy,
         Refusal, Seq, State, decide, tick,
@@ -74,9 +74,9 @@ impl Fleet {
             let spec = FlagSpec {
                 key: key(index),
                 service: ServiceName(format!("service-{}", index % 3).into()),
-                kind: knightwatch::flag::FlagKind::Requests,
+                kind: knightwatch_core::flag::FlagKind::Requests,
                 description: String::new(),
-                ladder: knightwatch::flag::Ladder::default(),
+                ladder: knightwatch_core::flag::Ladder::default(),
                 deployment: None,
             };
             happened.push((Actor::System, Event::Created { spec }));

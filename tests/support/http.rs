@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::served::Served;
+use super::served::Served;
 
 /// An answer.
 #[derive(Debug)]

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use knightwatch::{
-    backend::{Ack, Change, Link, OrderError, Snapshot, Update},
-    control::{Order, OrderId, Seq},
-    tui::{Effect, Glyphs, Message, Model, Real, Settings, update, view},
-};
+use knightwatch::tui::{Effect, Glyphs, Message, Model, Real, Settings, update, view};
+use knightwatch_core::control::{Order, OrderId, Seq};
+use knightwatch_engine::backend::{Ack, Change, Link, OrderError, Snapshot, Update};
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 
 pub struct Room {

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use knightwatch::{
-    backend::{ArmPoint, Change, FlagView, Pace, Point, PolicyView, ProposalView, RulingView, Snapshot},
+use knightwatch_core::{
     control::{
         Action, Actor, Alarm, AlarmId, AlarmKind, Decision, Entry, Event, Explanation, Hold, LastAction,
         Outcome, Phase, Reason, Seq,
     },
     flag::{FlagId, FlagKey, FlagKind, FlagSpec, Ladder, Rollout, ServiceName},
     telemetry::{ArmStats, MetricEvidence, Millis, Verdict, WindowReport},
+};
+use knightwatch_engine::backend::{
+    ArmPoint, Change, FlagView, Pace, Point, PolicyView, ProposalView, RulingView, Snapshot,
 };
 
 /// 2026-03-06 16:04:10 UTC.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use knightwatch::backend::{Backend, Remote, Target};
+use knightwatch_engine::backend::{Backend, Remote, Target};
 
 /// Far longer than anything takes.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use knightwatch::agent::{CHOICES, FEATURE_COUNT, HIDDEN, Normaliser, Parameters, Weights};
+use knightwatch_agent::{CHOICES, FEATURE_COUNT, HIDDEN, Normaliser, Parameters, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
@@ -43,7 +43,7 @@ pub(crate) fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
         bytes
     };
-    let schema = knightwatch::agent::schema_hash();
+    let schema = knightwatch_agent::schema_hash();
     let (shape, turned) = (format!("[{HIDDEN},{FEATURE_COUNT}]"), format!("[{FEATURE_COUNT},{HIDDEN}]"));
     let with = |change: &dyn Fn(&mut Parameters)| {
         let mut parameters = whole.parameters.clone();

@@ -22,10 +22,10 @@ use super::listening;
 use crate::{
     cli::Failure,
     config::{Config, Webhook},
-    flag::definition::Definitions,
-    integrations::{FlagFiles, FlagWatch, Stamp},
     server::{Hook, ServerState, Tls, TokenFile, TokenRecord},
 };
+use knightwatch_connect::{FlagFiles, FlagWatch, Stamp};
+use knightwatch_core::flag::definition::Definitions;
 
 /// How often the file of tokens is looked at: a revoked one is worth nothing after so long.
 pub(super) const LOOK: Duration = Duration::from_secs(1);

@@ -15,11 +15,9 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::{
-    engine::{Register, wall_clock},
-    server::catalogue::Catalogue,
-    telemetry::Millis,
-};
+use crate::server::catalogue::Catalogue;
+use knightwatch_core::telemetry::Millis;
+use knightwatch_engine::{Register, wall_clock};
 
 /// Shortest time between two frames, but for a kill-all or re-arming: every frame makes everybody ask again.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -5,10 +5,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Answer, Key};
-use crate::{
+use crate::server::{Problem, access::Admin, answer::Ack, deployments::name, state::Shared};
+use knightwatch_core::{
     control::{Command, SpecChange, said},
     flag::{Deployment, FlagKey, FlagKind, FlagSpec, KeyError, Ladder, Rollout, ServiceName, clean_line},
-    server::{Problem, access::Admin, answer::Ack, deployments::name, state::Shared},
 };
 
 /// A flag to be made.

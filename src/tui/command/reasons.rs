@@ -4,11 +4,9 @@
 //! screen may be old.
 
 use super::CommandId;
-use crate::{
-    backend::{FlagView, Link},
-    control::{Phase, Priority},
-    tui::{Model, model::Screen, pace},
-};
+use crate::tui::{Model, model::Screen, pace};
+use knightwatch_core::control::{Phase, Priority};
+use knightwatch_engine::backend::{FlagView, Link};
 
 const READ_ONLY: &str = "read-only: nothing can be changed from here";
 

@@ -6,11 +6,8 @@ use super::super::{
     signals::{Ending, INTERRUPTED},
     terminal::Painted,
 };
-use crate::{
-    backend::{Ack, OrderError},
-    control::OrderId,
-    flag::clean,
-};
+use knightwatch_core::{control::OrderId, flag::clean};
+use knightwatch_engine::backend::{Ack, OrderError};
 
 /// Why it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +74,7 @@ impl Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Seq;
+    use knightwatch_core::control::Seq;
 
     #[test]
     fn what_became_of_late_orders_is_said() {

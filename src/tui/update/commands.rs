@@ -1,18 +1,18 @@
 //! What each command of the table does to the model.
 
 use super::{Effect, Model, close_dialog, fetch_older, send};
-use crate::{
-    agent::training::TrainingLog,
+use crate::tui::{
+    command::{self, CommandId},
+    dialog::{About, Dialog, OverrideForm, PaletteDialog, ReasonForm},
+    model::{Screen, Tone},
+    pace,
+    training::Training,
+    view,
+};
+use knightwatch_agent::training::TrainingLog;
+use knightwatch_core::{
     control::{Command, Phase},
     flag::FlagKey,
-    tui::{
-        command::{self, CommandId},
-        dialog::{About, Dialog, OverrideForm, PaletteDialog, ReasonForm},
-        model::{Screen, Tone},
-        pace,
-        training::Training,
-        view,
-    },
 };
 
 /// Does a command, or says why not.
@@ -261,7 +261,7 @@ fn copy(model: &mut Model, effects: &mut Vec<Effect>) {
     };
     let Some(text) = text else { return model.say(Tone::Plain, "nothing to copy") };
     // A copied text ends up in a shell or a chat: as harmless there as here.
-    let text = crate::flag::clean_line(&text);
+    let text = knightwatch_core::flag::clean_line(&text);
     model.say(Tone::Plain, format!("copied: {text}"));
     effects.push(Effect::Copy(text));
 }

@@ -3,15 +3,12 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{Effect, Model, close_dialog, commands, send};
-use crate::{
-    control::Command,
-    flag::FlagKey,
-    tui::{
-        command::{CommandId, why_not},
-        dialog::{self, Dialog, PaletteDialog},
-        model::Tone,
-    },
+use crate::tui::{
+    command::{CommandId, why_not},
+    dialog::{self, Dialog, PaletteDialog},
+    model::Tone,
 };
+use knightwatch_core::{control::Command, flag::FlagKey};
 
 /// What a dialog wants done after a key.
 enum Then {

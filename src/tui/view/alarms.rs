@@ -8,14 +8,12 @@
 
 use ratatui::layout::Rect;
 
-use crate::{
-    control::{Alarm, AlarmKind},
-    tui::{
-        Model, figures,
-        pen::{Pen, wrap},
-        world::World,
-    },
+use crate::tui::{
+    Model, figures,
+    pen::{Pen, wrap},
+    world::World,
 };
+use knightwatch_core::control::{Alarm, AlarmKind};
 
 /// Fewest lines below the rows for the selected alarm in full, its rule included.
 const DETAIL: u16 = 4;

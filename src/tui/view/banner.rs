@@ -2,11 +2,9 @@
 
 use ratatui::{layout::Rect, style::Modifier};
 
-use crate::{
-    backend::Link,
-    control::Priority,
-    tui::{Model, figures, pen::Pen},
-};
+use crate::tui::{Model, figures, pen::Pen};
+use knightwatch_core::control::Priority;
+use knightwatch_engine::backend::Link;
 
 /// Banners there are to show: one for the latch, one for a lost link, one for alarms.
 pub(super) fn rows(model: &Model) -> u16 {
@@ -25,7 +23,7 @@ fn lost_text(model: &Model) -> Option<String> {
 }
 
 /// Alarms for the banner; the latch has its own.
-fn alarms(model: &Model) -> Vec<&crate::control::Alarm> {
+fn alarms(model: &Model) -> Vec<&knightwatch_core::control::Alarm> {
     model.world.as_ref().map(super::super::world::World::unacknowledged).unwrap_or_default()
 }
 

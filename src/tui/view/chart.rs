@@ -14,17 +14,15 @@
 use ratatui::layout::Rect;
 
 use super::history::Kind;
-use crate::{
-    backend::{ArmPoint, FlagView, Point},
-    telemetry::{Millis, Verdict},
-    tui::{
-        Model, figures,
-        pen::{Align, Pen},
-        spark::{self, Metric, Record},
-        theme::LEVELS,
-        world::World,
-    },
+use crate::tui::{
+    Model, figures,
+    pen::{Align, Pen},
+    spark::{self, Metric, Record},
+    theme::LEVELS,
+    world::World,
 };
+use knightwatch_core::telemetry::{Millis, Verdict};
+use knightwatch_engine::backend::{ArmPoint, FlagView, Point};
 
 /// Columns for the labels of the axes.
 const LABEL: u16 = 8;

@@ -11,15 +11,13 @@
 use ratatui::layout::Rect;
 use tui_input::Input;
 
-use crate::{
-    flag::FlagKey,
-    tui::{
-        Model,
-        command::{self, CommandId, why_not},
-        dialog::{About, Dialog, Field, OverrideForm, PaletteDialog, ReasonForm},
-        pen::{Align, Pen},
-    },
+use crate::tui::{
+    Model,
+    command::{self, CommandId, why_not},
+    dialog::{About, Dialog, Field, OverrideForm, PaletteDialog, ReasonForm},
+    pen::{Align, Pen},
 };
+use knightwatch_core::flag::FlagKey;
 
 /// Widest dialog.
 const WIDE: u16 = 76;
@@ -92,7 +90,7 @@ fn draw_palette(model: &Model, palette: &PaletteDialog, area: Rect, pen: &mut Pe
     let rows = usize::from(inside.height.saturating_sub(2 + told)).max(1);
     let first = super::first_page_row(palette.selected, rows);
     if palette.matches.is_empty() {
-        let typed = crate::flag::clean(palette.input.value()).into_owned();
+        let typed = knightwatch_core::flag::clean(palette.input.value()).into_owned();
         let none = format!("no command matches {typed:?}; Esc leaves");
         pen.text(inside.x, inside.y + 2, inside.width, &none, theme.plain());
     }

@@ -16,17 +16,17 @@ use std::fmt::Write as _;
 use ratatui::layout::Rect;
 
 use super::{chart, history, proposal, standing};
-use crate::{
-    backend::FlagView,
+use crate::tui::{
+    Model, figures,
+    pen::{Align, Pen, wrap},
+    world::{World, unit},
+};
+use knightwatch_core::{
     control::Phase,
     flag::FlagKey,
     telemetry::{MetricEvidence, Verdict},
-    tui::{
-        Model, figures,
-        pen::{Align, Pen, wrap},
-        world::{World, unit},
-    },
 };
+use knightwatch_engine::backend::FlagView;
 
 /// Lines of the head: what it is, and why it is where it is, which may take two.
 const HEAD: u16 = 2;

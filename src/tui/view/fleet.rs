@@ -17,19 +17,19 @@ use super::{
     columns::{BY, Column, GAUGED, MARGIN, PAIR_ERRORS, PAIR_P99, Show, columns, gap},
     history, log, standing,
 };
-use crate::{
-    backend::FlagView,
+use crate::tui::{
+    Model, figures,
+    model::Sort,
+    pen::{Align, Pen, wrap},
+    spark::{self, Mark, Metric, Record},
+    world::{World, unit},
+};
+use knightwatch_core::{
     control::{Actor, Event},
     flag::{FlagKey, Rollout},
     telemetry::Verdict,
-    tui::{
-        Model, figures,
-        model::Sort,
-        pen::{Align, Pen, wrap},
-        spark::{self, Mark, Metric, Record},
-        world::{World, unit},
-    },
 };
+use knightwatch_engine::backend::FlagView;
 
 /// Fewest lines below the rows that say more of the selected flag: a rule, what it is, why it is where it is.
 const DETAIL: u16 = 3;

@@ -4,11 +4,9 @@ use std::fmt::Write as _;
 
 use ratatui::layout::Rect;
 
-use crate::{
-    backend::Link,
-    control::Phase,
-    tui::{Model, figures, pace, pen::Pen},
-};
+use crate::tui::{Model, figures, pace, pen::Pen};
+use knightwatch_core::control::Phase;
+use knightwatch_engine::backend::Link;
 
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
@@ -42,7 +40,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     };
     // Without contact no age goes on: what is shown is of that moment.
     let clock = if super::is_stale(model) { format!("as of {clock}") } else { clock };
-    let stopped = world.pace == crate::backend::Pace::Stopped;
+    let stopped = world.pace == knightwatch_engine::backend::Pace::Stopped;
     let mut right = Vec::new();
     if world.done {
         right.push(("ended".to_owned(), strong));

@@ -5,13 +5,13 @@
 use ratatui::{layout::Rect, style::Style};
 
 use super::log;
-use crate::{
+use crate::tui::{
+    Model,
+    pen::{Pen, wrap},
+};
+use knightwatch_core::{
     control::{Action, Actor, Decision, Event, Outcome},
     flag::FlagKey,
-    tui::{
-        Model,
-        pen::{Pen, wrap},
-    },
 };
 
 /// From so many lines on a sentence may take two of them.

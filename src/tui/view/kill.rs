@@ -11,10 +11,8 @@
 
 use ratatui::layout::Rect;
 
-use crate::{
-    backend::{Ack, OrderError},
-    tui::{Model, kill::Kill, pen::Pen},
-};
+use crate::tui::{Model, kill::Kill, pen::Pen};
+use knightwatch_engine::backend::{Ack, OrderError};
 
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     if !model.kill.is_shown() {

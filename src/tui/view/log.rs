@@ -10,13 +10,11 @@
 
 use ratatui::layout::Rect;
 
-use crate::{
-    control::{Actor, Entry},
-    tui::{
-        Model, figures,
-        pen::{Align, Pen, wrap},
-    },
+use crate::tui::{
+    Model, figures,
+    pen::{Align, Pen, wrap},
 };
+use knightwatch_core::control::{Actor, Entry};
 
 /// Fewest lines below the rows for the selected entry in full, its rule included.
 const DETAIL: u16 = 4;

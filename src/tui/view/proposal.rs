@@ -12,16 +12,14 @@
 
 use ratatui::layout::Rect;
 
-use crate::{
-    agent::Choice,
-    backend::FlagView,
-    control::{Actor, Decision, Event, Explanation, Phase},
-    tui::{
-        Model, figures,
-        pen::{Align, Pen, wrap},
-        world::World,
-    },
+use crate::tui::{
+    Model, figures,
+    pen::{Align, Pen, wrap},
+    world::World,
 };
+use knightwatch_agent::Choice;
+use knightwatch_core::control::{Actor, Decision, Event, Explanation, Phase};
+use knightwatch_engine::backend::FlagView;
 
 /// Columns of a name, with the space behind it.
 const NAME: u16 = 10;

@@ -5,12 +5,12 @@
 
 use ratatui::style::Style;
 
-use crate::{
-    backend::{FlagView, RulingView},
+use crate::tui::{figures, pen::Pen, world::World};
+use knightwatch_core::{
     control::{Action, Actor, Event, Outcome, Phase},
     telemetry::Verdict,
-    tui::{figures, pen::Pen, world::World},
 };
+use knightwatch_engine::backend::{FlagView, RulingView};
 
 /// Whether a person holds the flag.
 fn is_held(flag: &FlagView, world: &World) -> bool {

@@ -2,12 +2,9 @@
 
 use ratatui::layout::Rect;
 
-use crate::{
-    backend::Link,
-    control::Phase,
-    telemetry::Verdict,
-    tui::{Model, kill::Kill, pen::Pen},
-};
+use crate::tui::{Model, kill::Kill, pen::Pen};
+use knightwatch_core::{control::Phase, telemetry::Verdict};
+use knightwatch_engine::backend::Link;
 
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     if area.is_empty() {

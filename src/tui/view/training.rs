@@ -23,11 +23,9 @@ use serde_json::Value;
 
 use chart::{Chart, Curve};
 
-use crate::{
-    agent::training::{
-        COST, EndReason, METRICS, TrainingHeader, TrainingPoint, Validation, compact, count, percent, span,
-    },
-    tui::{Model, pen::Pen, training::Training},
+use crate::tui::{Model, pen::Pen, training::Training};
+use knightwatch_agent::training::{
+    COST, EndReason, METRICS, TrainingHeader, TrainingPoint, Validation, compact, count, percent, span,
 };
 
 /// Lines above the charts: where it stands, and the budget.

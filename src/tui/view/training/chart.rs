@@ -9,13 +9,11 @@
 
 use ratatui::layout::Rect;
 
-use crate::{
-    agent::training::{TrainingPoint, as_f64, compact, count},
-    tui::{
-        pen::{Align, Pen},
-        theme::LEVELS,
-    },
+use crate::tui::{
+    pen::{Align, Pen},
+    theme::LEVELS,
 };
+use knightwatch_agent::training::{TrainingPoint, as_f64, compact, count};
 
 /// Columns for the labels of the axis.
 pub(super) const LABEL: u16 = 7;

@@ -11,13 +11,11 @@ use super::{
     chart::{Column, Curve},
     extent, last_validation,
 };
-use crate::{
-    agent::training::{COST, METRICS, Scale, compact},
-    tui::{
-        pen::{Align, Pen},
-        training::Training,
-    },
+use crate::tui::{
+    pen::{Align, Pen},
+    training::Training,
 };
+use knightwatch_agent::training::{COST, METRICS, Scale, compact};
 
 /// Columns of the names, of the values, and of their units.
 const NAME: u16 = 18;

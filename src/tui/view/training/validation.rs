@@ -16,10 +16,8 @@ use super::{
     chart::{self, Chart, Curve},
     extent, last_validation,
 };
-use crate::{
-    agent::training::{COST, HARM, Measure, TrainingHeader, TrainingPoint, best_of, compact},
-    tui::{pen::Pen, theme::LEVELS, training::Training},
-};
+use crate::tui::{pen::Pen, theme::LEVELS, training::Training};
+use knightwatch_agent::training::{COST, HARM, Measure, TrainingHeader, TrainingPoint, best_of, compact};
 
 /// From so many lines on it has an axis of its own.
 const OWN_AXIS: u16 = 9;

@@ -1,0 +1,32 @@
+//! The policies that may steer: PPO-Master's inference, and the ones beside it.
+//!
+//! Each policy reads observations and proposes; none of them can act. What is taken from a product is what that product does
+//! by default, with its source. Pure, as the core is.
+
+mod choice;
+pub mod explain;
+mod feature;
+mod memory;
+mod network;
+mod policies;
+mod ppo_master;
+mod random;
+mod rule;
+mod shield_alone;
+mod taste;
+pub mod training;
+pub mod tunable;
+mod weights;
+
+pub use choice::{CHOICES, Choice, legal};
+pub use feature::{FEATURE_COUNT, FEATURES, Feature, Features, Unit, features, real, schema_hash};
+pub use memory::Memory;
+pub use network::{Answer, HIDDEN, Network, Parameters, probabilities};
+pub use policies::{PolicyName, PolicyRow, UnknownPolicy};
+pub use ppo_master::{MOST_EXPLAINED, PpoMaster};
+pub use random::Random;
+pub use rule::Rule;
+pub use shield_alone::ShieldAlone;
+pub use taste::{NoTaste, Taste, USUAL_RATE};
+pub use tunable::{Knob, Range, Settings, SettingsError};
+pub use weights::{Normaliser, WORLD, Weights, WeightsError};

@@ -1,0 +1,48 @@
+//! Who may do what to a flag, and when.
+//!
+//! State is the fold of events and nothing else. [`decide`] turns a person's command into events, [`tick`] turns
+//! samples and a policy's proposals into events; [`State::apply`] is the only thing that changes state. The shield has the last
+//! word on every write. Knows nothing of the network, the disk, a clock, or which policy steers.
+
+mod action;
+mod alarm;
+mod apply;
+mod command;
+mod config;
+mod decide;
+mod deployment;
+mod event;
+mod explanation;
+mod observation;
+mod observatory;
+mod phase;
+mod policy;
+mod reason;
+mod sentence;
+mod shadow;
+mod shield;
+mod spec_change;
+mod state;
+mod tick;
+mod watch;
+
+pub use action::{Action, ActionMask, Outcome, Proposal};
+pub use alarm::{Alarm, AlarmId, AlarmKind, Priority, Shelf};
+pub use command::{Command, Order, OrderId, Refusal};
+pub use config::{ControlConfig, ExposureLimits, FreezeWindow, RearmConfig, ShieldConfig};
+pub use decide::{Granted, decide};
+pub use deployment::{DeployKind, Deployed, Waiting};
+pub use event::{Actor, Decision, Entry, Event, Seq};
+pub use explanation::Explanation;
+pub use observation::Observation;
+pub use observatory::{Observatory, Outlook};
+pub use phase::Phase;
+pub use policy::{Policy, PolicyFault, PolicySettings, policy_in_words};
+pub use reason::Reason;
+pub use reason::grouped;
+pub use shadow::Shadow;
+pub use shield::{Ruling, Shield};
+pub use spec_change::SpecChange;
+pub use spec_change::said;
+pub use state::{Archived, Doubted, FlagState, Hold, LastAction, Latch, RearmAsked, State};
+pub use tick::{Happened, Moment, held, tick};

@@ -1,0 +1,326 @@
+//! The control room's screens as text, and what its keys do: without a terminal, through `update` and `view` alone.
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a test"
+)]
+
+mod keys;
+mod kill_all;
+mod properties;
+mod training;
+
+use crate::support::{room, scene};
+
+use knightwatch::tui::{self, Glyphs, Message, Palette, Settings};
+use knightwatch_core::{
+    control::{Actor, Latch, Phase, Seq},
+    flag::Rollout,
+    telemetry::{ArmStats, Millis},
+};
+use knightwatch_engine::backend::{ArmPoint, Link, OrderError, Snapshot, Update};
+use ratatui::style::Modifier;
+use room::{Room, ack, settings};
+use scene::{NOW, scene};
+
+fn latched(mut snapshot: Snapshot) -> Snapshot {
+    snapshot.latch = Some(Latch {
+        by: Actor::Person("maria".to_owned()),
+        at: Millis(NOW.0 - 95_000),
+        seq: Seq(112),
+        exposed: 9,
+        reason: "payments are failing".to_owned(),
+        asked: None,
+    });
+    for flag in &mut snapshot.flags {
+        flag.phase = Phase::Killed;
+        flag.rollout = Rollout::ZERO;
+        (flag.hold, flag.guard_off_until) = (None, None);
+        flag.verdict = knightwatch_core::telemetry::Verdict::Insufficient;
+        flag.changed_at = Millis(NOW.0 - 95_000);
+        flag.last = Some(knightwatch_core::control::LastAction {
+            at: Millis(NOW.0 - 95_000),
+            by: Actor::Person("maria".to_owned()),
+            what: "killed".to_owned(),
+            seq: Seq(112),
+        });
+        flag.report.treatment = ArmStats::default();
+    }
+    for point in snapshot.history.iter_mut().flatten().filter(|point| point.at.0 > NOW.0 - 95_000) {
+        (point.treatment, point.rollout) = (ArmPoint::default(), Rollout::ZERO);
+    }
+    snapshot
+}
+
+/// Every screen and dialog, as somebody would get there.
+fn screens(glyphs: Glyphs) -> Vec<(&'static str, Room)> {
+    let room = || Room::new(settings(glyphs), &scene(12));
+    let pressed = |keys: &str| {
+        let mut room = room();
+        room.press(keys);
+        room
+    };
+    let mut briefing = scene(12);
+    briefing.briefed = false;
+    let form = pressed("j o '140 Enter");
+    let mut armed = pressed("j C-k");
+    armed.wait(400).wake();
+    let sent = || {
+        let mut room = room();
+        room.press("C-x").wait(400).press("K");
+        let id = room.orders()[0].id.clone();
+        (room, id)
+    };
+    let (mut acknowledged, id) = sent();
+    acknowledged.answer(&id, Ok(ack("KILL-ALL: every flag off (9 had traffic, 12 in all)")));
+    let (mut not_sent, id) = sent();
+    not_sent.answer(&id, Err(OrderError::NotSent("no contact for 12 s".to_owned())));
+    let (mut not_durable, id) = sent();
+    let mut answer = ack("KILL-ALL: every flag off (9 had traffic, 12 in all)");
+    (answer.durable, answer.read_back) = (false, (5, 8));
+    not_durable.answer(&id, Ok(answer));
+    let latched_room = Room::new(settings(glyphs), &latched(scene(12)));
+    let mut rearm = Room::new(settings(glyphs), &latched(scene(12)));
+    rearm.press("F12 'dmo Enter");
+    let mut stale = room();
+    stale.tell(Message::Update(Update::Link(Link::Stale(Millis::from_secs(12)))));
+    let mut lost = Room::new(settings(glyphs), &latched(scene(12)));
+    let why = Some("expected a valid bearer token, or the unix socket".to_owned());
+    lost.tell(Message::Update(Update::Link(Link::Lost { age: Millis::from_secs(12), why })));
+    vec![
+        ("fleet", room()),
+        ("fleet_stale", stale),
+        ("fleet_no_contact", lost),
+        ("flag_regressed", pressed("Enter")),
+        ("flag_explained", pressed("j j j j j j j Enter")),
+        ("flag_job", {
+            let mut room = room();
+            room.press("s G Enter");
+            room
+        }),
+        ("log", pressed("l j j")),
+        ("help", pressed("?")),
+        ("briefing", Room::new(settings(glyphs), &briefing)),
+        ("alarms", pressed("A")),
+        ("palette", pressed(": 'ro")),
+        ("override", form),
+        ("rollback", pressed("r")),
+        ("kill_armed", armed),
+        ("kill_sent", sent().0),
+        ("kill_acknowledged", acknowledged),
+        ("kill_not_sent", not_sent),
+        ("kill_not_durable", not_durable),
+        ("latched", latched_room),
+        ("rearm", rearm),
+    ]
+}
+
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 50)];
+
+#[test]
+fn every_screen_looks_as_agreed() {
+    for (glyphs, set) in [(Glyphs::Unicode, "unicode"), (Glyphs::Ascii, "ascii")] {
+        for (name, mut room) in screens(glyphs) {
+            for (width, height) in SIZES {
+                insta::assert_snapshot!(format!("{name}_{width}x{height}_{set}"), room.text(width, height));
+            }
+        }
+    }
+}
+
+#[test]
+fn ascii_glyphs_write_ascii_only() {
+    for (name, mut room) in screens(Glyphs::Ascii) {
+        for (width, height) in [(80, 24), (200, 50), (40, 10), (30, 5)] {
+            let text = room.text(width, height);
+            assert!(text.is_ascii(), "{name} at {width}x{height}:\n{text}");
+        }
+    }
+}
+
+/// The styles of a screen: one letter a cell, so that a change of meaning shows.
+fn styles(room: &mut Room, width: u16, height: u16) -> String {
+    room.resize(width, height);
+    let buffer = room.buffer(width, height);
+    let mut out = String::new();
+    for y in 0..height {
+        let mut line = String::new();
+        for x in 0..width {
+            let cell = buffer.cell((x, y)).unwrap();
+            let mut letter = match (cell.bg, cell.fg) {
+                (ratatui::style::Color::Indexed(160), _) => 'R',
+                (ratatui::style::Color::Indexed(208), _) => 'W',
+                (_, ratatui::style::Color::Indexed(208)) => 'o',
+                (_, ratatui::style::Color::Indexed(39)) => 'b',
+                (_, ratatui::style::Color::Indexed(245)) => 'g',
+                _ if cell.modifier.contains(Modifier::REVERSED) => 'r',
+                _ if cell.modifier.contains(Modifier::BOLD) => 's',
+                _ if cell.modifier.contains(Modifier::UNDERLINED) => 'u',
+                _ if cell.modifier.contains(Modifier::DIM) => 'd',
+                _ => '.',
+            };
+            if cell.symbol() == " " && letter != 'R' && letter != 'W' && letter != 'r' {
+                letter = ' ';
+            }
+            line.push(letter);
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn colours_mean_what_they_should() {
+    let mut fleet = Room::new(settings(Glyphs::Unicode), &scene(12));
+    insta::assert_snapshot!("styles_fleet", styles(&mut fleet, 120, 24));
+    let mut latched = Room::new(settings(Glyphs::Unicode), &latched(scene(12)));
+    insta::assert_snapshot!("styles_latched", styles(&mut latched, 120, 24));
+    let plain = Settings { palette: Palette::Monochrome, ..settings(Glyphs::Unicode) };
+    let mut plain = Room::new(plain, &scene(12));
+    insta::assert_snapshot!("styles_monochrome", styles(&mut plain, 120, 24));
+}
+
+#[test]
+fn monochrome_uses_no_colour_at_all() {
+    for (name, mut room) in screens(Glyphs::Unicode) {
+        let snapshot = scene(12);
+        let mut plain = Room::new(
+            Settings { palette: Palette::Monochrome, ..settings(Glyphs::Unicode) },
+            &if name == "latched" { latched(snapshot) } else { snapshot },
+        );
+        if name.starts_with("kill") {
+            plain.press("C-k");
+        }
+        let _ = room.text(80, 24);
+        for cell in &plain.buffer(120, 40).content {
+            assert_eq!(
+                (cell.fg, cell.bg),
+                (ratatui::style::Color::Reset, ratatui::style::Color::Reset),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_an_unacknowledged_critical_alarm_blinks() {
+    let blinks = |room: &Room| {
+        room.buffer(120, 40)
+            .content
+            .iter()
+            .filter(|cell| cell.modifier.contains(Modifier::SLOW_BLINK))
+            .count()
+    };
+    for (name, room) in screens(Glyphs::Unicode) {
+        assert_eq!(blinks(&room), 0, "{name}");
+    }
+    let mut snapshot = scene(12);
+    snapshot.alarms[1].kind = knightwatch_core::control::AlarmKind::PolicyFault;
+    let room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    assert!(blinks(&room) > 0);
+    snapshot.alarms[1].acknowledged_by = Some("maria".to_owned());
+    let room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    assert_eq!(blinks(&room), 0);
+}
+
+#[test]
+fn from_one_cell_to_a_wall_of_screens_something_true_is_shown() {
+    for (name, mut room) in screens(Glyphs::Unicode) {
+        for (width, height) in [(1, 1), (2, 3), (39, 9), (40, 10), (60, 12), (80, 13), (250, 80)] {
+            let text = room.text(width, height);
+            assert!(!text.trim().is_empty(), "{name} at {width}x{height}");
+        }
+    }
+    let mut room = Room::new(settings(Glyphs::Unicode), &latched(scene(12)));
+    assert!(room.text(39, 9).contains("KILL-ALL by maria"));
+    assert!(room.text(40, 10).contains("KILL-ALL; F12 re-arms"));
+}
+
+#[test]
+fn a_missing_value_is_a_dash_and_never_zero() {
+    let mut snapshot = scene(12);
+    for flag in &mut snapshot.flags {
+        flag.report = knightwatch_core::telemetry::WindowReport::default();
+        flag.verdict = knightwatch_core::telemetry::Verdict::Insufficient;
+    }
+    for points in &mut snapshot.history {
+        points.clear();
+    }
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let text = room.text(120, 40);
+    let row = text.lines().find(|line| line.contains("new-checkout-ui")).unwrap();
+    assert!(row.matches('–').count() >= 4, "{row}");
+    assert!(!row.contains(" 0 "), "{row}");
+    room.press("Enter");
+    assert!(!room.text(120, 40).contains("+0.00"), "no difference without data");
+}
+
+#[test]
+fn assumed_counts_are_marked_and_explained() {
+    let mut room = Room::new(settings(Glyphs::Unicode), &scene(12));
+    let text = room.text(120, 40);
+    assert!(text.contains("~healthy"), "{text}");
+    assert!(room.press("?").text(120, 70).contains("counts are assumed"));
+}
+
+#[test]
+fn a_picture_of_a_screen_is_the_same_every_time() {
+    let room = Room::new(settings(Glyphs::Unicode), &scene(12));
+    let picture = tui::svg(&room.buffer(120, 40), "the fleet");
+    assert_eq!(picture, tui::svg(&room.buffer(120, 40), "the fleet"));
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+    let buffer = room.buffer(120, 40);
+    let blocks = "▁▂▃▄▅▆▇█─━╸│";
+    let drawn =
+        |cell: &&ratatui::buffer::Cell| !cell.symbol().trim().is_empty() && !blocks.contains(cell.symbol());
+    assert_eq!(picture.matches("<text ").count(), buffer.content.iter().filter(drawn).count());
+    assert!(picture.matches("<rect ").count() > buffer.content.iter().filter(|c| c.symbol() == "█").count());
+}
+
+/// Writes every screen as an SVG picture to the folder named by `KNIGHTWATCH_PICTURES`, where that is set.
+#[test]
+fn pictures_can_be_written() {
+    let folder = std::env::var_os("KNIGHTWATCH_PICTURES").map(std::path::PathBuf::from);
+    for (name, mut room) in screens(Glyphs::Unicode) {
+        for (width, height) in SIZES {
+            room.resize(width, height);
+            let picture = tui::svg(&room.buffer(width, height), name);
+            assert!(picture.contains(&format!("<title>{name}</title>")));
+            if let Some(folder) = &folder {
+                std::fs::write(folder.join(format!("{name}_{width}x{height}.svg")), picture).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rollback_that_somebody_has_seen_sinks_below_the_ramping_flags() {
+    let row = |text: &str, flag: &str| text.lines().position(|line| line.contains(flag)).unwrap();
+    let mut snapshot = scene(12);
+    let text = Room::new(settings(Glyphs::Unicode), &snapshot).text(80, 30);
+    assert!(row(&text, "  power-peg") < row(&text, "new-checkout-ui"), "{text}");
+    // Seen and over: it leaves the list.
+    snapshot.alarms.remove(1);
+    let text = Room::new(settings(Glyphs::Unicode), &snapshot).text(80, 30);
+    assert!(row(&text, "  power-peg") > row(&text, "new-checkout-ui"), "{text}");
+}
+
+#[test]
+fn of_a_flag_that_was_rolled_back_it_is_said_by_whom_and_why() {
+    let mut snapshot = scene(12);
+    snapshot.flags[2].last.as_mut().unwrap().seq = Seq(109);
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let text = room.press("j j j Enter").text(120, 40);
+    assert!(text.contains("power-peg  rolled back"), "{text}");
+    assert!(text.contains("rolled back from 10 % by shield 2 min ago: nothing to do"), "{text}");
+    snapshot.flags[2].last.as_mut().unwrap().seq = Seq(9);
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let text = room.press("j j j Enter").text(120, 40);
+    assert!(text.contains("rolled back from 10 % by shield 2 min ago"), "without the entry: {text}");
+}

@@ -1,0 +1,486 @@
+//! What each key does, and what it refuses to do.
+
+use std::collections::BTreeSet;
+
+use crossterm::event::{KeyCode, KeyModifiers};
+use knightwatch::tui::{COMMANDS, Effect, Glyphs, Message, Settings, key_table_markdown, on};
+use knightwatch_core::{
+    control::{
+        Action, Actor, AlarmId, AlarmKind, Archived, Command, Latch, Phase, RearmAsked, Refusal, Seq, Shelf,
+    },
+    telemetry::Millis,
+};
+use knightwatch_engine::backend::{OrderError, Pace};
+
+use crate::screens::latched;
+use crate::support::{
+    room::{Room, ack, settings},
+    scene::{change, key, percent, scene, tick},
+};
+
+fn room() -> Room {
+    Room::new(settings(Glyphs::Unicode), &scene(12))
+}
+
+/// The cursor on a flag, by name.
+fn at(name: &str) -> Room {
+    let mut room = room();
+    while !selected(&mut room).contains(name) {
+        let before = selected(&mut room);
+        room.press("j");
+        assert_ne!(before, selected(&mut room), "{name} is not in the fleet");
+    }
+    room
+}
+
+fn selected(room: &mut Room) -> String {
+    room.text(120, 40).lines().find(|line| line.starts_with('▸')).unwrap_or_default().to_owned()
+}
+
+fn only(room: &mut Room) -> Command {
+    let mut orders = room.orders();
+    assert_eq!(orders.len(), 1, "one order");
+    orders.remove(0).command
+}
+
+#[test]
+fn no_key_means_two_things_on_one_screen() {
+    for screen in [on::FLEET, on::FLAG, on::LOG, on::ALARMS, on::HELP, on::BRIEFING, on::TRAINING] {
+        let mut seen = BTreeSet::new();
+        for spec in COMMANDS.iter().filter(|spec| spec.screens & screen != 0) {
+            for chord in spec.keys {
+                assert!(seen.insert(chord.label()), "{} twice on screen {screen}", chord.label());
+            }
+        }
+    }
+    let ids: BTreeSet<_> = COMMANDS.iter().map(|spec| spec.id).collect();
+    assert_eq!(ids.len(), COMMANDS.len());
+}
+
+#[test]
+fn the_key_table_names_every_key() {
+    let table = key_table_markdown();
+    for spec in COMMANDS {
+        assert!(table.contains(spec.help), "{}", spec.help);
+        for chord in spec.keys {
+            assert!(table.contains(&format!("`{}`", chord.label())));
+        }
+    }
+    insta::assert_snapshot!("key_table", table);
+}
+
+#[test]
+fn p_pauses_at_once_and_resumes_what_is_paused() {
+    assert_eq!(only(at("new-checkout-ui").press("p")), Command::Pause { flag: key("new-checkout-ui") });
+    assert_eq!(only(at("fraud-score-v3").press("p")), Command::Resume { flag: key("fraud-score-v3") });
+    let mut idle = at("quiet-hours");
+    idle.press("p");
+    assert!(idle.orders().is_empty());
+    assert!(idle.text(120, 40).contains("quiet-hours is idle: nothing to pause"));
+}
+
+#[test]
+fn p_twice_is_one_order_until_the_answer_is_here() {
+    let mut room = at("new-checkout-ui");
+    room.press("p p");
+    let orders = room.orders();
+    assert_eq!(orders.len(), 1);
+    room.answer(&orders[0].id, Ok(ack("new-checkout-ui paused.")));
+    room.press("p");
+    assert_eq!(room.orders().len(), 1);
+}
+
+#[test]
+fn rolling_back_asks_for_y_and_enter_is_not_enough() {
+    let mut room = at("new-checkout-ui");
+    room.press("r Enter Enter j Space");
+    assert!(room.orders().is_empty());
+    assert!(room.text(120, 40).contains("roll back new-checkout-ui?"));
+    room.press("n");
+    assert!(room.orders().is_empty());
+    assert_eq!(only(room.press("r y")), Command::Rollback { flag: key("new-checkout-ui") });
+    room.press("y");
+    assert!(room.orders().is_empty(), "the dialog is closed");
+}
+
+#[test]
+fn a_dialog_keeps_its_flag_while_rows_move() {
+    let mut snapshot = scene(12);
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let before = selected(&mut room);
+    assert!(before.contains("eu-vat-rounding"), "the regressed flag is first: {before}");
+    room.press("r");
+    let rows = |room: &mut Room| {
+        let text = room.text(120, 40);
+        let keys: Vec<_> = snapshot_keys().into_iter().filter(|key| text.contains(*key)).collect();
+        let mut keys: Vec<_> = keys.into_iter().map(|key| (text.find(key), key)).collect();
+        keys.sort_unstable();
+        keys
+    };
+    let order = rows(&mut room);
+    let place = snapshot.flags.iter().position(|flag| flag.spec.key.as_str() == "eu-vat-rounding").unwrap();
+    snapshot.flags[place].phase = Phase::Complete;
+    snapshot.flags[place].verdict = knightwatch_core::telemetry::Verdict::Healthy;
+    room.change(change(&snapshot, false));
+    let same: Vec<_> = rows(&mut room).into_iter().map(|(_, key)| key).collect();
+    assert_eq!(
+        order.into_iter().map(|(_, key)| key).collect::<Vec<_>>(),
+        same,
+        "no row moves under a dialog"
+    );
+    assert_eq!(only(room.press("y")), Command::Rollback { flag: key("eu-vat-rounding") });
+    assert!(
+        selected(&mut room).contains("eu-vat-rounding"),
+        "the cursor stays on the flag, wherever its row went"
+    );
+}
+
+fn snapshot_keys() -> Vec<&'static str> {
+    vec!["image-cdn-switch", "search-typo-fix", "cart-badge", "quiet-hours"]
+}
+
+#[test]
+fn the_override_form_refuses_140_and_says_what_it_expected() {
+    let mut room = at("new-checkout-ui");
+    room.press("o '140 Enter");
+    assert!(room.orders().is_empty());
+    let text = room.text(120, 40);
+    assert!(text.contains("share: expected a number from 0 to 100 (percent), found \"140\""), "{text}");
+    for wrong in ["'-1", "'NaN", "'abc", "'1e9"] {
+        room.press("Esc o").press(wrong).press("Enter");
+        assert!(room.orders().is_empty(), "{wrong}");
+    }
+    room.press("Esc o '12.5% Tab '0 Enter");
+    assert!(room.orders().is_empty());
+    assert!(room.text(120, 40).contains("for: expected whole minutes from 1 to 10080"));
+}
+
+#[test]
+fn the_override_form_makes_one_order_with_everything_in_it() {
+    let mut room = at("new-checkout-ui");
+    room.press("o '12.5 Tab '30 Tab 'support_asked Tab Space Enter");
+    let orders = room.orders();
+    assert_eq!(orders.len(), 1);
+    assert_eq!(orders[0].reason, "support asked");
+    assert_eq!(
+        orders[0].command,
+        Command::Set {
+            flag: key("new-checkout-ui"),
+            rollout: percent(12.5),
+            expires_in: Some(Millis::from_secs(1_800)),
+            guard_off: true,
+        }
+    );
+    let empty = room.press("o Enter").orders();
+    assert!(empty.is_empty(), "Enter alone sets nothing");
+}
+
+#[test]
+fn the_guard_is_off_only_with_an_expiry_and_a_reason() {
+    let mut room = at("new-checkout-ui");
+    room.press("o '10 Tab Tab Tab Space Enter");
+    assert!(room.orders().is_empty());
+    assert!(room.text(120, 40).contains("the guard is never off without an expiry"));
+    room.press("'30 Enter");
+    assert!(room.orders().is_empty());
+    assert!(room.text(120, 40).contains("expected a reason"));
+}
+
+#[test]
+fn starting_promoting_and_releasing_ask_for_y() {
+    let cases = [
+        ("quiet-hours", "F5", Command::Start { flag: key("quiet-hours") }),
+        ("new-checkout-ui", "F8", Command::Promote { flag: key("new-checkout-ui") }),
+        ("fraud-score-v3", "F6", Command::Release { flag: key("fraud-score-v3") }),
+    ];
+    for (name, press, expected) in cases {
+        let mut room = at(name);
+        room.press(press).press("Enter");
+        assert!(room.orders().is_empty(), "{name}");
+        assert_eq!(only(room.press("y")), expected);
+    }
+}
+
+#[test]
+fn what_cannot_be_done_says_why() {
+    let mut room = at("new-checkout-ui");
+    for (keys, why) in [
+        ("F5", "new-checkout-ui is ramping: it was started"),
+        ("F6", "nobody holds new-checkout-ui"),
+        ("F12", "kill-all is not in force: nothing to re-arm"),
+    ] {
+        room.press(keys);
+        assert!(room.text(120, 40).contains(why), "{why}");
+    }
+    let mut full = at("cart-badge");
+    assert!(full.press("F8").text(120, 40).contains("cart-badge is at 100 %"));
+    let mut gone = at("power-peg");
+    assert!(gone.press("r").text(120, 40).contains("power-peg is rolled back at 0 %"));
+    let mut latched = Room::new(settings(Glyphs::Unicode), &latched(scene(12)));
+    assert!(latched.press("o").text(120, 40).contains("kill-all is in force: re-arm first"));
+}
+
+#[test]
+fn read_only_answers_every_changing_key_with_the_reason() {
+    let mut room = Room::new(Settings { read_only: true, ..settings(Glyphs::Unicode) }, &scene(12));
+    assert!(room.text(120, 40).contains("READ-ONLY"));
+    for keys in ["p", "r", "o", "F5", "F6", "F8", "F12", "a", "+", "-", "C-k", "C-x"] {
+        room.press("Esc").press(keys);
+        assert!(room.text(120, 40).contains("read-only: nothing can be changed from here"), "{keys}");
+    }
+    room.wait(400).press("K Enter");
+    assert!(room.effects.is_empty(), "nothing left the read-only room: {:?}", room.effects);
+}
+
+#[test]
+fn q_goes_back_and_quits_at_the_top_and_esc_never_quits() {
+    let mut room = room();
+    room.press("Enter Esc Esc Esc");
+    assert!(room.effects.is_empty());
+    room.press("l q");
+    assert!(room.effects.is_empty(), "q on the log goes back");
+    room.press("r q");
+    assert!(room.effects.is_empty(), "q closes the dialog");
+    room.press("q");
+    assert_eq!(room.effects, [Effect::Quit]);
+}
+
+#[test]
+fn ctrl_c_closes_first_and_quits_when_pressed_again() {
+    let mut room = room();
+    room.press("o C-c");
+    assert!(room.effects.is_empty());
+    assert!(!room.text(120, 40).contains("percent, 0 to 100"));
+    room.press("C-c");
+    assert!(room.text(120, 40).contains("Ctrl-C again to quit"));
+    room.press("j C-c");
+    assert!(room.effects.is_empty(), "another key in between");
+    room.wait(4_000).press("C-c");
+    assert!(room.effects.is_empty(), "too late");
+    room.tell(Message::Interrupt);
+    assert_eq!(room.effects, [Effect::Quit]);
+}
+
+#[test]
+fn the_palette_finds_commands_by_letters_and_shows_their_keys() {
+    let mut room = at("new-checkout-ui");
+    room.press(": 'rlbk");
+    let text = room.text(120, 40);
+    assert!(text.contains("▸ roll back"), "{text}");
+    room.press("Enter");
+    assert!(room.text(120, 40).contains("roll back new-checkout-ui?"));
+    room.press("Esc : 'kill Enter").wait(400).press("K");
+    assert_eq!(only(&mut room), Command::KillAll);
+    let mut quits = self::room();
+    quits.press(": 'quit Enter");
+    assert_eq!(quits.effects, [Effect::Quit]);
+}
+
+#[test]
+fn speed_goes_up_and_down_its_steps_and_stops() {
+    let mut room = room();
+    room.press("+ -");
+    assert_eq!(room.effects, [Effect::SetPace(Pace::Times(120)), Effect::SetPace(Pace::Times(30))]);
+    let mut snapshot = scene(12);
+    snapshot.pace = Pace::Times(1);
+    let mut slow = Room::new(settings(Glyphs::Unicode), &snapshot);
+    slow.press("-");
+    assert_eq!(slow.effects, [Effect::SetPace(Pace::Stopped)]);
+    snapshot.pace = Pace::Stopped;
+    slow.change(change(&snapshot, false));
+    assert!(slow.text(120, 40).contains("STOPPED"));
+    slow.effects.clear();
+    slow.press("- +");
+    assert_eq!(slow.effects, [Effect::SetPace(Pace::Times(1))]);
+    snapshot.simulated = false;
+    let mut real = Room::new(settings(Glyphs::Unicode), &snapshot);
+    real.press("+");
+    assert!(real.effects.is_empty() && real.text(120, 40).contains("controller time is real time"));
+}
+
+#[test]
+fn a_acknowledges_the_most_urgent_alarm_or_the_selected_one() {
+    let mut room = room();
+    assert_eq!(only(room.press("a")), Command::Acknowledge { alarm: AlarmId(2) });
+    assert_eq!(only(room.press("A j a")), Command::Acknowledge { alarm: AlarmId(3) });
+    let mut last = self::room();
+    last.press("A G a");
+    assert!(last.orders().is_empty() && last.text(120, 40).contains("no alarm is waiting"));
+}
+
+#[test]
+fn z_shelves_an_alarm_for_minutes_and_a_reason_and_never_a_critical_one() {
+    let mut room = room();
+    room.press("A j z");
+    assert!(room.text(120, 40).contains("shelve alarm"));
+    room.press("Enter");
+    assert!(room.text(120, 40).contains("expected whole minutes from 1 to 480, found nothing"));
+    room.press("'500 Enter");
+    assert!(room.orders().is_empty() && room.text(120, 40).contains("found \"500\""));
+    for _ in 0..3 {
+        room.key(KeyCode::Backspace, KeyModifiers::NONE);
+    }
+    room.press("'30 Enter");
+    assert!(room.orders().is_empty() && room.text(120, 40).contains("expected a reason"));
+    room.press("'flaps Enter");
+    let lasts = Millis::from_secs(1_800);
+    assert_eq!(only(&mut room), Command::Shelve { alarm: AlarmId(3), lasts });
+    let mut snapshot = scene(12);
+    snapshot.alarms.iter_mut().find(|alarm| alarm.id == AlarmId(2)).unwrap().kind = AlarmKind::NotDurable;
+    let mut critical = Room::new(settings(Glyphs::Unicode), &snapshot);
+    critical.press("z");
+    let said = critical.text(120, 40);
+    assert!(critical.orders().is_empty() && said.contains("the highest priority is never hidden"), "{said}");
+}
+
+#[test]
+fn what_is_shelved_is_counted_and_what_is_archived_is_gone() {
+    let mut snapshot = scene(12);
+    for alarm in &mut snapshot.alarms {
+        let until = Millis(snapshot.now.0 + 600_000);
+        alarm.shelf = Some(Shelf { by: "ana".to_owned(), until, why: "known".to_owned() });
+    }
+    let gone = snapshot.flags[3].spec.key.clone();
+    let at = snapshot.now;
+    snapshot.flags[3].archived = Some(Archived { at, by: Actor::Person("ana".to_owned()) });
+    let count = snapshot.alarms.len();
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let text = room.text(140, 40);
+    assert!(text.contains("11 flags") && !text.contains(gone.as_str()), "{text}");
+    assert!(text.contains(&format!("{count} alarms shelved")) && !text.contains("a acknowledges"), "{text}");
+    room.press("A");
+    let text = room.text(140, 40);
+    assert!(text.contains("shelved by ana until") && text.contains("(known)"), "{text}");
+}
+
+#[test]
+fn a_room_shows_who_asked_to_re_arm() {
+    let mut snapshot = scene(12);
+    let by = Actor::Person("ana".to_owned());
+    let asked = RearmAsked {
+        by: by.clone(),
+        who: "ana".to_owned(),
+        at: snapshot.now,
+        until: Millis(snapshot.now.0 + 600_000),
+    };
+    snapshot.latch = Some(Latch {
+        by,
+        at: snapshot.now,
+        seq: Seq(1),
+        exposed: 3,
+        reason: String::new(),
+        asked: Some(asked),
+    });
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let text = room.text(200, 50);
+    assert!(
+        text.contains("ana asked to re-arm until") && text.contains("another person's F12 does"),
+        "{text}"
+    );
+    // What nobody can agree to any more is not shown.
+    snapshot.now = Millis(snapshot.now.0 + 600_000);
+    let mut later = Room::new(settings(Glyphs::Unicode), &snapshot);
+    assert!(later.text(200, 50).contains("F12 re-arms"));
+}
+
+#[test]
+fn the_briefing_is_shown_once_and_acknowledged_by_name() {
+    let mut snapshot = scene(12);
+    snapshot.briefed = false;
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let sentence = "I comprehend the risks of deploying without feature flags, the difference between CI/CD and \
+                    Release, and I know how to start the local environment";
+    let text = room.text(120, 60).replace('\n', " ");
+    let text: Vec<_> = text.split_whitespace().collect();
+    assert!(text.join(" ").contains(sentence));
+    assert_eq!(only(room.press("a")), Command::AcknowledgeBriefing);
+    assert!(room.text(120, 40).contains("P99 on/off ms"), "back on the fleet");
+    room.tell(Message::Update(knightwatch_engine::backend::Update::Snapshot(snapshot.into())));
+    assert!(room.text(120, 40).contains("P99 on/off ms"), "not shown again by itself");
+}
+
+#[test]
+fn the_log_fetches_what_is_older() {
+    let mut room = room();
+    room.text(80, 24);
+    room.press("l G");
+    let [Effect::FetchEntries { before: Some(before), limit }] = room.effects.as_slice() else {
+        panic!("one fetch: {:?}", room.effects)
+    };
+    assert_eq!((before.0, *limit > 0), (101, true));
+    room.press("G G");
+    assert_eq!(room.effects.len(), 1, "one fetch at a time");
+    let mut older = scene(12).entries;
+    older.truncate(1);
+    older[0].seq.0 = 1;
+    older[0].sentence = "the very first entry".to_owned();
+    room.tell(Message::Entries(Ok(older)));
+    assert!(room.press("G").text(80, 24).contains("the very first entry"));
+    assert_eq!(room.effects.len(), 1, "the beginning is here");
+}
+
+#[test]
+fn y_copies_the_key_or_the_sentence() {
+    let mut room = at("new-checkout-ui");
+    room.press("y l j y");
+    room.effects.retain(|effect| matches!(effect, Effect::Copy(_)));
+    assert_eq!(room.effects[0], Effect::Copy("new-checkout-ui".to_owned()));
+    let Effect::Copy(text) = &room.effects[1] else { panic!("{:?}", room.effects) };
+    assert!(text.starts_with("Alarm: the shield rolled power-peg back"));
+}
+
+#[test]
+fn enter_opens_the_flag_of_a_row_an_entry_or_an_alarm() {
+    let mut room = room();
+    assert!(room.press("l Enter").text(120, 40).contains("EVIDENCE"));
+    assert!(room.press("A Enter").text(120, 40).contains("power-peg  rolled back"));
+    assert!(room.press("Tab").text(120, 40).contains("EVIDENCE"), "Tab goes to the next flag");
+}
+
+#[test]
+fn a_refused_order_is_shown_with_its_reason_and_an_unsent_one_as_not_sent() {
+    let mut room = at("new-checkout-ui");
+    let id = room.press("p").orders()[0].id.clone();
+    assert!(room.text(120, 40).contains("sent: pause new-checkout-ui; no answer yet"));
+    let refusal = Refusal::Limit("service checkout would move too much".to_owned());
+    room.answer(&id, Err(OrderError::Refused(refusal)));
+    assert!(room.text(120, 40).contains("refused: service checkout would move too much"));
+    let id = room.press("p").orders()[0].id.clone();
+    room.answer(&id, Err(OrderError::NotSent("no contact".to_owned())));
+    assert!(room.text(120, 40).contains("pause new-checkout-ui: NOT SENT: no contact"));
+}
+
+#[test]
+fn pasted_text_is_typed_into_a_field_and_is_never_read_as_keys() {
+    let mut room = at("new-checkout-ui");
+    room.tell(Message::Paste("rypoq\u{1b}[2J".to_owned()));
+    assert!(room.effects.is_empty());
+    room.press("o");
+    room.tell(Message::Paste("33\n".to_owned()));
+    let command = only(room.press("Enter"));
+    assert!(matches!(command, Command::Set { rollout, .. } if rollout == percent(33.0)), "{command:?}");
+}
+
+#[test]
+fn the_bell_rings_once_for_a_critical_alarm() {
+    let mut snapshot = scene(12);
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    snapshot.alarms[1].kind = knightwatch_core::control::AlarmKind::PolicyFault;
+    room.change(change(&snapshot, false));
+    room.change(change(&snapshot, false));
+    assert_eq!(room.effects, [Effect::Bell]);
+}
+
+#[test]
+fn a_tick_adds_a_point_and_wakes_nothing_else() {
+    let mut snapshot = scene(12);
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    room.model.drawn();
+    let before = room.text(200, 50);
+    room.model.drawn();
+    room.change(tick(&mut snapshot));
+    assert!(room.model.is_dirty());
+    assert_ne!(before, room.text(200, 50));
+    assert_eq!(room.model.wake_at(), None, "an idle room sleeps");
+    assert!(matches!(snapshot.flags[0].proposal.as_ref().unwrap().action, Action::RaiseTo(_)));
+}

@@ -1,0 +1,14 @@
+//! What several tests share. Each test binary uses part of it.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses part of it")]
+
+pub(crate) mod command;
+pub(crate) mod disk;
+pub(crate) mod fixture;
+pub(crate) mod fleet;
+pub(crate) mod http;
+pub(crate) mod pty;
+pub(crate) mod room;
+pub(crate) mod scene;
+pub(crate) mod served;
+pub(crate) mod training;
+pub(crate) mod weights;
