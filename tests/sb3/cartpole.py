@@ -1,6 +1,6 @@
 """Stable-Baselines3's PPO on CartPole-v1, one seed: seconds and steps until the last 100 episodes average 475.
 
-The settings are RL Baselines3 Zoo's for CartPole-v1; `knightwatch cartpole --preset sb3` has the same. Only the
+The settings are RL Baselines3 Zoo's for CartPole-v1; `knightwatch-lab cartpole --preset sb3` has the same. Only the
 training is timed, not the imports. Prints one JSON object.
 """
 

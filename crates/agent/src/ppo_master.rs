@@ -1,6 +1,6 @@
 //! PPO-Master: the learned policy, as it steers in production. Features, network, mask, the likeliest move, and why.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::{
     Answer, CHOICES, Choice, Features, Memory, Taste, Weights, WeightsError, explain, features, legal,
@@ -38,8 +38,9 @@ pub struct PpoMaster {
 }
 
 /// The hash of the shipped weights' file.
+#[expect(clippy::disallowed_types, reason = "a constant that is computed once; nothing can change it")]
 fn shipped_hash() -> &'static str {
-    static HASH: OnceLock<String> = OnceLock::new();
+    static HASH: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     HASH.get_or_init(|| super::weights::hash(SHIPPED))
 }
 
