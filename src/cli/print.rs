@@ -102,8 +102,7 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 
 /// A moment as people read it: `2026-03-02 09:12:30`, UTC.
 pub fn moment(at: Millis) -> String {
-    let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    at.map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    at.timestamp().map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// An entry as one line: number, time, actor, sentence.

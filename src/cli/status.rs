@@ -14,7 +14,7 @@ use crate::config::Config;
 use knightwatch_agent::PolicyName;
 use knightwatch_core::{
     control::{Alarm, Hold, LastAction, Latch, Phase, PolicySettings, Seq, State, policy_in_words},
-    flag::{FlagKey, Rollout},
+    flag::{FlagKey, FlagSpec, Rollout},
     telemetry::Millis,
 };
 use knightwatch_engine::backend::{
@@ -70,6 +70,28 @@ struct Flag {
     phase_since: Millis,
     hold: Option<Hold>,
     last: Option<LastAction>,
+}
+
+impl Flag {
+    fn new(
+        spec: &FlagSpec,
+        phase: Phase,
+        rollout: Rollout,
+        phase_since: Millis,
+        hold: Option<&Hold>,
+        last: Option<&LastAction>,
+    ) -> Self {
+        Self {
+            key: spec.key.clone(),
+            service: spec.service.to_string(),
+            phase,
+            rollout_percent: rollout.percent(),
+            rollout,
+            phase_since,
+            hold: hold.cloned(),
+            last: last.cloned(),
+        }
+    }
 }
 
 /// The newest session in the state folder.
@@ -144,15 +166,9 @@ fn told(snapshot: &Snapshot, definitions_fault: Option<String>, target: &Target)
         alarms: snapshot.alarms.clone(),
         flags: snapshot
             .alive()
-            .map(|flag| Flag {
-                key: flag.spec.key.clone(),
-                service: flag.spec.service.to_string(),
-                phase: flag.phase,
-                rollout_percent: flag.rollout.percent(),
-                rollout: flag.rollout,
-                phase_since: flag.phase_since,
-                hold: flag.hold.clone(),
-                last: flag.last.clone(),
+            .map(|flag| {
+                let (hold, last) = (flag.hold.as_ref(), flag.last.as_ref());
+                Flag::new(&flag.spec, flag.phase, flag.rollout, flag.phase_since, hold, last)
             })
             .collect(),
     }
@@ -181,15 +197,9 @@ fn read(path: PathBuf) -> Result<Report, Failure> {
         alarms: state.alarms.clone(),
         flags: state
             .alive()
-            .map(|flag| Flag {
-                key: flag.spec.key.clone(),
-                service: flag.spec.service.to_string(),
-                phase: flag.phase,
-                rollout_percent: flag.rollout.percent(),
-                rollout: flag.rollout,
-                phase_since: flag.phase_since,
-                hold: flag.hold.clone(),
-                last: flag.last.clone(),
+            .map(|flag| {
+                let (hold, last) = (flag.hold.as_ref(), flag.last.as_ref());
+                Flag::new(&flag.spec, flag.phase, flag.rollout, flag.phase_since, hold, last)
             })
             .collect(),
     })

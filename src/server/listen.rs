@@ -13,10 +13,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
+use nix::unistd::{Uid, User};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     sync::Semaphore,
+    task::spawn_blocking,
     time::timeout,
 };
 use tokio_io_timeout::TimeoutStream;
@@ -39,6 +41,12 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Connections at once: over TCP, and over the unix socket.
 const CONNECTIONS: usize = 16_384;
 const UNIX_CONNECTIONS: usize = 256;
+
+/// How long a user's name is looked up before the user is named by number.
+const NAME_LOOKUP: Duration = Duration::from_millis(500);
+
+/// Lookups of users' names at once: each holds a thread, and may hang.
+const NAME_LOOKUPS: usize = 4;
 
 /// Who is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,18 +128,21 @@ pub async fn serve(listeners: Listeners, router: Router, ending: CancellationTok
     if let Some(listener) = listeners.unix {
         let (router, ending, graceful) = (router.clone(), ending.clone(), Arc::clone(&graceful));
         let connections = Arc::new(Semaphore::new(UNIX_CONNECTIONS));
+        let lookups = Arc::new(Semaphore::new(NAME_LOOKUPS));
         tasks.spawn(async move {
             while let Some((stream, _)) = accept(&ending, || listener.accept()).await {
                 let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
-                let peer = match stream.peer_cred() {
-                    Ok(cred) => unix_peer(cred.uid()),
+                let uid = match stream.peer_cred() {
+                    Ok(cred) => cred.uid(),
                     Err(error) => {
                         tracing::warn!("a peer of the unix socket is not known: {error}");
                         continue;
                     }
                 };
                 let (router, watcher) = (router.clone(), graceful.watcher());
+                let lookups = Arc::clone(&lookups);
                 tokio::spawn(async move {
+                    let peer = unix_peer(uid, lookups).await;
                     connection(stream, peer, router, watcher).await;
                     drop(permit);
                 });
@@ -189,14 +200,57 @@ where
     }
 }
 
-/// A user of this machine by number.
-fn unix_peer(uid: u32) -> Peer {
+/// The user of this machine with this number, by the name that the system's user databases have for it, directories included.
+async fn unix_peer(uid: u32, lookups: Arc<Semaphore>) -> Peer {
     let own = rustix::process::geteuid().as_raw();
-    let names = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = names.lines().find_map(|line| {
-        let mut parts = line.split(':');
-        let (name, number) = (parts.next()?, parts.nth(1)?);
-        (number.parse() == Ok(uid)).then(|| knightwatch_core::flag::clean_line(name))
-    });
-    Peer::Unix { user: name.unwrap_or_else(|| format!("uid {uid}")), owner: uid == own || uid == 0 }
+    let user = user_name(uid, lookups).await.unwrap_or_else(|| format!("uid {uid}"));
+    Peer::Unix { user, owner: uid == own || uid == 0 }
+}
+
+/// A user's name; `None` where there is none, or where the databases do not answer in time.
+async fn user_name(uid: u32, lookups: Arc<Semaphore>) -> Option<String> {
+    let lookup = async {
+        let permit = lookups.acquire_owned().await.ok()?;
+        // The lookup blocks, and a directory server may be slow to answer.
+        let user = spawn_blocking(move || {
+            let user = User::from_uid(Uid::from_raw(uid));
+            drop(permit);
+            user
+        });
+        match user.await.ok()? {
+            Ok(user) => user.map(|user| knightwatch_core::flag::clean_line(&user.name)),
+            Err(error) => {
+                tracing::warn!("the name of the user with uid {uid} cannot be looked up: {error}");
+                None
+            }
+        }
+    };
+    timeout(NAME_LOOKUP, lookup).await.unwrap_or_else(|_| {
+        tracing::warn!("the name of the user with uid {uid} was not found within {NAME_LOOKUP:?}");
+        None
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_user_has_a_name_or_is_named_by_number() {
+        let lookups = Arc::new(Semaphore::new(NAME_LOOKUPS));
+        let root = unix_peer(0, Arc::clone(&lookups)).await;
+        assert_eq!(root, Peer::Unix { user: "root".to_owned(), owner: true });
+        // Nobody has the number below the one that stands for "no user".
+        let nobody = unix_peer(u32::MAX - 1, Arc::clone(&lookups)).await;
+        assert_eq!(nobody, Peer::Unix { user: format!("uid {}", u32::MAX - 1), owner: false });
+        assert_eq!(lookups.available_permits(), NAME_LOOKUPS);
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_does_not_answer_does_not_hold_a_peer_up() {
+        let lookups = Arc::new(Semaphore::new(1));
+        let _hangs = Arc::clone(&lookups).try_acquire_owned().unwrap();
+        let peer = timeout(2 * NAME_LOOKUP, unix_peer(0, lookups)).await.unwrap();
+        assert_eq!(peer, Peer::Unix { user: "uid 0".to_owned(), owner: true });
+    }
 }

@@ -4,8 +4,9 @@
 //! asks.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
-    fmt::{self, Display, Write},
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,6 +18,15 @@ use axum::{
     extract::State,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{
+        DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, GaugeValueEncoder, NoLabelSet,
+        prometheus_text::{self, CONTENT_TYPE},
+    },
+    metrics::MetricType,
+    registry::Registry,
 };
 
 use super::{Problem, access::Viewer, state::Shared};
@@ -153,149 +163,196 @@ const fn place(given: Result<Reason, &EvaluationError>) -> usize {
     )
 )]
 pub(super) async fn metrics(State(state): State<Shared>, _: Viewer) -> Response {
-    let mut page = Page(String::with_capacity(16 << 10));
-    page.head("knightwatch_build_info", "gauge", "The program's version");
-    page.line("knightwatch_build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
-    page.requests(&state.requests);
-    page.evaluations(&state.evaluations);
-    page.head("knightwatch_stream_clients", "gauge", "Control rooms on the event stream");
-    page.line("knightwatch_stream_clients", &[], state.hub.listeners());
-    page.engine(&state.meter);
-    if let Some(intake) = &state.intake {
-        page.telemetry(&intake.inlet.totals());
-    }
-    page.head("knightwatch_up", "gauge", "Whether the engine runs");
-    let room = state.hub.room();
-    page.line("knightwatch_up", &[], u8::from(room.is_some()));
-    if let Some(room) = room {
-        page.room(&room);
-    }
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], page.0).into_response()
-}
-
-/// The text that comes of it.
-struct Page(String);
-
-impl Page {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string cannot fail.
-        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    }
-
-    fn line(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
-        self.0.push_str(name);
-        for (place, (label, text)) in labels.iter().enumerate() {
-            self.0.push(if place == 0 { '{' } else { ',' });
-            let _ = write!(self.0, "{label}=\"{}\"", Escaped(*text));
-        }
-        if !labels.is_empty() {
-            self.0.push('}');
-        }
-        let _ = writeln!(self.0, " {value}");
-    }
-
-    fn requests(&mut self, requests: &Requests) {
-        self.head("knightwatch_http_requests_total", "counter", "Requests answered, by route and status");
-        for ((route, status), count) in requests.counted() {
-            self.line("knightwatch_http_requests_total", &[("route", &route), ("status", &status)], count);
-        }
-    }
-
-    fn evaluations(&mut self, Evaluations(results): &Evaluations) {
-        let name = "knightwatch_evaluations_total";
-        self.head(name, "counter", "Flags evaluated over OFREP, by reason or error");
-        for (result, count) in RESULTS.iter().zip(results) {
-            self.line(name, &[("result", result)], count.load(Ordering::Relaxed));
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "edges are small, and nobody reads more digits")]
-    fn engine(&mut self, meter: &Meter) {
-        let name = "knightwatch_tick_duration_seconds";
-        self.head(name, "histogram", "How long the engine's steps took, the journal's disk included");
-        let steps = meter.steps();
-        let mut below = 0;
-        for (edge, count) in STEP_EDGES.iter().zip(&steps) {
-            below += count;
-            self.line(&format!("{name}_bucket"), &[("le", &(*edge as f64 / 1e6))], below);
-        }
-        let all: u64 = steps.iter().sum();
-        self.line(&format!("{name}_bucket"), &[("le", &"+Inf")], all);
-        self.line(&format!("{name}_sum"), &[], meter.time().as_secs_f64());
-        self.line(&format!("{name}_count"), &[], all);
-        let name = "knightwatch_journal_lag_entries";
-        self.head(name, "gauge", "Entries that are in force and not on the disk");
-        self.line(name, &[], meter.entries_behind());
-    }
-
-    fn telemetry(&mut self, totals: &Totals) {
-        self.head("knightwatch_telemetry_accepted_total", "counter", "Samples taken");
-        self.line("knightwatch_telemetry_accepted_total", &[], totals.accepted);
-        self.head("knightwatch_telemetry_rejected_total", "counter", "Samples not taken, by reason");
-        for (why, count) in Rejection::ALL.iter().zip(totals.rejected) {
-            self.line("knightwatch_telemetry_rejected_total", &[("reason", &why)], count);
-        }
-    }
-
-    fn room(&mut self, room: &Snapshot) {
-        self.head("knightwatch_kill_latch", "gauge", "Whether kill-all is in force");
-        self.line("knightwatch_kill_latch", &[], u8::from(room.latch.is_some()));
-        self.head("knightwatch_journal_entries", "gauge", "Number of the journal's last entry");
-        self.line("knightwatch_journal_entries", &[], room.seq.0);
-        self.head("knightwatch_controller_time_seconds", "gauge", "Controller time");
-        self.line("knightwatch_controller_time_seconds", &[], room.now.as_secs_f64());
-        self.head(
-            "knightwatch_policy_fault",
-            "gauge",
-            "Whether the agent holds everywhere for a fault of its own",
-        );
-        self.line("knightwatch_policy_fault", &[], u8::from(room.policy.fault.is_some()));
-        self.head(
-            "knightwatch_alarms",
-            "gauge",
-            "Alarms that stand, by priority and whether somebody has seen them",
-        );
-        for priority in [Priority::Low, Priority::High, Priority::Critical] {
-            for seen in [false, true] {
-                let fits = |alarm: &&knightwatch_core::control::Alarm| {
-                    alarm.priority() == priority && alarm.acknowledged_by.is_some() == seen
-                };
-                let count = room.alarms.iter().filter(fits).count();
-                self.line("knightwatch_alarms", &[("priority", &priority), ("acknowledged", &seen)], count);
-            }
-        }
-        self.head("knightwatch_alarms_shelved", "gauge", "Alarms that are out of sight for a time");
-        let shelved = room.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count();
-        self.line("knightwatch_alarms_shelved", &[], shelved);
-        self.head("knightwatch_flag_rollout_ratio", "gauge", "Share of traffic that gets the flag's on");
-        for flag in room.alive() {
-            let labels: [(&str, &dyn Display); 2] =
-                [("flag", &flag.spec.key), ("service", &flag.spec.service)];
-            self.line("knightwatch_flag_rollout_ratio", &labels, flag.rollout.share());
-        }
-        self.head("knightwatch_flag_phase", "gauge", "1 for the phase that the flag is in");
-        for flag in room.alive() {
-            let phase = flag.phase.as_str().replace(' ', "_");
-            self.line("knightwatch_flag_phase", &[("flag", &flag.spec.key), ("phase", &phase)], 1);
-        }
+    match exposition(move |page| page.everything(&state)) {
+        Ok(text) => ([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], text).into_response(),
+        Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-/// A label's value with what would end it escaped.
-struct Escaped<'a>(&'a dyn Display);
+/// The metrics that `collect` writes, in the text format.
+fn exposition(
+    collect: impl Fn(&mut Page<'_>) -> fmt::Result + Send + Sync + 'static,
+) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Collect(collect)));
+    let mut text = String::with_capacity(16 << 10);
+    prometheus_text::encode(&mut text, &registry)?;
+    Ok(text)
+}
 
-impl Display for Escaped<'_> {
+/// A collector that is a function. Values are read at each request, so no metric is kept in the registry.
+struct Collect<F>(F);
+
+impl<F> fmt::Debug for Collect<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.to_string().chars() {
-            match c {
-                '\\' => f.write_str("\\\\")?,
-                '"' => f.write_str("\\\"")?,
-                '\n' => f.write_str("\\n")?,
-                c => f.write_char(c)?,
-            }
+        f.debug_struct("Collect").finish_non_exhaustive()
+    }
+}
+
+impl<F: Fn(&mut Page<'_>) -> fmt::Result + Send + Sync + 'static> Collector for Collect<F> {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        (self.0)(&mut Page(encoder))
+    }
+}
+
+/// The metrics page while it is written. Names of counters stand here without their suffix `_total`, which the encoder adds.
+struct Page<'e>(DescriptorEncoder<'e>);
+
+impl Page<'_> {
+    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (L, V)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in series {
+            metric.encode_family(&labels)?.encode_gauge(&value)?;
         }
         Ok(())
+    }
+
+    fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, count) in series {
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    fn everything(&mut self, state: &Shared) -> fmt::Result {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        // The encoder adds `_info`.
+        self.0
+            .encode_descriptor("knightwatch_build", "The program's version", None, MetricType::Info)?
+            .encode_info(&version)?;
+        self.requests(&state.requests)?;
+        self.evaluations(&state.evaluations)?;
+        self.gauge("knightwatch_stream_clients", "Control rooms on the event stream", state.hub.listeners())?;
+        self.engine(&state.meter)?;
+        if let Some(intake) = &state.intake {
+            self.telemetry(&intake.inlet.totals())?;
+        }
+        let room = state.hub.room();
+        self.gauge("knightwatch_up", "Whether the engine runs", u32::from(room.is_some()))?;
+        room.map_or(Ok(()), |room| self.room(&room))
+    }
+
+    fn requests(&mut self, requests: &Requests) -> fmt::Result {
+        let series = requests
+            .counted()
+            .into_iter()
+            .map(|((route, status), count)| ([("route", route), ("status", status.to_string())], count));
+        self.counters("knightwatch_http_requests", "Requests answered, by route and status", series)
+    }
+
+    fn evaluations(&mut self, Evaluations(results): &Evaluations) -> fmt::Result {
+        let series = RESULTS
+            .iter()
+            .zip(results)
+            .map(|(result, count)| ([("result", *result)], count.load(Ordering::Relaxed)));
+        self.counters("knightwatch_evaluations", "Flags evaluated over OFREP, by reason or error", series)
+    }
+
+    fn engine(&mut self, meter: &Meter) -> fmt::Result {
+        let steps = meter.steps();
+        #[expect(clippy::cast_precision_loss, reason = "edges are small, and nobody reads more digits")]
+        let edges = STEP_EDGES.iter().map(|edge| *edge as f64 / 1e6).chain([f64::INFINITY]);
+        let buckets: Vec<_> = edges.zip(steps).collect();
+        self.0
+            .encode_descriptor(
+                "knightwatch_tick_duration_seconds",
+                "How long the engine's steps took, the journal's disk included",
+                None,
+                MetricType::Histogram,
+            )?
+            .encode_histogram::<NoLabelSet>(meter.time().as_secs_f64(), steps.iter().sum(), &buckets, None)?;
+        self.gauge(
+            "knightwatch_journal_lag_entries",
+            "Entries that are in force and not on the disk",
+            meter.entries_behind(),
+        )
+    }
+
+    fn telemetry(&mut self, totals: &Totals) -> fmt::Result {
+        let accepted = [(NO_LABELS, totals.accepted)];
+        self.counters("knightwatch_telemetry_accepted", "Samples taken", accepted)?;
+        let reasons = Rejection::ALL.iter().zip(totals.rejected);
+        let rejected = reasons.map(|(why, count)| ([("reason", why.to_string())], count));
+        self.counters("knightwatch_telemetry_rejected", "Samples not taken, by reason", rejected)
+    }
+
+    fn room(&mut self, room: &Snapshot) -> fmt::Result {
+        self.gauge(
+            "knightwatch_kill_latch",
+            "Whether kill-all is in force",
+            u32::from(room.latch.is_some()),
+        )?;
+        self.gauge("knightwatch_journal_entries", "Number of the journal's last entry", room.seq.0)?;
+        self.gauge("knightwatch_controller_time_seconds", "Controller time", Number(room.now.as_secs_f64()))?;
+        self.gauge(
+            "knightwatch_policy_fault",
+            "Whether the agent holds everywhere for a fault of its own",
+            u32::from(room.policy.fault.is_some()),
+        )?;
+        let kinds = [Priority::Low, Priority::High, Priority::Critical]
+            .into_iter()
+            .flat_map(|priority| [false, true].map(|seen| (priority, seen)));
+        let alarms = kinds.map(|(priority, seen)| {
+            let fits = |alarm: &&knightwatch_core::control::Alarm| {
+                alarm.priority() == priority && alarm.acknowledged_by.is_some() == seen
+            };
+            let labels = ([("priority", priority.as_str())], [("acknowledged", seen)]);
+            (labels, room.alarms.iter().filter(fits).count())
+        });
+        self.gauges(
+            "knightwatch_alarms",
+            "Alarms that stand, by priority and whether somebody has seen them",
+            alarms,
+        )?;
+        self.gauge(
+            "knightwatch_alarms_shelved",
+            "Alarms that are out of sight for a time",
+            room.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count(),
+        )?;
+        let rollouts = room.alive().map(|flag| {
+            let labels = [("flag", flag.spec.key.as_str()), ("service", flag.spec.service.as_str())];
+            (labels, Number(flag.rollout.share()))
+        });
+        self.gauges("knightwatch_flag_rollout_ratio", "Share of traffic that gets the flag's on", rollouts)?;
+        let phases = room.alive().map(|flag| {
+            let phase = flag.phase.as_str().replace(' ', "_");
+            ([("flag", Cow::from(flag.spec.key.as_str())), ("phase", phase.into())], 1_u32)
+        });
+        self.gauges("knightwatch_flag_phase", "1 for the phase that the flag is in", phases)
+    }
+}
+
+/// The label set of a metric with one series.
+const NO_LABELS: [(&str, &str); 0] = [];
+
+/// A value without a fraction where it is a whole number, as other exporters write it: `0`, not `0.0`.
+struct Number(f64);
+
+impl EncodeGaugeValue for Number {
+    fn encode(&self, encoder: &mut GaugeValueEncoder<'_>) -> fmt::Result {
+        /// 2^53: integers up to it are exact.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if self.0.fract() == 0.0 && self.0.abs() < EXACT {
+            #[expect(clippy::cast_possible_truncation, reason = "a whole number within the exact range")]
+            let whole = self.0 as i64;
+            return whole.encode(encoder);
+        }
+        self.0.encode(encoder)
     }
 }
 
@@ -322,9 +379,8 @@ mod tests {
             tally.add(given);
             evaluations.add(&tally);
             evaluations.count(given);
-            let mut page = Page(String::new());
-            page.evaluations(&evaluations);
-            assert!(page.0.contains(&format!("{{result=\"{name}\"}} 2\n")), "{}", page.0);
+            let page = exposition(move |page| page.evaluations(&evaluations)).unwrap();
+            assert!(page.contains(&format!("{{result=\"{name}\"}} 2\n")), "{page}");
         }
     }
 
@@ -351,11 +407,40 @@ mod tests {
         for status in [StatusCode::OK, StatusCode::OK, StatusCode::NOT_FOUND] {
             requests.count("/api/v1/flags/{key}", status);
         }
-        let mut page = Page(String::new());
-        page.requests(&requests);
-        page.line("x", &[("a", &"q\"\\\n")], 1);
-        assert!(page.0.contains("{route=\"/api/v1/flags/{key}\",status=\"200\"} 2\n"), "{}", page.0);
-        assert!(page.0.contains("status=\"404\"} 1\n"));
-        assert!(page.0.ends_with("x{a=\"q\\\"\\\\\\n\"} 1\n"), "{}", page.0);
+        let page = exposition(move |page| {
+            page.requests(&requests)?;
+            page.gauges("x", "A hostile label", [([("a", "q\"\\\n")], 1_u32)])
+        });
+        let page = page.unwrap();
+        assert!(page.contains("{route=\"/api/v1/flags/{key}\",status=\"200\"} 2\n"), "{page}");
+        assert!(page.contains("status=\"404\"} 1\n"));
+        assert!(page.ends_with("x{a=\"q\\\"\\\\\\n\"} 1\n"), "{page}");
+    }
+
+    #[test]
+    fn a_page_has_the_text_formats_names_types_and_numbers() {
+        let page = exposition(|page| {
+            page.engine(&Meter::default())?;
+            page.telemetry(&Totals::default())?;
+            page.gauge("whole", "Without a fraction", Number(1.0))?;
+            page.gauge("half", "With one", Number(0.5))
+        });
+        let page = page.unwrap();
+        for line in [
+            "# HELP knightwatch_tick_duration_seconds How long the engine's steps took, the journal's disk included",
+            "# TYPE knightwatch_tick_duration_seconds histogram",
+            "knightwatch_tick_duration_seconds_bucket{le=\"0.0005\"} 0",
+            "knightwatch_tick_duration_seconds_bucket{le=\"5\"} 0",
+            "knightwatch_tick_duration_seconds_bucket{le=\"+Inf\"} 0",
+            "knightwatch_tick_duration_seconds_count 0",
+            "# TYPE knightwatch_telemetry_accepted_total counter",
+            "knightwatch_telemetry_accepted_total 0",
+            "knightwatch_telemetry_rejected_total{reason=\"negative\"} 0",
+            "# TYPE whole gauge",
+            "whole 1",
+            "half 0.5",
+        ] {
+            assert_eq!(page.lines().filter(|found| *found == line).count(), 1, "{line} is not in\n{page}");
+        }
     }
 }

@@ -3,8 +3,6 @@
 //! A missing value is a dash, never 0. Two significant digits: a P99 read from a histogram is no more exact than
 //! that, and a digit that only flickers costs bytes on a slow link.
 
-use jiff::Timestamp;
-
 pub(super) use knightwatch_core::control::grouped;
 use knightwatch_core::telemetry::Millis;
 
@@ -89,16 +87,12 @@ pub(super) fn short(span: Millis) -> String {
     }
 }
 
-fn stamp(at: Millis) -> Option<Timestamp> {
-    i64::try_from(at.0).ok().and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok())
-}
-
 /// The time of day in UTC, `16:04:12`.
 pub(super) fn clock(at: Millis) -> String {
-    stamp(at).map_or_else(|| NONE.to_owned(), |stamp| stamp.strftime("%H:%M:%S").to_string())
+    at.timestamp().map_or_else(|| NONE.to_owned(), |stamp| stamp.strftime("%H:%M:%S").to_string())
 }
 
 /// Day and time of day in UTC, `2026-03-06 16:04:12`.
 pub(super) fn day_and_clock(at: Millis) -> String {
-    stamp(at).map_or_else(|| NONE.to_owned(), |stamp| stamp.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    at.timestamp().map_or_else(|| NONE.to_owned(), |stamp| stamp.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }

@@ -1,5 +1,10 @@
 //! A training log made by formula, to look at and to test with: nothing was trained.
-#![allow(dead_code, clippy::cast_precision_loss, reason = "shared by several tests; counts are small")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::cast_precision_loss,
+    reason = "shared by several tests; counts are small"
+)]
 
 use knightwatch_agent::training::{
     EndReason, Opponent, TRAINING_FORMAT, TrainingBudget, TrainingEnd, TrainingHeader, TrainingLine,

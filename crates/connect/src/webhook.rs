@@ -81,8 +81,7 @@ fn in_path(name: &str) -> String {
 }
 
 fn rfc3339(at: Millis) -> String {
-    let at = i64::try_from(at.0).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    at.unwrap_or_default().to_string()
+    at.timestamp().unwrap_or_default().to_string()
 }
 
 /// The value of the header `knightwatch-signature`: `t=SECONDS,v1=HEX`, the HMAC-SHA256 of `SECONDS.BODY`.

@@ -7,9 +7,16 @@ mod flag;
 
 use std::sync::Arc;
 
+use garde::Validate;
+use serde::Deserialize;
+use toml::value::Datetime;
+
 use super::{
     problem::ScenarioError,
-    reader::{Found, Problems, Section, nearest, parse_table, shorten},
+    reader::{
+        Field, Keys, Problems, Section, TimeSpan, list, nearest, number, parse_table, percent, required,
+        shorten, span, text,
+    },
     scenario::{Bursts, Cue, Effect, FlagModel, LatencyModel, Outage, Scenario, ServiceModel},
     service::ln_factor,
 };
@@ -53,37 +60,30 @@ pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Scenario> 
         return None;
     }
     let table = parse_table(text, problems)?;
-    let mut root = Section::new("scenario", table.get_ref(), 0);
-    let name = name(problems, &mut root, "name");
-    let title = root.text(problems, "title").map(|(text, _)| clean_line(text)).unwrap_or_default();
-    let story = root.text(problems, "story").map(|(text, _)| story(text)).unwrap_or_default();
-    let start = start(problems, &mut root);
-    let duration = root.span(problems, "duration", Millis::from_secs(60)..=WEEK);
-    let interval = root.span(problems, "interval", Millis::from_secs(1)..=Millis::from_secs(600));
-    let cost_per_bad_request = root.number(problems, "cost_per_bad_request", 0.0, 0.0..=1e9, " dollars");
+    let root = Section::root("scenario", table.get_ref()).named("name");
+    let keys: ScenarioKeys = root.read(problems);
+    let name = name(problems, &root, "name", &keys.name);
 
     let mut services: Vec<ServiceModel> = Vec::new();
-    for section in root.tables(problems, "service", "service") {
-        let service = service(problems, section, &services);
+    for section in root.tables(problems, "service", None) {
+        let service = service(problems, &section.named("name"), &services);
         services.push(service);
     }
     let mut flags = Flags::default();
-    for section in root.tables(problems, "flag", "flag") {
-        flag::flag(problems, section, &services, &mut flags);
+    for section in root.tables(problems, "flag", None) {
+        flag::flag(problems, &section.named("key"), &services, &mut flags);
     }
-    for section in root.tables(problems, "interaction", "interaction") {
-        interaction(problems, section, &mut flags.models);
+    for section in root.tables(problems, "interaction", None) {
+        interaction(problems, &section, &mut flags.models);
     }
     let mut outages = Vec::new();
-    for section in root.tables(problems, "outage", "outage") {
-        outages.push(outage(problems, section, &services));
+    for section in root.tables(problems, "outage", None) {
+        outages.push(outage(problems, &section, &services));
     }
     if services.is_empty() {
         root.complain(problems, "there is no [[service]]; a scenario has at least one");
     }
-    if duration.is_none() && root.get(problems, "duration").is_none() {
-        root.complain(problems, "duration is missing");
-    }
+    let duration = keys.duration.millis();
     if let Some(duration) = duration
         && !flags.cues.is_empty()
         && flags.cues.iter().all(|cue| cue.at >= duration)
@@ -94,15 +94,14 @@ pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Scenario> 
             &format!("no flag is started before the scenario ends: found duration {duration}, the first start at {first}"),
         );
     }
-    root.finish(problems);
     let mut scenario = Scenario {
         name: name?,
-        title,
-        story,
-        start,
+        title: keys.title.valid().map(|text| clean_line(text)).unwrap_or_default(),
+        story: keys.story.valid().map(|text| story(text)).unwrap_or_default(),
+        start: keys.start.or(Start::DEFAULT).0,
         duration: duration?,
-        interval: interval.unwrap_or(Millis::from_secs(10)),
-        cost_per_bad_request,
+        interval: keys.interval.millis().unwrap_or(Millis::from_secs(10)),
+        cost_per_bad_request: keys.cost_per_bad_request.or(0.0),
         services,
         flags: flags.models,
         outages,
@@ -131,94 +130,171 @@ fn story(text: &str) -> String {
     lines.join("\n")
 }
 
-/// A name that has to be there, of the same characters as a flag key.
-fn name(problems: P<'_, '_>, section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
-    let (text, at) = section.needed_text(problems, key)?;
+/// A name, of the same characters as a flag key.
+fn name(problems: P<'_, '_>, section: &Section<'_, '_>, key: &str, field: &Field<String>) -> Option<String> {
+    let text = field.valid()?;
     match text.parse::<FlagKey>() {
-        Ok(_) => {
-            section.call(text);
-            Some(text.to_owned())
-        }
+        Ok(_) => Some(text.clone()),
         Err(error) => {
-            problems.add(at, format!("{key}: found {:?}: {error}", shorten(text)));
+            problems.add(section.place(key), format!("{key}: found {:?}: {error}", shorten(text)));
             None
         }
     }
 }
 
-/// When the scenario begins: a Monday morning in March 2026 where it does not say.
-fn start(problems: P<'_, '_>, root: &mut Section<'_, '_>) -> Millis {
-    /// 2026-03-02T09:00:00Z.
-    const DEFAULT: Millis = Millis(1_772_442_000_000);
-    let Some(found) = root.get(problems, "start") else { return DEFAULT };
-    let moment = match found.value {
-        toml::de::DeValue::Datetime(when) => when.to_string().parse::<jiff::Timestamp>().ok(),
-        _ => None,
-    };
-    moment.and_then(|moment| u64::try_from(moment.as_millisecond()).ok()).map_or_else(
-        || {
-            root.wrong(
-                problems,
-                "start",
-                &found,
-                "a date and time with an offset, since 1970, such as 2026-03-02T09:00:00Z",
-            );
-            DEFAULT
-        },
-        Millis,
-    )
+/// The keys of the file itself.
+#[derive(Default, Deserialize, Validate)]
+#[serde(default)]
+struct ScenarioKeys {
+    #[garde(custom(required), custom(text))]
+    name: Field<String>,
+    #[garde(custom(text))]
+    title: Field<String>,
+    #[garde(custom(text))]
+    story: Field<String>,
+    #[garde(custom(moment))]
+    start: Field<Start>,
+    #[garde(custom(required), custom(span(Millis::from_secs(60)..=WEEK)))]
+    duration: Field<TimeSpan>,
+    #[garde(custom(span(Millis::from_secs(1)..=Millis::from_secs(600))))]
+    interval: Field<TimeSpan>,
+    #[garde(custom(number(0.0..=1e9, " dollars")))]
+    cost_per_bad_request: Field<f64>,
 }
 
-fn service(problems: P<'_, '_>, mut section: Section<'_, '_>, others: &[ServiceModel]) -> ServiceModel {
-    let p = problems;
-    let name = name(p, &mut section, "name");
+impl Keys for ScenarioKeys {
+    const KIND: &'static str = "scenario";
+    const TABLES: &'static [&'static str] = &["flag", "interaction", "outage", "service"];
+}
+
+/// When a scenario begins.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "Datetime")]
+struct Start(Millis);
+
+impl Start {
+    /// A Monday morning: 2026-03-02T09:00:00Z.
+    const DEFAULT: Self = Self(Millis(1_772_442_000_000));
+}
+
+impl TryFrom<Datetime> for Start {
+    type Error = &'static str;
+
+    fn try_from(datetime: Datetime) -> Result<Self, &'static str> {
+        let moment = datetime.to_string().parse::<jiff::Timestamp>().map_err(|_| "no moment in time")?;
+        u64::try_from(moment.as_millisecond()).map(|ms| Self(Millis(ms))).map_err(|_| "before 1970")
+    }
+}
+
+/// Checks a moment in time.
+fn moment(field: &Field<Start>, (): &()) -> garde::Result {
+    let expected = || "a date and time with an offset, since 1970, such as 2026-03-02T09:00:00Z".to_owned();
+    field.check(|_| true, expected)
+}
+
+/// The keys of a service.
+#[derive(Default, Deserialize, Validate)]
+#[serde(default)]
+struct ServiceKeys {
+    #[garde(custom(required), custom(text))]
+    name: Field<String>,
+    #[garde(custom(required), custom(number(0.0..=1e6, " requests a second")))]
+    requests_per_second: Field<f64>,
+    #[garde(custom(number(0.0..=2.0, "")))]
+    traffic_sd: Field<f64>,
+    #[garde(custom(number(0.0..=0.999, "")))]
+    traffic_memory: Field<f64>,
+    #[garde(custom(percent(100.0)))]
+    daily_swing_percent: Field<f64>,
+    #[garde(custom(number(0.0..=24.0, " hours, UTC")))]
+    daily_peak_hour: Field<f64>,
+    #[garde(custom(number(1.0..=10_000.0, " ms")))]
+    p50_ms: Field<f64>,
+    #[garde(custom(number(0.1..=2.0, "")))]
+    sigma: Field<f64>,
+    #[garde(custom(percent(20.0)))]
+    tail_percent: Field<f64>,
+    #[garde(custom(number(1.1..=10.0, "")))]
+    tail_alpha: Field<f64>,
+    #[garde(custom(percent(100.0)))]
+    cache_hit_percent: Field<f64>,
+    #[garde(custom(number(1.0..=100.0, "")))]
+    cache_speedup: Field<f64>,
+    #[garde(custom(number(0.0..=1.0, "")))]
+    noise_sd: Field<f64>,
+    #[garde(custom(number(0.0..=0.999, "")))]
+    noise_memory: Field<f64>,
+    #[garde(custom(percent(100.0)))]
+    errors_percent: Field<f64>,
+    #[garde(custom(percent(95.0)))]
+    utilisation_percent: Field<f64>,
+    #[garde(custom(number(0.0..=100.0, "")))]
+    variability: Field<f64>,
+}
+
+impl Keys for ServiceKeys {
+    const KIND: &'static str = "service";
+    const TABLES: &'static [&'static str] = &["bursts"];
+}
+
+fn service(p: P<'_, '_>, section: &Section<'_, '_>, others: &[ServiceModel]) -> ServiceModel {
+    let keys: ServiceKeys = section.read(p);
+    let name = name(p, section, "name", &keys.name);
     if let Some(name) = name.as_deref().filter(|name| others.iter().any(|other| other.name.as_str() == *name))
     {
         section.complain(p, &format!("the name {name:?} is used twice"));
     }
-    let s = &mut section;
-    if s.get(p, "requests_per_second").is_none() {
-        s.complain(p, "requests_per_second is missing");
-    }
     let defaults = LatencyModel::default();
-    let model = ServiceModel {
+    ServiceModel {
         name: ServiceName(Arc::from(name.as_deref().unwrap_or_default())),
-        requests_per_second: s.number(p, "requests_per_second", 1.0, 0.0..=1e6, " requests a second"),
-        traffic_sd: s.number(p, "traffic_sd", 0.08, 0.0..=2.0, ""),
-        traffic_memory: s.number(p, "traffic_memory", 0.9, 0.0..=0.999, ""),
-        daily_swing: s.percent(p, "daily_swing_percent", 0.0, 100.0),
-        daily_peak_hour: s.number(p, "daily_peak_hour", 14.0, 0.0..=24.0, " hours, UTC"),
+        requests_per_second: keys.requests_per_second.or(1.0),
+        traffic_sd: keys.traffic_sd.or(0.08),
+        traffic_memory: keys.traffic_memory.or(0.9),
+        daily_swing: keys.daily_swing_percent.fraction_or(0.0),
+        daily_peak_hour: keys.daily_peak_hour.or(14.0),
         latency: LatencyModel {
-            p50_ms: s.number(p, "p50_ms", defaults.p50_ms, 1.0..=10_000.0, " ms"),
-            sigma: s.number(p, "sigma", defaults.sigma, 0.1..=2.0, ""),
-            tail: s.percent(p, "tail_percent", 100.0 * defaults.tail, 20.0),
-            tail_alpha: s.number(p, "tail_alpha", defaults.tail_alpha, 1.1..=10.0, ""),
-            cache_hits: s.percent(p, "cache_hit_percent", 100.0 * defaults.cache_hits, 100.0),
-            cache_speedup: s.number(p, "cache_speedup", defaults.cache_speedup, 1.0..=100.0, ""),
-            noise_sd: s.number(p, "noise_sd", defaults.noise_sd, 0.0..=1.0, ""),
-            noise_memory: s.number(p, "noise_memory", defaults.noise_memory, 0.0..=0.999, ""),
+            p50_ms: keys.p50_ms.or(defaults.p50_ms),
+            sigma: keys.sigma.or(defaults.sigma),
+            tail: keys.tail_percent.fraction_or(100.0 * defaults.tail),
+            tail_alpha: keys.tail_alpha.or(defaults.tail_alpha),
+            cache_hits: keys.cache_hit_percent.fraction_or(100.0 * defaults.cache_hits),
+            cache_speedup: keys.cache_speedup.or(defaults.cache_speedup),
+            noise_sd: keys.noise_sd.or(defaults.noise_sd),
+            noise_memory: keys.noise_memory.or(defaults.noise_memory),
         },
-        errors: s.percent(p, "errors_percent", 0.2, 100.0),
-        utilisation: s.percent(p, "utilisation_percent", 0.0, 95.0),
-        variability: s.number(p, "variability", 1.0, 0.0..=100.0, ""),
-        bursts: s
-            .table(p, "bursts", "bursts")
-            .map(|bursts_section| bursts(p, bursts_section))
-            .unwrap_or_default(),
-    };
-    section.finish(p);
-    model
+        errors: keys.errors_percent.fraction_or(0.2),
+        utilisation: keys.utilisation_percent.fraction_or(0.0),
+        variability: keys.variability.or(1.0),
+        bursts: section.table(p, "bursts").map(|section| bursts(p, &section)).unwrap_or_default(),
+    }
 }
 
-fn bursts(p: P<'_, '_>, mut s: Section<'_, '_>) -> Bursts {
-    let bursts = Bursts {
-        per_hour: s.number(p, "per_hour", 1.0, 0.0..=60.0, " an hour"),
-        length: s.span(p, "length", Millis::from_secs(1)..=WEEK).unwrap_or(Millis::from_secs(60)),
-        errors: s.percent(p, "errors_percent", 0.0, 100.0),
-        latency: s.number(p, "latency", 1.0, 0.01..=100.0, " times"),
-    };
-    s.finish(p);
-    bursts
+/// The keys of a service's bursts.
+#[derive(Default, Deserialize, Validate)]
+#[serde(default)]
+struct BurstsKeys {
+    #[garde(custom(number(0.0..=60.0, " an hour")))]
+    per_hour: Field<f64>,
+    #[garde(custom(span(Millis::from_secs(1)..=WEEK)))]
+    length: Field<TimeSpan>,
+    #[garde(custom(percent(100.0)))]
+    errors_percent: Field<f64>,
+    #[garde(custom(number(0.01..=100.0, " times")))]
+    latency: Field<f64>,
+}
+
+impl Keys for BurstsKeys {
+    const KIND: &'static str = "bursts";
+}
+
+fn bursts(p: P<'_, '_>, section: &Section<'_, '_>) -> Bursts {
+    let keys: BurstsKeys = section.read(p);
+    Bursts {
+        per_hour: keys.per_hour.or(1.0),
+        length: keys.length.millis().unwrap_or(Millis::from_secs(60)),
+        errors: keys.errors_percent.fraction_or(0.0),
+        latency: keys.latency.or(1.0),
+    }
 }
 
 /// The index of a service by its name; a problem where there is none.
@@ -235,27 +311,41 @@ fn service_index(p: P<'_, '_>, services: &[ServiceModel], name: &str, at: usize,
     index
 }
 
+/// The keys of an interaction.
+#[derive(Default, Deserialize, Validate)]
+#[serde(default)]
+struct InteractionKeys {
+    #[garde(custom(list))]
+    flags: Field<Vec<Field<String>>>,
+    #[garde(custom(percent(100.0)))]
+    errors_percent: Field<f64>,
+    #[garde(custom(number(0.01..=100.0, " times")))]
+    latency: Field<f64>,
+}
+
+impl Keys for InteractionKeys {
+    const KIND: &'static str = "interaction";
+}
+
 /// Two flags that hurt only together: each of them gets an effect with the other as its partner.
-fn interaction(p: P<'_, '_>, mut section: Section<'_, '_>, flags: &mut [FlagModel]) {
-    let s = &mut section;
-    let named = s.list(p, "flags");
+fn interaction(p: P<'_, '_>, section: &Section<'_, '_>, flags: &mut [FlagModel]) {
+    let keys: InteractionKeys = section.read(p);
+    let named = keys.flags.elements();
     let mut ids = Vec::new();
-    for found in &named {
-        let key = found.value.as_str().unwrap_or_default();
+    for (place, key) in named.iter().enumerate() {
+        let key = key.valid().map_or("", String::as_str);
         match flags.iter().position(|flag| flag.spec.key.as_str() == key) {
             Some(index) => ids.push(index),
-            None => unknown_flag(p, s, found, flags),
+            None => section.wrong_element(p, "flags", place, &expected_flag(key, flags)),
         }
     }
     if named.len() != 2 || (ids.len() == 2 && ids[0] == ids[1]) {
-        s.complain(p, &format!("flags: found {}, expected the keys of two different flags", named.len()));
+        let found = named.len();
+        section.complain(p, &format!("flags: found {found}, expected the keys of two different flags"));
     }
-    let errors = s.percent(p, "errors_percent", 0.0, 100.0);
-    let latency = s.number(p, "latency", 1.0, 0.01..=100.0, " times");
-    if errors == 0.0 && ln_factor(latency) == 0.0 {
-        s.complain(p, "it does nothing; give errors_percent or latency");
-    }
-    section.finish(p);
+    let errors = keys.errors_percent.fraction_or(0.0);
+    let latency = keys.latency.or(1.0);
+    check_harm(p, section, errors, latency);
     if let [one, two] = ids[..] {
         for (flag, partner) in [(one, two), (two, one)] {
             let with = u32::try_from(partner).ok().map(FlagId);
@@ -264,42 +354,69 @@ fn interaction(p: P<'_, '_>, mut section: Section<'_, '_>, flags: &mut [FlagMode
     }
 }
 
-fn unknown_flag(p: P<'_, '_>, s: &Section<'_, '_>, found: &Found<'_, '_>, flags: &[FlagModel]) {
-    let keys = flags.iter().map(|flag| flag.spec.key.as_str());
-    let near = nearest(found.value.as_str().unwrap_or_default(), keys);
-    let expected =
-        near.map_or_else(|| "the key of a flag in this file".to_owned(), |key| format!("perhaps {key:?}"));
-    s.wrong(p, "flags", found, &expected);
+/// Reports an effect that changes nothing.
+fn check_harm(p: P<'_, '_>, section: &Section<'_, '_>, errors: f64, latency: f64) {
+    if errors == 0.0 && ln_factor(latency) == 0.0 {
+        section.complain(p, "it does nothing; give errors_percent or latency");
+    }
 }
 
-fn outage(p: P<'_, '_>, mut section: Section<'_, '_>, services: &[ServiceModel]) -> Outage {
-    let s = &mut section;
-    let named = s.list(p, "services");
+fn expected_flag(key: &str, flags: &[FlagModel]) -> String {
+    nearest(key, flags.iter().map(|flag| flag.spec.key.as_str()))
+        .map_or_else(|| "the key of a flag in this file".to_owned(), |near| format!("perhaps {near:?}"))
+}
+
+/// The keys of an outage.
+#[derive(Default, Deserialize, Validate)]
+#[serde(default)]
+struct OutageKeys {
+    #[garde(custom(list))]
+    services: Field<Vec<Field<String>>>,
+    #[garde(custom(span(Millis::ZERO..=WEEK)))]
+    from: Field<TimeSpan>,
+    #[garde(custom(span(Millis::ZERO..=WEEK)))]
+    until: Field<TimeSpan>,
+    #[garde(custom(percent(100.0)))]
+    errors_percent: Field<f64>,
+    #[garde(custom(number(0.01..=100.0, " times")))]
+    latency: Field<f64>,
+    #[garde(custom(number(0.0..=100.0, " times")))]
+    traffic: Field<f64>,
+}
+
+impl Keys for OutageKeys {
+    const KIND: &'static str = "outage";
+}
+
+fn outage(p: P<'_, '_>, section: &Section<'_, '_>, services: &[ServiceModel]) -> Outage {
+    let keys: OutageKeys = section.read(p);
+    let named = keys.services.elements();
     if named.is_empty() {
-        s.complain(p, "services is missing: the names of the services it hits");
+        section.complain(p, "services is missing: the names of the services it hits");
     }
     let mut hit = Vec::new();
-    for found in &named {
-        match found.value.as_str() {
-            Some(name) => hit.extend(service_index(p, services, name, found.at, "outage")),
-            None => s.wrong(p, "services", found, "the name of a service"),
+    for (place, name) in named.iter().enumerate() {
+        match name.valid() {
+            Some(name) => {
+                let at = section.element_place("services", place);
+                hit.extend(service_index(p, services, name, at, "outage"));
+            }
+            None => section.wrong_element(p, "services", place, "the name of a service"),
         }
     }
-    let from = s.span(p, "from", Millis::ZERO..=WEEK).unwrap_or(Millis::ZERO);
-    let until = s.span(p, "until", Millis::ZERO..=WEEK).unwrap_or(WEEK);
+    let from = keys.from.millis().unwrap_or(Millis::ZERO);
+    let until = keys.until.millis().unwrap_or(WEEK);
     if until <= from {
-        s.complain(p, "until is not after from");
+        section.complain(p, "until is not after from");
     }
-    let outage = Outage {
+    Outage {
         services: hit,
         from,
         until,
-        errors: s.percent(p, "errors_percent", 0.0, 100.0),
-        latency: s.number(p, "latency", 1.0, 0.01..=100.0, " times"),
-        traffic: s.number(p, "traffic", 1.0, 0.0..=100.0, " times"),
-    };
-    section.finish(p);
-    outage
+        errors: keys.errors_percent.fraction_or(0.0),
+        latency: keys.latency.or(1.0),
+        traffic: keys.traffic.or(1.0),
+    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,30 @@
-//! Reading TOML tables key by key: ranges are checked, every problem is noted with its place, keys that nobody asked for
-//! are problems too, with the nearest key as a hint. Knows TOML and units, and nothing of what a scenario is.
+//! Reading TOML tables into structures: serde reads, garde checks ranges, and every problem is reported with its place. An
+//! unknown key is a problem, with the nearest known key as a hint. Knows TOML and units, but not what a scenario is.
+//!
+//! A field that does not have the expected type does not stop serde ([`Field::Invalid`]); its check reports it. So one wrong value
+//! hides no other.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::{Range, RangeInclusive},
 };
 
+use garde::Validate;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, Visitor, value},
+    forward_to_deserialize_any,
+};
 use toml::{
     Spanned,
-    de::{DeTable, DeValue},
+    de::{DeTable, DeValue, ValueDeserializer},
 };
 
 use super::problem::{Problem, ScenarioError};
-use knightwatch_core::{flag::clean, telemetry::Millis};
+use knightwatch_core::{
+    flag::{FlagKey, clean},
+    telemetry::{Millis, parse_duration},
+};
 
 /// Most problems reported of one file; what is wrong beyond that is mostly the same mistake again.
 const MAX_PROBLEMS: usize = 50;
@@ -20,6 +32,8 @@ const MAX_PROBLEMS: usize = 50;
 const MAX_QUOTE: usize = 40;
 /// A key is taken for a slip of another when no more letters than this differ.
 const MAX_SLIP: usize = 3;
+/// Longest text that is taken for a slip.
+const MAX_SLIP_LENGTH: usize = 100;
 
 /// What is wrong so far.
 pub(super) struct Problems<'t> {
@@ -70,247 +84,351 @@ fn place(text: &str, at: usize, problem: &str) -> Problem {
     }
 }
 
-/// One TOML table being read.
+/// A value of a table.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Field<T> {
+    /// The key is not in the table.
+    #[default]
+    Missing,
+    /// As expected, but for its range.
+    Valid(T),
+    /// Something else; the field's check reports it.
+    Invalid,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    /// Does not fail: each value of a parsed TOML table has a deserializer of its own, so that the next one is not affected.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(T::deserialize(deserializer).map_or(Self::Invalid, Self::Valid))
+    }
+}
+
+impl<T> Field<T> {
+    /// The value, where there is a valid one.
+    pub(super) fn valid(&self) -> Option<&T> {
+        match self {
+            Self::Valid(value) => Some(value),
+            Self::Missing | Self::Invalid => None,
+        }
+    }
+
+    /// Fails with what was expected, unless the key is missing or `is_right`.
+    pub(super) fn check(
+        &self,
+        is_right: impl FnOnce(&T) -> bool,
+        expected: impl FnOnce() -> String,
+    ) -> garde::Result {
+        match self {
+            Self::Missing => Ok(()),
+            Self::Valid(value) if is_right(value) => Ok(()),
+            Self::Valid(_) | Self::Invalid => Err(garde::Error::new(expected())),
+        }
+    }
+}
+
+impl<T: Copy> Field<T> {
+    /// The value, or this one where there is no valid one.
+    pub(super) fn or(&self, default: T) -> T {
+        self.valid().copied().unwrap_or(default)
+    }
+}
+
+impl Field<f64> {
+    /// A percentage as a fraction. The default is a percentage too.
+    pub(super) fn fraction_or(&self, default: f64) -> f64 {
+        self.or(default) / 100.0
+    }
+}
+
+impl Field<TimeSpan> {
+    /// The time, where there is a valid one.
+    pub(super) fn millis(&self) -> Option<Millis> {
+        self.valid().and_then(|span| u64::try_from(span.0).ok()).map(Millis)
+    }
+}
+
+impl<T> Field<Vec<T>> {
+    /// The elements; none where there is no valid list.
+    pub(super) fn elements(&self) -> &[T] {
+        self.valid().map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Milliseconds, written as a text such as `"1 h 30 min"`, perhaps with a minus sign.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct TimeSpan(pub(super) i64);
+
+impl TryFrom<String> for TimeSpan {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        parse_duration(&text).map(Self).ok_or("not a time span")
+    }
+}
+
+/// Checks that the key is there.
+pub(super) fn required<T>(field: &Field<T>, (): &()) -> garde::Result {
+    match field {
+        Field::Missing => Err(garde::Error::new("is missing")),
+        Field::Valid(_) | Field::Invalid => Ok(()),
+    }
+}
+
+/// Checks a number; `unit` is its unit with a leading space, or nothing.
+pub(super) fn number(
+    range: RangeInclusive<f64>,
+    unit: &'static str,
+) -> impl FnOnce(&Field<f64>, &()) -> garde::Result {
+    move |field, ()| {
+        let expected = || format!("a number from {} to {}{unit}", range.start(), range.end());
+        field.check(|number| range.contains(number), expected)
+    }
+}
+
+/// Checks a percentage from 0 to `max`.
+pub(super) fn percent(max: f64) -> impl FnOnce(&Field<f64>, &()) -> garde::Result {
+    number(0.0..=max, " %")
+}
+
+/// Checks a whole number.
+pub(super) fn whole(range: RangeInclusive<u32>) -> impl FnOnce(&Field<u32>, &()) -> garde::Result {
+    move |field, ()| {
+        let expected = || format!("a whole number from {} to {}", range.start(), range.end());
+        field.check(|number| range.contains(number), expected)
+    }
+}
+
+/// Checks a time span.
+pub(super) fn span(range: RangeInclusive<Millis>) -> impl FnOnce(&Field<TimeSpan>, &()) -> garde::Result {
+    move |field, ()| {
+        let is_right = |span: &TimeSpan| u64::try_from(span.0).is_ok_and(|ms| range.contains(&Millis(ms)));
+        let (min, max) = (range.start(), range.end());
+        let expected = || format!("a time span such as \"90 s\" or \"1 h 30 min\", from {min} to {max}");
+        field.check(is_right, expected)
+    }
+}
+
+/// Checks a time span that may be negative.
+pub(super) fn signed_span(max: Millis) -> impl FnOnce(&Field<TimeSpan>, &()) -> garde::Result {
+    move |field, ()| {
+        let expected = || format!("a time span such as \"45 s\" or \"-1 h\", up to {max} either way");
+        field.check(|span| span.0.unsigned_abs() <= max.0, expected)
+    }
+}
+
+/// Checks a text.
+pub(super) fn text(field: &Field<String>, (): &()) -> garde::Result {
+    field.check(|_| true, || "a text in quotes".to_owned())
+}
+
+/// Checks a list. Its elements are checked where they are used.
+pub(super) fn list<T>(field: &Field<Vec<T>>, (): &()) -> garde::Result {
+    field.check(|_| true, || "a list in square brackets".to_owned())
+}
+
+/// Checks one of several words.
+pub(super) fn word<T>(words: &'static [&'static str]) -> impl FnOnce(&Field<T>, &()) -> garde::Result {
+    move |field, ()| {
+        let quoted = || words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
+        field.check(|_| true, quoted)
+    }
+}
+
+/// The keys of one kind of table: a structure of [`Field`]s with their checks.
+pub(super) trait Keys: DeserializeOwned + Default + Validate<Context = ()> {
+    /// What problems call such a table: `flag`.
+    const KIND: &'static str;
+    /// Further keys, which hold tables of another kind.
+    const TABLES: &'static [&'static str] = &[];
+}
+
+/// One TOML table.
 pub(super) struct Section<'a, 't> {
-    /// What kind of table it is: `flag`.
-    kind: &'static str,
-    /// What errors call it: `flag "new-checkout-ui"`.
+    /// What problems call it: `flag "new-checkout-ui"`.
     title: String,
     table: &'a DeTable<'t>,
     /// Where it begins in the text.
     pub(super) at: usize,
-    known: BTreeSet<&'static str>,
-}
-
-/// A value and where it stands.
-pub(super) struct Found<'a, 't> {
-    pub(super) value: &'a DeValue<'t>,
-    pub(super) at: usize,
 }
 
 impl<'a, 't> Section<'a, 't> {
-    pub(super) fn new(kind: &'static str, table: &'a DeTable<'t>, at: usize) -> Self {
-        Self { kind, title: kind.to_owned(), table, at, known: BTreeSet::new() }
+    /// The root table of a file.
+    pub(super) fn root(title: &str, table: &'a DeTable<'t>) -> Self {
+        Self { title: title.to_owned(), table, at: 0 }
     }
 
-    /// Names the table in errors.
-    pub(super) fn call(&mut self, name: &str) {
-        self.title = format!("{} {:?}", self.kind, shorten(name));
+    /// Adds the text of `key` to the title, where it is a name.
+    pub(super) fn named(mut self, key: &str) -> Self {
+        let name = self.value(key).and_then(|value| value.get_ref().as_str());
+        if let Some(name) = name.filter(|name| name.parse::<FlagKey>().is_ok()) {
+            self.title = format!("{} {:?}", self.title, shorten(name));
+        }
+        self
     }
 
-    /// The value of a key, where it is given.
-    pub(super) fn get(&mut self, problems: &mut Problems<'_>, key: &'static str) -> Option<Found<'a, 't>> {
-        self.known.insert(key);
-        let found = self.table.iter().find(|(name, _)| name.get_ref() == key);
-        *problems.keys.entry((self.kind, key)).or_default() |= found.is_some();
-        found.map(|(_, value)| Found { value: value.get_ref(), at: value.span().start })
+    fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'t>>> {
+        self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
     }
 
-    /// Notes that a key's value is not what was expected.
-    pub(super) fn wrong(
+    /// Where the value of a key is; the beginning of the table where the key is missing.
+    pub(super) fn place(&self, key: &str) -> usize {
+        self.value(key).map_or(self.at, |value| value.span().start)
+    }
+
+    /// Reads the table and reports unknown keys and wrong values. What is wrong is left out of the result.
+    pub(super) fn read<T: Keys>(&self, problems: &mut Problems<'_>) -> T {
+        let names = field_names::<T>();
+        let known: BTreeSet<&'static str> = names.iter().chain(T::TABLES).copied().collect();
+        self.report_unknown(problems, &known);
+        for key in &known {
+            *problems.keys.entry((T::KIND, *key)).or_default() |= self.value(key).is_some();
+        }
+        let keys: T = self.fields(problems, |key| names.contains(&key));
+        let Err(report) = keys.validate() else { return keys };
+        let mut wrong = BTreeSet::new();
+        for (path, error) in report.iter() {
+            let key = path.to_string();
+            match self.value(&key) {
+                Some(value) => self.wrong_value(problems, &key, value, error.message()),
+                None => self.complain(problems, &format!("{key} {}", error.message())),
+            }
+            wrong.insert(key);
+        }
+        self.fields(problems, |key| names.contains(&key) && !wrong.contains(key))
+    }
+
+    /// The fields that are `wanted`.
+    fn fields<T: Keys>(&self, problems: &mut Problems<'_>, wanted: impl Fn(&str) -> bool) -> T {
+        let entries = self.table.iter().filter(|(key, _)| wanted(key.get_ref()));
+        let table = entries.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let value = Spanned::new(self.at..self.at, DeValue::Table(table));
+        T::deserialize(ValueDeserializer::from(value)).unwrap_or_else(|error| {
+            // No field fails, so neither does the table.
+            self.complain(problems, &clean(error.message()));
+            T::default()
+        })
+    }
+
+    fn report_unknown(&self, problems: &mut Problems<'_>, known: &BTreeSet<&'static str>) {
+        for (name, _) in self.table {
+            if known.contains(name.get_ref().as_ref()) {
+                continue;
+            }
+            let hint = match nearest(name.get_ref(), known.iter().copied()) {
+                Some(key) => format!("did you mean {key:?}?"),
+                None => format!("known keys are {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
+            };
+            let text = format!("{}: unknown key {:?}; {hint}", self.title, shorten(name.get_ref()));
+            problems.add(name.span().start, text);
+        }
+    }
+
+    fn wrong_value(
         &self,
         problems: &mut Problems<'_>,
         key: &str,
-        found: &Found<'_, '_>,
+        value: &Spanned<DeValue<'_>>,
         expected: &str,
     ) {
-        let text = format!("{}: {key}: found {}, expected {expected}", self.title, describe(found.value));
-        problems.add(found.at, text);
+        let found = describe(value.get_ref());
+        let text = format!("{}: {key}: found {found}, expected {expected}", self.title);
+        problems.add(value.span().start, text);
     }
 
-    /// Notes a problem of the table as a whole.
+    /// Reports that an element of a list is not what was expected.
+    pub(super) fn wrong_element(&self, problems: &mut Problems<'_>, key: &str, index: usize, expected: &str) {
+        if let Some(element) = self.element(key, index) {
+            self.wrong_value(problems, key, element, expected);
+        }
+    }
+
+    fn element(&self, key: &str, index: usize) -> Option<&'a Spanned<DeValue<'t>>> {
+        self.value(key)?.get_ref().get(index)
+    }
+
+    /// Where an element of a list is.
+    pub(super) fn element_place(&self, key: &str, index: usize) -> usize {
+        self.element(key, index).map_or(self.at, |element| element.span().start)
+    }
+
+    /// Reports a problem of the table as a whole.
     pub(super) fn complain(&self, problems: &mut Problems<'_>, text: &str) {
         problems.add(self.at, format!("{}: {text}", self.title));
     }
 
-    /// A number within a range; `unit` is its unit with a leading space, or nothing.
-    pub(super) fn number(
-        &mut self,
-        problems: &mut Problems<'_>,
-        key: &'static str,
-        default: f64,
-        range: RangeInclusive<f64>,
-        unit: &str,
-    ) -> f64 {
-        let Some(found) = self.get(problems, key) else { return default };
-        if let Some(number) = number(found.value).filter(|number| range.contains(number)) {
-            return number;
-        }
-        let expected = format!("a number from {} to {}{unit}", range.start(), range.end());
-        self.wrong(problems, key, &found, &expected);
-        default
-    }
-
-    /// A share, written in percent up to `most` %, as a fraction. The default is in percent too.
-    pub(super) fn percent(
-        &mut self,
-        problems: &mut Problems<'_>,
-        key: &'static str,
-        default: f64,
-        most: f64,
-    ) -> f64 {
-        self.number(problems, key, default, 0.0..=most, " %") / 100.0
-    }
-
-    /// A whole number within a range.
-    pub(super) fn whole(
-        &mut self,
-        problems: &mut Problems<'_>,
-        key: &'static str,
-        default: u32,
-        range: RangeInclusive<u32>,
-    ) -> u32 {
-        let Some(found) = self.get(problems, key) else { return default };
-        let whole = match found.value {
-            DeValue::Integer(whole) => u32::from_str_radix(whole.as_str(), whole.radix()).ok(),
-            _ => None,
-        };
-        whole.filter(|whole| range.contains(whole)).unwrap_or_else(|| {
-            let expected = format!("a whole number from {} to {}", range.start(), range.end());
-            self.wrong(problems, key, &found, &expected);
-            default
-        })
-    }
-
-    /// A time span such as `"1 h 30 min"`, within a range.
-    pub(super) fn span(
-        &mut self,
-        problems: &mut Problems<'_>,
-        key: &'static str,
-        range: RangeInclusive<Millis>,
-    ) -> Option<Millis> {
-        let found = self.get(problems, key)?;
-        let span =
-            found.value.as_str().and_then(parse_span).and_then(|ms| u64::try_from(ms).ok()).map(Millis);
-        let span = span.filter(|span| range.contains(span));
-        if span.is_none() {
-            let expected = format!(
-                "a time span such as \"90 s\" or \"1 h 30 min\", from {} to {}",
-                range.start(),
-                range.end()
-            );
-            self.wrong(problems, key, &found, &expected);
-        }
-        span
-    }
-
-    /// A time span that may begin with a minus sign, in milliseconds, up to `most` either way.
-    pub(super) fn signed_span(
-        &mut self,
-        problems: &mut Problems<'_>,
-        key: &'static str,
-        most: Millis,
-    ) -> i64 {
-        let Some(found) = self.get(problems, key) else { return 0 };
-        let span = found.value.as_str().and_then(parse_span).filter(|ms| ms.unsigned_abs() <= most.0);
-        span.unwrap_or_else(|| {
-            let expected = format!("a time span such as \"45 s\" or \"-1 h\", up to {most} either way");
-            self.wrong(problems, key, &found, &expected);
-            0
-        })
-    }
-
-    /// A text.
-    pub(super) fn text(
-        &mut self,
-        problems: &mut Problems<'_>,
-        key: &'static str,
-    ) -> Option<(&'a str, usize)> {
-        let found = self.get(problems, key)?;
-        if found.value.as_str().is_none() {
-            self.wrong(problems, key, &found, "a text in quotes");
-        }
-        found.value.as_str().map(|text| (text, found.at))
-    }
-
-    /// A text that has to be there.
-    pub(super) fn needed_text(
-        &mut self,
-        problems: &mut Problems<'_>,
-        key: &'static str,
-    ) -> Option<(&'a str, usize)> {
-        if !self.table.iter().any(|(name, _)| name.get_ref() == key) {
-            self.complain(problems, &format!("{key} is missing"));
-        }
-        self.text(problems, key)
-    }
-
-    /// A list, empty where the key is not given.
-    pub(super) fn list(&mut self, problems: &mut Problems<'_>, key: &'static str) -> Vec<Found<'a, 't>> {
-        let Some(found) = self.get(problems, key) else { return Vec::new() };
-        let Some(array) = found.value.as_array() else {
-            self.wrong(problems, key, &found, "a list in square brackets");
-            return Vec::new();
-        };
-        array.iter().map(|value| Found { value: value.get_ref(), at: value.span().start }).collect()
-    }
-
     /// A table within this one.
-    pub(super) fn table(
-        &mut self,
-        problems: &mut Problems<'_>,
-        key: &'static str,
-        kind: &'static str,
-    ) -> Option<Section<'a, 't>> {
-        let found = self.get(problems, key)?;
-        let Some(table) = found.value.as_table() else {
-            self.wrong(problems, key, &found, "a table");
+    pub(super) fn table(&self, problems: &mut Problems<'_>, key: &'static str) -> Option<Section<'a, 't>> {
+        let value = self.value(key)?;
+        let Some(table) = value.get_ref().as_table() else {
+            self.wrong_value(problems, key, value, "a table");
             return None;
         };
-        Some(Section { title: format!("{}: {key}", self.title), ..Section::new(kind, table, found.at) })
+        Some(Section { title: format!("{}: {key}", self.title), table, at: value.span().start })
     }
 
-    /// All tables of an array of tables.
+    /// All tables of an array of tables; `outer` is what their titles begin with.
     pub(super) fn tables(
-        &mut self,
+        &self,
         problems: &mut Problems<'_>,
         key: &'static str,
-        kind: &'static str,
+        outer: Option<&str>,
     ) -> Vec<Section<'a, 't>> {
-        let outer = if self.kind == "scenario" { String::new() } else { format!("{}: ", self.title) };
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_value(problems, key, value, "a list in square brackets");
+            return Vec::new();
+        };
+        let title = outer.map_or_else(|| key.to_owned(), |outer| format!("{outer}: {key}"));
         let mut sections = Vec::new();
-        for found in self.list(problems, key) {
-            match found.value.as_table() {
+        for value in array {
+            match value.get_ref().as_table() {
                 Some(table) => {
-                    let mut section = Section::new(kind, table, found.at);
-                    section.title = format!("{outer}{key}");
-                    sections.push(section);
+                    sections.push(Section { title: title.clone(), table, at: value.span().start });
                 }
-                None => self.wrong(problems, key, &found, "a table"),
+                None => self.wrong_value(problems, key, value, "a table"),
             }
         }
         sections
     }
 
-    /// Notes every key that nothing asked for.
-    pub(super) fn finish(self, problems: &mut Problems<'_>) {
-        for (name, _) in self.table {
-            if self.known.contains(name.get_ref().as_ref()) {
-                continue;
-            }
-            let hint = match nearest(name.get_ref(), self.known.iter().copied()) {
-                Some(key) => format!("did you mean {key:?}?"),
-                None => {
-                    format!("known keys are {}", self.known.iter().copied().collect::<Vec<_>>().join(", "))
-                }
-            };
-            problems.add(
-                name.span().start,
-                format!("{}: unknown key {:?}; {hint}", self.title, shorten(name.get_ref())),
-            );
-        }
+    /// What problems call it.
+    pub(super) fn title(&self) -> &str {
+        &self.title
     }
 }
 
-/// A whole or broken number, not-a-number and infinities included.
-pub(super) fn number(value: &DeValue<'_>) -> Option<f64> {
-    match value {
-        #[expect(clippy::cast_precision_loss, reason = "numbers beyond 2^53 are out of every range")]
-        DeValue::Integer(whole) => {
-            i64::from_str_radix(whole.as_str(), whole.radix()).ok().map(|whole| whole as f64)
-        }
-        DeValue::Float(number) => number.as_str().parse().ok(),
-        _ => None,
+/// The names of a structure's fields.
+fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut names: &'static [&'static str] = &[];
+    // It always fails: it takes the names and has no values.
+    let _ = T::deserialize(FieldNames(&mut names));
+    names
+}
+
+/// A deserializer that takes the names of the fields that a structure asks for.
+struct FieldNames<'n>(&'n mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for FieldNames<'_> {
+    type Error = value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
+        Err(value::Error::custom("not a structure"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, value::Error> {
+        *self.0 = fields;
+        Err(value::Error::custom("no values"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 
@@ -338,65 +456,12 @@ pub(super) fn shorten(text: &str) -> String {
 
 /// The name nearest to a mistyped one, where one is near enough.
 pub(super) fn nearest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let near = names.map(|name| (edits(wrong, name), name)).min()?;
-    (near.0 <= MAX_SLIP && near.0 * 2 <= near.1.len()).then_some(near.1)
-}
-
-/// How many letters have to be changed, put in or left out to get from one word to another (Levenshtein).
-fn edits(from: &str, to: &str) -> usize {
-    // A word this long is no slip of a key, and the table below would grow with it.
-    if from.len() > 100 {
-        return usize::MAX / 2;
-    }
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, letter) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, other) in to.iter().enumerate() {
-            let changed = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-/// Milliseconds of a time span: numbers, each with a unit (ms, s, min, h, d), the whole perhaps with a minus sign.
-fn parse_span(text: &str) -> Option<i64> {
-    let (sign, mut rest) = match text.trim().strip_prefix('-') {
-        Some(rest) => (-1.0, rest.trim_start()),
-        None => (1.0, text.trim()),
-    };
-    let mut total = 0.0;
-    if rest.is_empty() {
+    // A longer text is no slip of a name, and comparing takes time that grows with it.
+    if wrong.len() > MAX_SLIP_LENGTH {
         return None;
     }
-    while !rest.is_empty() {
-        let (digits, after) = cut(rest, |c| c.is_ascii_digit() || c == '.');
-        let (unit, after) = cut(after.trim_start(), |c| c.is_ascii_alphabetic());
-        total += digits.parse::<f64>().ok()? * unit_ms(unit)?;
-        rest = after.trim_start();
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates; every range ends far below")]
-    let ms = libm::round(sign * total) as i64;
-    Some(ms)
-}
-
-/// Milliseconds to a unit of time.
-fn unit_ms(unit: &str) -> Option<f64> {
-    match unit {
-        "ms" => Some(1.0),
-        "s" => Some(1_000.0),
-        "min" => Some(60_000.0),
-        "h" => Some(3_600_000.0),
-        "d" => Some(86_400_000.0),
-        _ => None,
-    }
-}
-
-/// A text cut where its characters stop to be of a kind.
-fn cut(text: &str, is_inside: impl Fn(char) -> bool) -> (&str, &str) {
-    text.split_at(text.find(|c| !is_inside(c)).unwrap_or(text.len()))
+    let near = names.map(|name| (strsim::levenshtein(wrong, name), name)).min()?;
+    (near.0 <= MAX_SLIP && near.0 * 2 <= near.1.len()).then_some(near.1)
 }
 
 /// Where a TOML error is.
@@ -417,16 +482,58 @@ pub(super) fn parse_table<'t>(text: &'t str, problems: &mut Problems<'_>) -> Opt
 mod tests {
     use super::*;
 
+    #[derive(Debug, Default, Deserialize, Validate)]
+    #[serde(default)]
+    struct Sample {
+        #[garde(custom(required), custom(number(0.0..=9.0, " ms")))]
+        size: Field<f64>,
+        #[garde(custom(whole(1..=3)))]
+        count: Field<u32>,
+        #[garde(custom(span(Millis::ZERO..=Millis(1_000))))]
+        time: Field<TimeSpan>,
+        #[garde(custom(list))]
+        rungs: Field<Vec<Field<f64>>>,
+    }
+
+    impl Keys for Sample {
+        const KIND: &'static str = "sample";
+        const TABLES: &'static [&'static str] = &["inner"];
+    }
+
+    fn read(text: &str) -> (Sample, Vec<String>) {
+        let table = DeTable::parse(text).unwrap();
+        let mut problems = Problems::new(text);
+        let sample = Section::root("sample", table.get_ref()).read(&mut problems);
+        let error = problems.into_error("x").map(|error| error.to_string()).unwrap_or_default();
+        (sample, error.lines().map(str::to_owned).collect())
+    }
+
     #[test]
-    fn spans_are_read_as_people_write_them() {
-        assert_eq!(parse_span("90 s"), Some(90_000));
-        assert_eq!(parse_span("1 h 30 min"), Some(5_400_000));
-        assert_eq!(parse_span("1.5min"), Some(90_000));
-        assert_eq!(parse_span("-1 h"), Some(-3_600_000));
-        assert_eq!(parse_span("250 ms"), Some(250));
-        for wrong in ["", "-", "5", "s", "5 m", "5 s 3", "1e9 s", "1..2 s", "five s", "5 s;"] {
-            assert_eq!(parse_span(wrong), None, "{wrong}");
-        }
+    fn one_wrong_value_hides_no_other() {
+        let (sample, problems) = read(
+            "size = 99999999999999999999999999999999999999999999\ncount = 2.5\ntime = 60\nrungs = [1, 'x', 1e999]\nspeed = 3",
+        );
+        assert_eq!(
+            problems,
+            [
+                "x:1:8: sample: size: found 9999999999999999999999999999999999999999…, expected a number from 0 to 9 ms",
+                "x:2:9: sample: count: found 2.5, expected a whole number from 1 to 3",
+                "x:3:8: sample: time: found 60, expected a time span such as \"90 s\" or \"1 h 30 min\", from 0 s to 1 s",
+                "x:5:1: sample: unknown key \"speed\"; known keys are count, inner, rungs, size, time",
+            ]
+        );
+        assert!(sample.size.valid().is_none() && sample.count.valid().is_none());
+        let rungs: Vec<_> = sample.rungs.elements().iter().map(Field::valid).collect();
+        assert_eq!(rungs, [Some(&1.0), None, None]);
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_not_used_and_what_is_right_is() {
+        let (sample, problems) = read("size = 10\ncount = 0x2\ntime = '900 ms'");
+        assert_eq!(problems, ["x:1:8: sample: size: found 10, expected a number from 0 to 9 ms"]);
+        assert_eq!((sample.size.or(4.0), sample.count.or(1)), (4.0, 2));
+        assert_eq!(sample.time.millis(), Some(Millis(900)));
+        assert_eq!(read("count = 1").1, ["x:1:1: sample: size is missing"]);
     }
 
     #[test]

@@ -76,12 +76,11 @@ fn csv(journal: &Journal, out: &mut impl Write) -> Result<Head, StoreError> {
         .write_record(["seq", "at_ms", "time", "actor", "flag", "kind", "sentence", "hash"])
         .map_err(failed)?;
     let head = each(journal, |head, _, entry, _| {
-        let at = i64::try_from(entry.at.0).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
         table
             .write_record([
                 entry.seq.0.to_string(),
                 entry.at.0.to_string(),
-                at.map(|at| at.to_string()).unwrap_or_default(),
+                entry.at.timestamp().map(|at| at.to_string()).unwrap_or_default(),
                 cell(&actor_column(&entry.actor)),
                 entry.flag.as_ref().map(FlagKey::as_str).map(cell).unwrap_or_default(),
                 entry.event.kind().to_owned(),

@@ -1,6 +1,12 @@
-//! The normal distribution's quantile, the same on every machine: what intervals and the simulator's noise are made of.
+//! The normal distribution, the same on every machine: what intervals and the simulator's noise are made of.
 
-/// The value `z` below which a standard normal lies with probability `u`, to about 16 digits.
+/// The probability that a standard normal lies below `z`.
+#[must_use]
+pub fn normal_share(z: f64) -> f64 {
+    0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
+}
+
+/// The value `z` below which a standard normal lies with probability `u`, to about 16 digits. `u` is above 0 and below 1.
 ///
 /// Wichura, "Algorithm AS 241: the percentage points of the normal distribution" (Applied Statistics 37, 1988), PPND16.
 #[must_use]
@@ -93,8 +99,15 @@ mod tests {
     #[test]
     fn the_normal_quantile_inverts_the_error_function() {
         for u in [1e-300, 1e-12, 0.001, 0.025, 0.07, 0.2, 0.5, 0.8, 0.93, 0.999, 1.0 - 1e-12] {
-            let back = 0.5 * libm::erfc(-normal_quantile(u) / std::f64::consts::SQRT_2);
+            let back = normal_share(normal_quantile(u));
             assert!((back / u - 1.0).abs() < 1e-9, "{u}: {back}");
         }
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_tables() {
+        assert!(normal_quantile(0.5).abs() < 1e-9);
+        assert!((normal_quantile(0.99) - 2.326_347_874).abs() < 1e-8);
+        assert!((normal_quantile(0.05) + 1.644_853_627).abs() < 1e-8);
     }
 }

@@ -5,6 +5,7 @@ use std::{
     ops::{Add, Sub},
 };
 
+use jiff::{SpanRelativeTo, Timestamp, Unit, fmt::friendly::SpanParser};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// A moment or a span of controller time, in milliseconds. Moments count from the Unix epoch, also in the simulator,
@@ -36,6 +37,12 @@ impl Millis {
         format!("{:02}:{:02} UTC", minutes / 60 % 24, minutes % 60)
     }
 
+    /// As a moment of the calendar; `None` beyond the year 9999.
+    #[must_use]
+    pub fn timestamp(self) -> Option<Timestamp> {
+        i64::try_from(self.0).ok().and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok())
+    }
+
     /// The time from `earlier` to here, zero when `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
@@ -43,7 +50,19 @@ impl Millis {
     }
 }
 
-/// From a number of milliseconds, or from a text such as `"10 s"`, `"5 min"`, `"2 h"` or `"250 ms"`.
+/// The milliseconds of a duration in jiff's friendly format, such as `1 h 30 min`, `250 ms`, `3 d` or `-45 s`; `None` where the
+/// text is none. A day has 24 hours.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<i64> {
+    const PARSER: SpanParser = SpanParser::new();
+    let text = text.trim();
+    let days = || PARSER.parse_span(text)?.to_duration(SpanRelativeTo::days_are_24_hours());
+    // A span knows days but has narrower limits than a duration.
+    let duration = PARSER.parse_duration(text).or_else(|_| days()).ok()?;
+    i64::try_from(duration.round(Unit::Millisecond).ok()?.as_millis()).ok()
+}
+
+/// From a number of milliseconds, or from a text such as `"10 s"`, `"5 min"`, `"1 h 30 min"` or `"250 ms"`.
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
@@ -52,7 +71,9 @@ impl<'de> Deserialize<'de> for Millis {
             type Value = Millis;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a time such as \"10 s\", \"5 min\", \"2 h\" or \"250 ms\", or milliseconds")
+                f.write_str(
+                    "a time such as \"10 s\", \"5 min\", \"1 h 30 min\" or \"250 ms\", or milliseconds",
+                )
             }
 
             fn visit_u64<E: de::Error>(self, milliseconds: u64) -> Result<Millis, E> {
@@ -66,21 +87,9 @@ impl<'de> Deserialize<'de> for Millis {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Millis, E> {
-                let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-                let (number, unit) = text.split_at(split);
-                let scale = match unit.trim() {
-                    "ms" => 1,
-                    "s" => 1_000,
-                    "min" => 60_000,
-                    "h" => 3_600_000,
-                    _ => return Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-                };
-                let number: u64 =
-                    number.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))?;
-                number
-                    .checked_mul(scale)
-                    .map(Millis)
-                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+                let milliseconds =
+                    parse_duration(text).and_then(|milliseconds| u64::try_from(milliseconds).ok());
+                milliseconds.map(Millis).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
 
@@ -136,5 +145,63 @@ mod tests {
         assert_eq!(said(12_000_000), "3 h 20 min");
         assert_eq!(said(187_200_000), "2 d 4 h");
         assert_eq!(Millis(187_200_000 + 125_000).stamp(), "04:02 UTC");
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, milliseconds) in [
+            ("90 s", 90_000),
+            ("90s", 90_000),
+            ("15   min", 900_000),
+            ("1 h 30 min", 5_400_000),
+            ("1.5min", 90_000),
+            ("5 m", 300_000),
+            ("-1 h", -3_600_000),
+            ("250 ms", 250),
+            ("3 d", 259_200_000),
+            ("7 d 0 h", 604_800_000),
+            (" 2 h ", 7_200_000),
+            ("999999999 h", 3_599_999_996_400_000),
+        ] {
+            assert_eq!(parse_duration(text), Some(milliseconds), "{text}");
+        }
+        for wrong in [
+            "",
+            "-",
+            "5",
+            "s",
+            "5 s 3",
+            "1e9 s",
+            "1..2 s",
+            "five s",
+            "5 s;",
+            "1 mo",
+            "99999999999999999999 h",
+        ] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        for ms in [0, 350, 40_000, 90_000, 720_000, 12_000_000, 187_200_000] {
+            assert_eq!(parse_duration(&Millis(ms).to_string()), i64::try_from(ms).ok());
+        }
+    }
+
+    #[test]
+    fn a_time_is_a_text_or_milliseconds_and_not_negative() {
+        let read = |json: &str| serde_json::from_str::<Millis>(json).map_err(|error| error.to_string());
+        assert_eq!(read("250"), Ok(Millis(250)));
+        assert_eq!(read("\"1 h 30 min\""), Ok(Millis(5_400_000)));
+        assert!(read("-1").unwrap_err().contains("expected a time such as"));
+        assert!(read("\"-1 s\"").unwrap_err().contains("expected a time such as"));
+        assert!(read("1.5").unwrap_err().contains("expected a time such as"));
+    }
+
+    #[test]
+    fn a_moment_is_a_timestamp_of_the_calendar() {
+        assert_eq!(Millis(1_772_442_000_000).timestamp().unwrap().to_string(), "2026-03-02T09:00:00Z");
+        assert_eq!(Millis(u64::MAX).timestamp(), None);
     }
 }

@@ -8,11 +8,11 @@ use rand_pcg::Pcg64;
 use super::{
     RecordedFlag, Recording,
     series::Row,
-    shape::{Shape, binomial, normal_score},
+    shape::{Shape, binomial},
 };
 use knightwatch_core::{
     flag::{FlagId, FlagSpec, Rollout},
-    telemetry::{Arm, Feed, Histogram, Millis, Sample},
+    telemetry::{Arm, Feed, Histogram, Millis, Sample, normal_quantile},
 };
 use knightwatch_sim::{Cue, Stage, Truth};
 
@@ -58,7 +58,7 @@ impl Playback {
     /// From the beginning.
     #[must_use]
     pub fn new(recording: Recording, seed: u64) -> Self {
-        let scores = recording.probabilities.iter().copied().map(normal_score).collect();
+        let scores = recording.probabilities.iter().copied().map(normal_quantile).collect();
         let exposed = vec![0; recording.flags.len()];
         let truth = |flag: &RecordedFlag| Truth { harmful: !flag.profile.is_empty(), ..Truth::default() };
         let truths = recording.flags.iter().map(truth).collect();

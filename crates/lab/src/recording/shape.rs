@@ -4,11 +4,11 @@
 //! log-normal, and log-normal data are met exactly. Beyond the ends the nearest piece goes on, as far as a tail is
 //! believed. Knows nothing of files or flags.
 
-use std::f64::consts::{PI, SQRT_2};
+use std::f64::consts::PI;
 
 use rand::Rng;
 
-use knightwatch_core::telemetry::{BUCKET_COUNT, Histogram, lower_edge_ms};
+use knightwatch_core::telemetry::{BUCKET_COUNT, Histogram, lower_edge_ms, normal_quantile, normal_share};
 
 /// How many times the highest recorded quantile the slowest request takes at most. The recordings do not say; a tail
 /// without an end would put single requests at hours.
@@ -31,26 +31,7 @@ pub(super) const ASSUMED_PROBABILITIES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 /// `average * exp(-sigma^2 / 2)`.
 pub(super) fn spread_average(average_ms: f64) -> Vec<f64> {
     let median = average_ms * libm::exp(-ASSUMED_SIGMA * ASSUMED_SIGMA / 2.0);
-    ASSUMED_PROBABILITIES.iter().map(|p| median * libm::exp(ASSUMED_SIGMA * normal_score(*p))).collect()
-}
-
-/// The share of a standard normal distribution below `z`.
-fn normal_share(z: f64) -> f64 {
-    0.5 * libm::erfc(-z / SQRT_2)
-}
-
-/// The inverse of [`normal_share`], by halving: slow, exact, and asked once for each probability.
-pub(super) fn normal_score(p: f64) -> f64 {
-    let (mut low, mut high) = (-9.0, 9.0);
-    while high - low > 1e-12 {
-        let middle = f64::midpoint(low, high);
-        if normal_share(middle) < p {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    f64::midpoint(low, high)
+    ASSUMED_PROBABILITIES.iter().map(|p| median * libm::exp(ASSUMED_SIGMA * normal_quantile(*p))).collect()
 }
 
 /// A latency distribution: the share of requests in each histogram bucket.
@@ -190,16 +171,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn normal_scores_are_those_of_the_tables() {
-        assert!(normal_score(0.5).abs() < 1e-9);
-        assert!((normal_score(0.99) - 2.326_347_874).abs() < 1e-8);
-        assert!((normal_score(0.05) + 1.644_853_627).abs() < 1e-8);
-    }
-
-    #[test]
     fn log_normal_data_are_met_exactly_in_every_bucket() {
         let quantiles = spread_average(50.0);
-        let shape = Shape::new(&ASSUMED_PROBABILITIES.map(normal_score), &quantiles).unwrap();
+        let shape = Shape::new(&ASSUMED_PROBABILITIES.map(normal_quantile), &quantiles).unwrap();
         let median = quantiles[0];
         for (index, share) in shape.shares.iter().enumerate().take(BUCKET_COUNT - 1) {
             let below = |edge: usize| {
@@ -216,14 +190,14 @@ mod tests {
     #[test]
     fn a_tail_ends() {
         // P95 and P99 far apart: without an end the slowest of a billion would take days.
-        let shape = Shape::new(&[0.95, 0.99].map(normal_score), &[10.0, 100.0]).unwrap();
+        let shape = Shape::new(&[0.95, 0.99].map(normal_quantile), &[10.0, 100.0]).unwrap();
         let slowest = shape.shares.iter().rposition(|share| *share > 0.0).unwrap();
         assert!(lower_edge_ms(slowest) <= 100.0 * TAIL_LIMIT);
     }
 
     #[test]
     fn equal_quantiles_are_a_jump() {
-        let shape = Shape::new(&[0.5, 0.9, 0.99].map(normal_score), &[20.0, 20.0, 20.0]).unwrap();
+        let shape = Shape::new(&[0.5, 0.9, 0.99].map(normal_quantile), &[20.0, 20.0, 20.0]).unwrap();
         let drawn = shape.draw(1_000, &mut Pcg64::seed_from_u64(1));
         assert_eq!(drawn.counts()[knightwatch_core::telemetry::bucket_of(20.0)], 1_000);
     }
@@ -236,7 +210,7 @@ mod tests {
             seed in any::<u64>(),
         ) {
             quantiles.sort_by(f64::total_cmp);
-            let shape = Shape::new(&ASSUMED_PROBABILITIES.map(normal_score), &quantiles).unwrap();
+            let shape = Shape::new(&ASSUMED_PROBABILITIES.map(normal_quantile), &quantiles).unwrap();
             prop_assert!((shape.shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
             let drawn = shape.draw(requests, &mut Pcg64::seed_from_u64(seed));
             prop_assert_eq!(drawn.total(), u64::from(requests));

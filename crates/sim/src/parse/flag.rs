@@ -2,13 +2,18 @@
 //!
 //! Services and outages come from the file above; what an effect does once the world runs is not known here.
 
+use garde::Validate;
+use serde::Deserialize;
+
 use super::{
     super::{
-        reader::{Section, number},
+        reader::{
+            Field, Keys, Section, TimeSpan, list, number, percent, required, signed_span, span, text, whole,
+            word,
+        },
         scenario::{Cue, Effect, FlagModel, ServiceModel, Wave, WireModel},
-        service::ln_factor,
     },
-    Flags, P, WEEK, name, service_index,
+    Flags, P, WEEK, check_harm, name, service_index,
 };
 use knightwatch_core::{
     flag::{FlagId, FlagKey, FlagKind, FlagSpec, Ladder, Rollout, clean_line},
@@ -20,30 +25,61 @@ const MAX_FLAGS: usize = 10_000;
 /// Who starts a flag where the scenario does not say.
 const OPERATOR: &str = "release-engineer";
 
+/// The keys of a flag.
+#[derive(Default, Deserialize, Validate)]
+#[serde(default)]
+struct FlagKeys {
+    #[garde(custom(required), custom(text))]
+    key: Field<String>,
+    #[garde(custom(required), custom(text))]
+    service: Field<String>,
+    #[garde(custom(list))]
+    ladder_percent: Field<Vec<Field<f64>>>,
+    #[garde(custom(word(&["requests", "jobs"])))]
+    kind: Field<FlagKind>,
+    #[garde(custom(text))]
+    description: Field<String>,
+    #[garde(custom(percent(100.0)))]
+    traffic_percent: Field<f64>,
+    #[garde(custom(number(0.01..=100.0, " times")))]
+    slowness: Field<f64>,
+    #[garde(custom(percent(1_000.0)))]
+    warm_up_percent: Field<f64>,
+    #[garde(custom(span(Millis::from_secs(1)..=Millis::from_secs(600))))]
+    warm_up_time: Field<TimeSpan>,
+    #[garde(custom(span(Millis::ZERO..=WEEK)))]
+    start: Field<TimeSpan>,
+    #[garde(custom(text))]
+    operator: Field<String>,
+    #[garde(custom(whole(1..=10_000)))]
+    replicate: Field<u32>,
+    #[garde(custom(span(Millis::ZERO..=Millis::from_secs(3_600))))]
+    stagger: Field<TimeSpan>,
+}
+
+impl Keys for FlagKeys {
+    const KIND: &'static str = "flag";
+    const TABLES: &'static [&'static str] = &["effect", "telemetry"];
+}
+
 /// Reads one flag and puts it, with its copies, at the end of `flags`.
-pub(super) fn flag(p: P<'_, '_>, mut section: Section<'_, '_>, services: &[ServiceModel], flags: &mut Flags) {
-    let s = &mut section;
-    let key = name(p, s, "key");
-    let service = s.needed_text(p, "service").and_then(|(name, at)| {
+pub(super) fn flag(p: P<'_, '_>, section: &Section<'_, '_>, services: &[ServiceModel], flags: &mut Flags) {
+    let keys: FlagKeys = section.read(p);
+    let key = name(p, section, "key", &keys.key);
+    let service = keys.service.valid().and_then(|name| {
         let who = format!("flag {:?}", key.as_deref().unwrap_or_default());
-        service_index(p, services, name, at, &who)
+        service_index(p, services, name, section.place("service"), &who)
     });
-    let ladder = ladder(p, s);
-    let kind = choice(p, s, "kind", &[("requests", FlagKind::Requests), ("jobs", FlagKind::Jobs)]);
-    let description = s.text(p, "description").map(|(text, _)| clean_line(text)).unwrap_or_default();
-    let traffic = s.percent(p, "traffic_percent", 100.0, 100.0);
-    let slowness = s.number(p, "slowness", 1.0, 0.01..=100.0, " times");
-    let warm_up = s.percent(p, "warm_up_percent", 20.0, 1_000.0);
-    let warm_up_time = s.span(p, "warm_up_time", Millis::from_secs(1)..=Millis::from_secs(600));
-    let start = s.span(p, "start", Millis::ZERO..=WEEK);
-    let operator = s.text(p, "operator").map(|(text, _)| clean_line(text)).filter(|name| !name.is_empty());
-    let copies = s.whole(p, "replicate", 1, 1..=10_000);
-    let stagger = s.span(p, "stagger", Millis::ZERO..=Millis::from_secs(3_600)).unwrap_or(Millis::ZERO);
-    let effect_sections = s.tables(p, "effect", "effect");
-    let effects: Vec<Effect> = effect_sections.into_iter().map(|section| effect(p, section)).collect();
-    let wire = s.table(p, "telemetry", "telemetry").map(|section| wire(p, section)).unwrap_or_default();
-    let at = s.at;
-    section.finish(p);
+    let ladder = ladder(p, section, keys.ladder_percent.elements());
+    let description = keys.description.valid().map(|text| clean_line(text)).unwrap_or_default();
+    let start = keys.start.millis();
+    let operator = keys.operator.valid().map(|text| clean_line(text)).filter(|name| !name.is_empty());
+    let copies = keys.replicate.or(1);
+    let stagger = keys.stagger.millis().unwrap_or(Millis::ZERO);
+    let effect_sections = section.tables(p, "effect", Some(section.title()));
+    let effects: Vec<Effect> = effect_sections.iter().map(|section| effect(p, section)).collect();
+    let wire = section.table(p, "telemetry").map(|section| wire(p, &section)).unwrap_or_default();
+    let at = section.at;
     let (Some(key), Some(service)) = (key, service) else { return };
 
     let is_single = copies == 1;
@@ -79,135 +115,185 @@ pub(super) fn flag(p: P<'_, '_>, mut section: Section<'_, '_>, services: &[Servi
             spec: FlagSpec {
                 key: full,
                 service: services[service].name.clone(),
-                kind,
+                kind: keys.kind.or(FlagKind::Requests),
                 description: description.clone(),
                 ladder: ladder.clone(),
                 deployment: None,
             },
             service,
-            traffic,
-            slowness,
-            warm_up,
-            warm_up_time: warm_up_time.unwrap_or(Millis::from_secs(20)),
+            traffic: keys.traffic_percent.fraction_or(100.0),
+            slowness: keys.slowness.or(1.0),
+            warm_up: keys.warm_up_percent.fraction_or(20.0),
+            warm_up_time: keys.warm_up_time.millis().unwrap_or(Millis::from_secs(20)),
             effects: effects.clone(),
             wire: wire.clone(),
         });
     }
 }
 
-/// One of several words; the first one where the key is not given.
-fn choice<T: Copy + Default>(
-    p: P<'_, '_>,
-    s: &mut Section<'_, '_>,
-    key: &'static str,
-    words: &[(&str, T)],
-) -> T {
-    let Some(found) = s.get(p, key) else { return T::default() };
-    let chosen =
-        words.iter().find(|(word, _)| found.value.as_str() == Some(word)).map(|(_, meaning)| *meaning);
-    chosen.unwrap_or_else(|| {
-        let expected: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-        s.wrong(p, key, &found, &expected.join(" or "));
-        T::default()
-    })
-}
-
 /// The rungs, written in percent.
-fn ladder(p: P<'_, '_>, s: &mut Section<'_, '_>) -> Ladder {
-    let rungs = s.list(p, "ladder_percent");
-    let Some(at) = rungs.first().map(|rung| rung.at) else { return Ladder::default() };
+fn ladder(p: P<'_, '_>, section: &Section<'_, '_>, rungs: &[Field<f64>]) -> Ladder {
+    if rungs.is_empty() {
+        return Ladder::default();
+    }
     let mut ladder = Vec::new();
-    for rung in &rungs {
-        match number(rung.value).and_then(|percent| Rollout::from_percent(percent).ok()) {
+    for (place, rung) in rungs.iter().enumerate() {
+        match rung.valid().and_then(|percent| Rollout::from_percent(*percent).ok()) {
             Some(rollout) => ladder.push(rollout),
-            None => s.wrong(p, "ladder_percent", rung, "a rollout from 0 to 100 %"),
+            None => section.wrong_element(p, "ladder_percent", place, "a rollout from 0 to 100 %"),
         }
     }
     if ladder.len() < rungs.len() {
         return Ladder::default();
     }
     Ladder::try_from(ladder).unwrap_or_else(|error| {
-        p.add(at, format!("ladder_percent: {error}"));
+        p.add(section.element_place("ladder_percent", 0), format!("ladder_percent: {error}"));
         Ladder::default()
     })
 }
 
-fn effect(p: P<'_, '_>, mut section: Section<'_, '_>) -> Effect {
-    let s = &mut section;
-    let errors = s.percent(p, "errors_percent", 0.0, 100.0);
-    let latency = s.number(p, "latency", 1.0, 0.01..=100.0, " times");
-    if errors == 0.0 && ln_factor(latency) == 0.0 {
-        s.complain(p, "it does nothing; give errors_percent or latency");
-    }
-    let from = s.span(p, "from", Millis::ZERO..=WEEK).unwrap_or(Millis::ZERO);
-    let until = s.span(p, "until", Millis::ZERO..=WEEK);
+/// The keys of an effect.
+#[derive(Default, Deserialize, Validate)]
+#[serde(default)]
+struct EffectKeys {
+    #[garde(custom(percent(100.0)))]
+    errors_percent: Field<f64>,
+    #[garde(custom(number(0.01..=100.0, " times")))]
+    latency: Field<f64>,
+    #[garde(custom(percent(100.0)))]
+    share_percent: Field<f64>,
+    #[garde(custom(span(Millis::ZERO..=WEEK)))]
+    from: Field<TimeSpan>,
+    #[garde(custom(span(Millis::ZERO..=WEEK)))]
+    until: Field<TimeSpan>,
+    #[garde(custom(percent(100.0)))]
+    above_rollout_percent: Field<f64>,
+    #[garde(custom(number(0.0..=1e12, " requests")))]
+    after_requests: Field<f64>,
+    #[garde(custom(number(0.0..=1e12, " requests")))]
+    full_after_requests: Field<f64>,
+    #[garde(custom(segment))]
+    segment_percent: Field<Vec<f64>>,
+    #[garde(custom(word(&["pulse", "sawtooth"])))]
+    wave: Field<WaveShape>,
+    #[garde(custom(span(Millis::from_secs(1)..=WEEK)))]
+    period: Field<TimeSpan>,
+}
+
+impl Keys for EffectKeys {
+    const KIND: &'static str = "effect";
+}
+
+/// How a wave grows.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WaveShape {
+    Pulse,
+    Sawtooth,
+}
+
+/// Checks a range of buckets, written as two percentages.
+fn segment(field: &Field<Vec<f64>>, (): &()) -> garde::Result {
+    let is_range =
+        |ends: &Vec<f64>| matches!(ends[..], [from, to] if 0.0 <= from && from < to && to <= 100.0);
+    field.check(is_range, || "two ascending percentages from 0 to 100, as in [20, 30]".to_owned())
+}
+
+fn effect(p: P<'_, '_>, section: &Section<'_, '_>) -> Effect {
+    let keys: EffectKeys = section.read(p);
+    let errors = keys.errors_percent.fraction_or(0.0);
+    let latency = keys.latency.or(1.0);
+    check_harm(p, section, errors, latency);
+    let from = keys.from.millis().unwrap_or(Millis::ZERO);
+    let until = keys.until.millis();
     if until.is_some_and(|until| until <= from) {
-        s.complain(p, "until is not after from");
+        section.complain(p, "until is not after from");
     }
-    let sawtooth = choice(p, s, "wave", &[("pulse", Some(false)), ("sawtooth", Some(true))]);
-    let period = s.span(p, "period", Millis::from_secs(1)..=WEEK);
-    let wave = match (sawtooth, period) {
-        (Some(sawtooth), Some(period)) => Some(Wave { sawtooth, period }),
+    let wave = match (keys.wave.valid(), keys.period.millis()) {
+        (Some(shape), Some(period)) => Some(Wave { sawtooth: *shape == WaveShape::Sawtooth, period }),
         (None, None) => None,
         _ => {
-            s.complain(p, "wave and period are given together or not at all");
+            section.complain(p, "wave and period are given together or not at all");
             None
         }
     };
-    let effect = Effect {
+    let segment = match keys.segment_percent.elements() {
+        [from, to] => Some((from / 100.0, to / 100.0)),
+        _ => None,
+    };
+    Effect {
         errors,
         latency,
-        share: s.percent(p, "share_percent", 100.0, 100.0),
+        share: keys.share_percent.fraction_or(100.0),
         from,
         until,
-        above_rollout: s.percent(p, "above_rollout_percent", 0.0, 100.0),
-        after_requests: s.number(p, "after_requests", 0.0, 0.0..=1e12, " requests"),
-        full_after_requests: s.number(p, "full_after_requests", 0.0, 0.0..=1e12, " requests"),
-        segment: segment(p, s),
+        above_rollout: keys.above_rollout_percent.fraction_or(0.0),
+        after_requests: keys.after_requests.or(0.0),
+        full_after_requests: keys.full_after_requests.or(0.0),
+        segment,
         wave,
         with: None,
-    };
-    section.finish(p);
-    effect
-}
-
-/// A range of buckets, written as two percentages.
-fn segment(p: P<'_, '_>, s: &mut Section<'_, '_>) -> Option<(f64, f64)> {
-    let ends = s.list(p, "segment_percent");
-    let first = ends.first()?;
-    let numbers: Vec<f64> = ends.iter().filter_map(|end| number(end.value)).collect();
-    match numbers[..] {
-        [from, to] if 0.0 <= from && from < to && to <= 100.0 => Some((from / 100.0, to / 100.0)),
-        _ => {
-            s.wrong(p, "segment_percent", first, "two ascending percentages from 0 to 100, as in [20, 30]");
-            None
-        }
     }
 }
 
-fn wire(p: P<'_, '_>, mut section: Section<'_, '_>) -> WireModel {
-    let s = &mut section;
+/// The keys of a flag's telemetry.
+#[derive(Default, Deserialize, Validate)]
+#[serde(default)]
+struct WireKeys {
+    #[garde(custom(percent(95.0)))]
+    gap_percent: Field<f64>,
+    #[garde(custom(span(Millis::from_secs(1)..=WEEK)))]
+    gap_length: Field<TimeSpan>,
+    #[garde(custom(span(Millis::ZERO..=WEEK)))]
+    silent_from: Field<TimeSpan>,
+    #[garde(custom(span(Millis::ZERO..=WEEK)))]
+    silent_until: Field<TimeSpan>,
+    #[garde(custom(percent(100.0)))]
+    late_percent: Field<f64>,
+    #[garde(custom(whole(1..=1_000)))]
+    late_by: Field<u32>,
+    #[garde(custom(percent(100.0)))]
+    duplicate_percent: Field<f64>,
+    #[garde(custom(percent(100.0)))]
+    skew_percent: Field<f64>,
+    #[garde(custom(signed_span(WEEK)))]
+    skew: Field<TimeSpan>,
+    #[garde(custom(percent(100.0)))]
+    garbage_percent: Field<f64>,
+    #[garde(custom(percent(100.0)))]
+    lost_treatment_percent: Field<f64>,
+    #[garde(custom(percent(100.0)))]
+    lost_failures_percent: Field<f64>,
+    #[garde(custom(span(Millis::ZERO..=WEEK)))]
+    frozen_from: Field<TimeSpan>,
+}
+
+impl Keys for WireKeys {
+    const KIND: &'static str = "telemetry";
+}
+
+fn wire(p: P<'_, '_>, section: &Section<'_, '_>) -> WireModel {
+    let keys: WireKeys = section.read(p);
     let model = WireModel {
-        gaps: s.percent(p, "gap_percent", 0.0, 95.0),
-        gap_length: s.span(p, "gap_length", Millis::from_secs(1)..=WEEK).unwrap_or(Millis::from_secs(60)),
-        silent_from: s.span(p, "silent_from", Millis::ZERO..=WEEK),
-        silent_until: s.span(p, "silent_until", Millis::ZERO..=WEEK),
-        late: s.percent(p, "late_percent", 0.0, 100.0),
-        late_by: s.whole(p, "late_by", 1, 1..=1_000),
-        duplicates: s.percent(p, "duplicate_percent", 0.0, 100.0),
-        skewed: s.percent(p, "skew_percent", 0.0, 100.0),
-        skew_ms: s.signed_span(p, "skew", WEEK),
-        garbage: s.percent(p, "garbage_percent", 0.0, 100.0),
-        lost_treatment: s.percent(p, "lost_treatment_percent", 0.0, 100.0),
-        lost_failures: s.percent(p, "lost_failures_percent", 0.0, 100.0),
-        frozen_from: s.span(p, "frozen_from", Millis::ZERO..=WEEK),
+        gaps: keys.gap_percent.fraction_or(0.0),
+        gap_length: keys.gap_length.millis().unwrap_or(Millis::from_secs(60)),
+        silent_from: keys.silent_from.millis(),
+        silent_until: keys.silent_until.millis(),
+        late: keys.late_percent.fraction_or(0.0),
+        late_by: keys.late_by.or(1),
+        duplicates: keys.duplicate_percent.fraction_or(0.0),
+        skewed: keys.skew_percent.fraction_or(0.0),
+        skew_ms: keys.skew.valid().map_or(0, |skew| skew.0),
+        garbage: keys.garbage_percent.fraction_or(0.0),
+        lost_treatment: keys.lost_treatment_percent.fraction_or(0.0),
+        lost_failures: keys.lost_failures_percent.fraction_or(0.0),
+        frozen_from: keys.frozen_from.millis(),
     };
     if model.silent_until.is_some_and(|until| model.silent_from.is_none_or(|from| until <= from)) {
-        s.complain(p, "silent_until needs a silent_from before it");
+        section.complain(p, "silent_until needs a silent_from before it");
     }
     if (model.skewed > 0.0) != (model.skew_ms != 0) {
-        s.complain(p, "skew_percent and skew are given together or not at all");
+        section.complain(p, "skew_percent and skew are given together or not at all");
     }
-    section.finish(p);
     model
 }

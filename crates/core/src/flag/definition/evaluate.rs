@@ -195,7 +195,7 @@ impl Definitions {
         now: u64,
     ) -> Result<Evaluation<'d>, EvaluationError> {
         let arena = Bump::new();
-        Run { definitions: self, context, standing, now, arena: &arena, fields: OnceCell::new() }.key(key)
+        Run::new(self, context, standing, now, &arena).key(key)
     }
 
     /// The same for every flag that is defined and then for `undefined` ones, each handed to `each`; what can be prepared
@@ -210,14 +210,7 @@ impl Definitions {
     ) {
         let mut arena = Bump::new();
         {
-            let run = Run {
-                definitions: self,
-                context,
-                standing: &standing,
-                now,
-                arena: &arena,
-                fields: OnceCell::new(),
-            };
+            let run = Run::new(self, context, &standing, now, &arena);
             for definition in self.flags.iter().filter(|definition| definition.targeting.is_none()) {
                 each(&definition.key, run.definition(definition));
             }
@@ -230,14 +223,7 @@ impl Definitions {
             self.flags.iter().filter(|flag| flag.targeting.is_some()).collect();
         for chunk in with_rules.chunks(64) {
             arena.reset();
-            let run = Run {
-                definitions: self,
-                context,
-                standing: &standing,
-                now,
-                arena: &arena,
-                fields: OnceCell::new(),
-            };
+            let run = Run::new(self, context, &standing, now, &arena);
             for definition in chunk {
                 each(&definition.key, run.definition(definition));
             }
@@ -259,6 +245,16 @@ struct Run<'d, 'a, S> {
 }
 
 impl<'d, 'a, S: Fn(&FlagKey) -> Option<Standing>> Run<'d, 'a, S> {
+    fn new(
+        definitions: &'d Definitions,
+        context: &'a Context,
+        standing: S,
+        now: u64,
+        arena: &'a Bump,
+    ) -> Self {
+        Self { definitions, context, standing, now, arena, fields: OnceCell::new() }
+    }
+
     fn key(&self, key: &FlagKey) -> Result<Evaluation<'d>, EvaluationError> {
         if let Some(definition) = self.definitions.get(key) {
             return self.definition(definition);
