@@ -5,10 +5,15 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{memory::Memory, taste::Taste};
+pub(super) use super::comparison::{MOST_SIGMAS, real};
+use super::{
+    comparison::{Comparison, difference_z},
+    memory::Memory,
+    taste::Taste,
+};
 use knightwatch_core::{
     control::Observation,
-    telemetry::{ArmStats, MetricEvidence, Millis, Verdict},
+    telemetry::{MetricEvidence, Millis, Verdict},
 };
 
 /// How many features there are.
@@ -56,9 +61,6 @@ pub enum Unit {
     /// Natural logarithm of a factor.
     LnFactor,
 }
-
-/// Largest size of a z-score: beyond it a larger one says no more.
-pub(super) const MOST_SIGMAS: f64 = 8.0;
 
 /// Bounds of an interval's end in margins.
 pub(super) const LEAST_MARGINS: f64 = -4.0;
@@ -200,77 +202,8 @@ pub fn features(seen: &Observation<'_>, taste: Taste, memory: &mut Memory) -> Fe
     values.map(narrow)
 }
 
-/// Treatment against control in some intervals.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Comparison {
-    /// Standard errors by which treatment has more errors.
-    pub(super) errors_z: f64,
-    /// Treatment's error rate minus control's.
-    pub(super) excess: f64,
-    /// Natural logarithm of treatment's P99 over control's; 0 where either is not known.
-    pub(super) ln_p99: f64,
-    /// Requests of both arms.
-    pub(super) requests: u64,
-    /// Requests of treatment.
-    pub(super) treatment: u64,
-}
-
-/// Standard deviation of ln P99 times the root of the requests, for a lognormal latency of sigma 0.8: `sigma
-/// sqrt(p (1 - p)) / phi(z_p)`, the asymptotic one of a quantile.
-const P99_NOISE: f64 = 2.99;
-
-impl Comparison {
-    fn of(treatment: Option<ArmStats>, control: Option<ArmStats>) -> Self {
-        let (Some(treatment), Some(control)) = (treatment, control) else {
-            let one = treatment.or(control).map_or(0, |arm| arm.requests);
-            return Self {
-                requests: one,
-                treatment: treatment.map_or(0, |arm| arm.requests),
-                ..Self::default()
-            };
-        };
-        let rates = treatment.error_rate().zip(control.error_rate());
-        let p99s = treatment.p99_ms.zip(control.p99_ms).filter(|(t, c)| *t > 0.0 && *c > 0.0);
-        Self {
-            errors_z: rates.map_or(0.0, |rates| difference_z(rates, (treatment.requests, control.requests))),
-            excess: rates.map_or(0.0, |(t, c)| t - c),
-            ln_p99: p99s.map_or(0.0, |(t, c)| libm::log(t / c).clamp(-3.0, 3.0)),
-            requests: treatment.requests + control.requests,
-            treatment: treatment.requests,
-        }
-    }
-}
-
-impl Comparison {
-    /// Standard errors by which treatment's P99 is above control's, as far as the numbers of requests tell.
-    fn p99_z(&self) -> f64 {
-        let (n_t, n_c) = (real(self.treatment), real(self.requests - self.treatment));
-        if n_t == 0.0 || n_c == 0.0 {
-            return 0.0;
-        }
-        sigmas(self.ln_p99 / (P99_NOISE * (1.0 / n_t + 1.0 / n_c).sqrt()))
-    }
-}
-
 fn z(evidence: &MetricEvidence, counts: (u64, u64)) -> f64 {
     difference_z((evidence.treatment, evidence.control), counts)
-}
-
-/// The score test of two proportions (Agresti, Categorical Data Analysis, 3.1.3), with half a bad request added to each
-/// arm so that few requests give small scores.
-fn difference_z((treatment, control): (f64, f64), (n_t, n_c): (u64, u64)) -> f64 {
-    if n_t == 0 || n_c == 0 {
-        return 0.0;
-    }
-    let (n_t, n_c) = (real(n_t), real(n_c));
-    let pooled = (treatment * n_t + control * n_c + 1.0) / (n_t + n_c + 2.0);
-    let error = (pooled * (1.0 - pooled) * (1.0 / n_t + 1.0 / n_c)).sqrt();
-    if error > 0.0 { sigmas((treatment - control) / error) } else { 0.0 }
-}
-
-/// A z-score within bounds.
-pub(super) fn sigmas(z: f64) -> f64 {
-    z.clamp(-MOST_SIGMAS, MOST_SIGMAS)
 }
 
 fn log_share(share: f64) -> f64 {
@@ -287,13 +220,6 @@ fn needed(evidence: f64, needed: f64) -> f64 {
 
 fn ln_count(n: u64) -> f64 {
     libm::log1p(real(n))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-/// A count as a number to calculate with.
-#[must_use]
-pub fn real(n: u64) -> f64 {
-    n as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a ladder has few rungs")]

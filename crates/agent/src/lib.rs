@@ -4,6 +4,7 @@
 //! by default, with its source. Pure, as the core is.
 
 mod choice;
+mod comparison;
 pub mod explain;
 mod feature;
 mod memory;
@@ -19,7 +20,8 @@ pub mod tunable;
 mod weights;
 
 pub use choice::{CHOICES, Choice, legal};
-pub use feature::{FEATURE_COUNT, FEATURES, Feature, Features, Unit, features, real, schema_hash};
+pub use comparison::real;
+pub use feature::{FEATURE_COUNT, FEATURES, Feature, Features, Unit, features, schema_hash};
 pub use memory::Memory;
 pub use network::{Answer, HIDDEN, Network, Parameters, probabilities};
 pub use policies::{PolicyName, PolicyRow, UnknownPolicy};

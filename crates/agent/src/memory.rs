@@ -1,7 +1,7 @@
 //! What PPO-Master remembers of a flag between ticks: trends, and the rungs before. The evidence begins anew at each
 //! rung; this does not. After a restart it is empty, and fills again.
 
-use super::feature::{Comparison, real, sigmas};
+use super::comparison::{Comparison, real, sigmas};
 use knightwatch_core::{control::Observation, flag::Rollout, telemetry::Millis};
 
 /// Weight of the newest interval in the quick average.

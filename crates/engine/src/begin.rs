@@ -1,13 +1,16 @@
-//! How an engine comes to be: fresh, resumed from a journal, or as the playback of a recorded session.
+//! How a steering engine begins: fresh, or resumed from a journal.
+//!
+//! A journal can be resumed by living through the same world again, or, where the world is real, with the state alone.
+//! This file makes the engine and journals that. It must not know how the engine steps afterwards.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use thiserror::Error;
 
-use super::{
-    Cue, Log, Recorded,
-    core::{Engine, Mode},
-};
+use super::{answer::Answers, cue::Cue, log::Log, outbox::Outbox, steering::Steering};
 use knightwatch_core::{
     Source,
     control::{
@@ -56,12 +59,9 @@ pub struct Setup {
     pub shadow: Option<Shadow>,
 }
 
-impl Engine {
+impl Steering {
     /// A fresh engine: declares the flags and journals that the session has begun.
-    ///
-    /// # Errors
-    /// When the journal cannot be written, or two flags have one key.
-    pub fn begin(setup: Setup) -> Result<Self, EngineError> {
+    pub(super) fn begin(setup: Setup) -> Result<Self, EngineError> {
         let Setup { environment, source_name, seed, config, specs, cues, source, mut log, policy, shadow } =
             setup;
         let at = source.now();
@@ -86,21 +86,14 @@ impl Engine {
         for entry in &entries {
             state.apply(entry);
         }
-        let mut engine = Self::new(Mode::Steer(policy), state, config, source_name);
-        engine.source = Some(source);
-        engine.cues = cues.into();
-        engine.log = Some(log);
-        engine.shadow = shadow;
-        Ok(engine)
+        let steering = Self::new(state, config, Parts { source_name, source, log, policy, shadow });
+        Ok(Self { cues: cues.into(), ..steering })
     }
 
     /// An engine that goes on where a journal ends, the kill latch included. The world and the policy live through the
     /// same intervals again, up to the last tick at `until` or the last entry, whichever is later: of that come the
     /// evidence, the policy's memory and the counts of holds. What was done then is what the journal says.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub fn resume(setup: Setup, until: Millis) -> Result<Self, EngineError> {
+    pub(super) fn resume(setup: Setup, until: Millis) -> Result<Self, EngineError> {
         let Setup { source_name, config, cues, mut source, log, mut policy, mut shadow, .. } = setup;
         let entries = log.all()?;
         let until = entries.last().map_or(until, |last| last.at.max(until));
@@ -129,41 +122,28 @@ impl Engine {
             shadow.recall(&entries, &state);
         }
         let now = source.now();
-        let mut engine = Self::new(Mode::Steer(policy), state, config, source_name);
         // A cue acts in the step that begins at its time or next after it; one that has acted already acts once.
-        engine.cues = cues.into_iter().filter(|cue| cue.at + engine.config.interval > now).collect();
-        engine.shadow = shadow;
-        engine.observatory = observatory;
-        engine.feed = feed;
-        engine.source = Some(source);
-        engine.log = Some(log);
-        Ok(engine)
+        let cues = cues.into_iter().filter(|cue| cue.at + config.interval > now).collect();
+        let steering = Self::new(state, config, Parts { source_name, source, log, policy, shadow });
+        Ok(Self { cues, observatory, feed, ..steering })
     }
 
     /// Journals that the session goes on, and who steers it from here.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
-    pub fn note_resumed(&mut self) -> Result<(), EngineError> {
-        let (Mode::Steer(policy), Some(log)) = (&self.mode, &mut self.log) else { return Ok(()) };
+    pub(super) fn note_resumed(&mut self) -> Result<(), EngineError> {
+        let policy = &self.policy;
         let resumed = Event::SessionResumed { policy: policy.name().to_owned(), settings: policy.settings() };
-        let at = self.source.as_ref().map_or(self.state.at, |source| source.now());
-        let entries = self.state.entries(at, vec![(Actor::System, resumed)], "");
-        log.append(None, &entries)?;
+        let entries = self.state.entries(self.source.now(), vec![(Actor::System, resumed)], "");
+        self.outbox.append(None, &entries)?;
         for entry in &entries {
             self.state.apply(entry);
         }
-        self.durable = self.state.seq;
         Ok(())
     }
 
     /// An engine that goes on where a journal ends, kill latch included, in a world that cannot be lived through again: the
     /// state is what the journal says, of telemetry nothing is known, and everything holds until there is some. Flags among
     /// the setup's that the journal does not have are declared; its cues are not used.
-    ///
-    /// # Errors
-    /// When the journal cannot be read or written.
-    pub fn go_on(setup: Setup) -> Result<Self, EngineError> {
+    pub(super) fn go_on(setup: Setup) -> Result<Self, EngineError> {
         let Setup { source_name, config, specs, source, mut log, policy, mut shadow, .. } = setup;
         let mut state = State::default();
         let journal = log.all()?;
@@ -181,20 +161,40 @@ impl Engine {
         for entry in &entries {
             state.apply(entry);
         }
-        let mut engine = Self::new(Mode::Steer(policy), state, config, source_name);
-        engine.observatory = Observatory::beginning(now);
+        let mut observatory = Observatory::beginning(now);
         // What is not known is said before the first interval is over.
-        let nothing = Feed::default();
-        engine.observatory.observe(&engine.state, &engine.config, &nothing, Moment { end, now });
-        engine.source = Some(source);
-        engine.log = Some(log);
-        engine.shadow = shadow;
-        Ok(engine)
+        observatory.observe(&state, &config, &Feed::default(), Moment { end, now });
+        let steering = Self::new(state, config, Parts { source_name, source, log, policy, shadow });
+        Ok(Self { observatory, ..steering })
     }
 
-    /// An engine that plays back a recorded session. Nothing can be changed in it.
-    #[must_use]
-    pub fn playback(recorded: Recorded, config: ControlConfig, source_name: String) -> Self {
-        Self::new(Mode::Playback(Box::new(recorded)), State::default(), config, source_name)
+    /// With nothing remembered of telemetry, nothing in the outbox and no cues.
+    fn new(state: State, config: ControlConfig, parts: Parts) -> Self {
+        let Parts { source_name, source, log, policy, shadow } = parts;
+        Self {
+            outbox: Outbox::new(log, state.seq),
+            state,
+            observatory: Observatory::new(),
+            config,
+            policy,
+            shadow,
+            source,
+            cues: VecDeque::new(),
+            feed: Feed::default(),
+            rollouts: Vec::new(),
+            surfaced: Vec::new(),
+            answers: Answers::default(),
+            source_name,
+            meter: Arc::default(),
+        }
     }
+}
+
+/// What a setup hands on to the engine as it is.
+struct Parts {
+    source_name: String,
+    source: Box<dyn Source>,
+    log: Box<dyn Log>,
+    policy: Box<dyn Policy>,
+    shadow: Option<Shadow>,
 }

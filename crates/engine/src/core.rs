@@ -1,158 +1,183 @@
-//! The engine's state and its step: one interval of controller time. How it begins is in `begin.rs`, what people may do
-//! in `order.rs`, what becomes of a failing disk in `keep.rs`.
+//! The engine as the loop and its observers see it: one that steers, or the playback of a recorded session.
+//!
+//! Everything asked of an engine is passed on to the one that it is. This is the only place that knows both, so neither has
+//! to ask itself which it is. It must not decide anything.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use super::{Cue, Log, Meter, Recorded, keep::Owed, order::Answers};
+use super::{
+    answer::{Ack, OrderError},
+    begin::{EngineError, Setup},
+    meter::Meter,
+    playback::{Recorded, SessionPlayback},
+    steering::Steering,
+};
 use knightwatch_core::{
-    Source,
-    control::{ControlConfig, Entry, Moment, Observatory, Policy, PolicySettings, Seq, Shadow, State, tick},
-    flag::Rollout,
-    telemetry::{Feed, Millis},
+    control::{ControlConfig, Entry, Observatory, Order, PolicySettings, Seq, Shadow, State},
+    telemetry::Millis,
 };
 use knightwatch_store::StoreError;
 
-/// What steers.
-pub(super) enum Mode {
-    /// A policy decides.
-    Steer(Box<dyn Policy>),
-    /// A recorded session plays back what was decided then.
-    Playback(Box<Recorded>),
-}
+/// An engine: one that steers, or a recorded session that is played back.
+pub struct Engine(Kind);
 
-/// The engine. It does one thing at a time and never waits for anything but its journal and its policy's deadline.
-pub struct Engine {
-    pub(super) state: State,
-    pub(super) observatory: Observatory,
-    pub(super) config: ControlConfig,
-    pub(super) mode: Mode,
-    /// Who decides beside it, without acting.
-    pub(super) shadow: Option<Shadow>,
-    pub(super) source: Option<Box<dyn Source>>,
-    pub(super) cues: VecDeque<Cue>,
-    pub(super) log: Option<Box<dyn Log>>,
-    pub(super) feed: Feed,
-    rollouts: Vec<Rollout>,
-    /// In force, but not on disk.
-    pub(super) owed: Vec<Owed>,
-    /// Whether a write has failed since the disk was last known to take them.
-    pub(super) broken: bool,
-    /// The last entry known to be on disk.
-    pub(super) durable: Seq,
-    /// Entries found on disk that had been reported as not written: news to everybody.
-    pub(super) surfaced: Vec<Entry>,
-    pub(super) answers: Answers,
-    source_name: String,
-    pub(super) meter: Arc<Meter>,
+enum Kind {
+    Steering(Box<Steering>),
+    Playback(Box<SessionPlayback>),
 }
 
 impl Engine {
-    pub(super) fn new(mode: Mode, state: State, config: ControlConfig, source_name: String) -> Self {
-        Self {
-            durable: state.seq,
-            state,
-            observatory: Observatory::new(),
-            config,
-            mode,
-            shadow: None,
-            source: None,
-            cues: VecDeque::new(),
-            log: None,
-            feed: Feed::default(),
-            rollouts: Vec::new(),
-            owed: Vec::new(),
-            broken: false,
-            surfaced: Vec::new(),
-            answers: Answers::default(),
-            source_name,
-            meter: Arc::default(),
+    /// A fresh engine: declares the flags and journals that the session has begun.
+    ///
+    /// # Errors
+    /// When the journal cannot be written, or two flags have one key.
+    pub fn begin(setup: Setup) -> Result<Self, EngineError> {
+        Steering::begin(setup).map(Self::steering)
+    }
+
+    /// An engine that goes on where a journal ends, the kill latch included. The world and the policy live through the
+    /// same intervals again, up to the last tick at `until` or the last entry, whichever is later.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn resume(setup: Setup, until: Millis) -> Result<Self, EngineError> {
+        Steering::resume(setup, until).map(Self::steering)
+    }
+
+    /// An engine that goes on where a journal ends, kill latch included, in a world that cannot be lived through again. Flags
+    /// among the setup's that the journal does not have are declared; its cues are not used.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written.
+    pub fn go_on(setup: Setup) -> Result<Self, EngineError> {
+        Steering::go_on(setup).map(Self::steering)
+    }
+
+    /// An engine that plays back a recorded session. Nothing can be changed in it.
+    #[must_use]
+    pub fn playback(recorded: Recorded, config: ControlConfig, source_name: String) -> Self {
+        Self(Kind::Playback(Box::new(SessionPlayback::new(recorded, config, source_name))))
+    }
+
+    fn steering(steering: Steering) -> Self {
+        Self(Kind::Steering(Box::new(steering)))
+    }
+
+    /// Journals that the session goes on, and who steers it from here. A playback has nothing to journal.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn note_resumed(&mut self) -> Result<(), EngineError> {
+        match &mut self.0 {
+            Kind::Steering(steering) => steering.note_resumed(),
+            Kind::Playback(_) => Ok(()),
         }
     }
 
     /// The state.
     #[must_use]
     pub const fn state(&self) -> &State {
-        &self.state
+        match &self.0 {
+            Kind::Steering(steering) => &steering.state,
+            Kind::Playback(playback) => &playback.state,
+        }
     }
 
     /// What its loop measures of itself.
     #[must_use]
     pub const fn meter(&self) -> &Arc<Meter> {
-        &self.meter
+        match &self.0 {
+            Kind::Steering(steering) => &steering.meter,
+            Kind::Playback(playback) => &playback.meter,
+        }
     }
 
     /// What is remembered of telemetry.
     #[must_use]
     pub const fn observatory(&self) -> &Observatory {
-        &self.observatory
+        match &self.0 {
+            Kind::Steering(steering) => &steering.observatory,
+            Kind::Playback(playback) => &playback.observatory,
+        }
     }
 
     /// The settings.
     #[must_use]
     pub const fn config(&self) -> &ControlConfig {
-        &self.config
+        match &self.0 {
+            Kind::Steering(steering) => &steering.config,
+            Kind::Playback(playback) => &playback.config,
+        }
     }
 
     /// What is steered, for people.
     #[must_use]
     pub fn source_name(&self) -> &str {
-        &self.source_name
+        match &self.0 {
+            Kind::Steering(steering) => &steering.source_name,
+            Kind::Playback(playback) => &playback.source_name,
+        }
     }
 
     /// The name of the policy in charge.
     #[must_use]
     pub fn policy_name(&self) -> &str {
-        match &self.mode {
-            Mode::Steer(policy) => policy.name(),
-            Mode::Playback(_) => "recorded",
+        match &self.0 {
+            Kind::Steering(steering) => steering.policy.name(),
+            Kind::Playback(_) => "recorded",
         }
     }
 
     /// The name of the policy that decides beside it without acting, where one does.
     #[must_use]
     pub fn shadow_name(&self) -> Option<&str> {
-        self.shadow.as_ref().map(Shadow::name)
+        match &self.0 {
+            Kind::Steering(steering) => steering.shadow.as_ref().map(Shadow::name),
+            Kind::Playback(_) => None,
+        }
     }
 
     /// How the policy in charge is set, where it can be.
     #[must_use]
     pub fn policy_settings(&self) -> Option<PolicySettings> {
-        match &self.mode {
-            Mode::Steer(policy) => policy.settings(),
-            Mode::Playback(_) => None,
+        match &self.0 {
+            Kind::Steering(steering) => steering.policy.settings(),
+            Kind::Playback(_) => None,
         }
     }
 
     /// Controller time.
     #[must_use]
     pub fn now(&self) -> Millis {
-        match (&self.mode, &self.source) {
-            (Mode::Playback(recorded), _) => recorded.now(),
-            (_, Some(source)) => source.now(),
-            _ => self.state.at,
+        match &self.0 {
+            Kind::Steering(steering) => steering.source.now(),
+            Kind::Playback(playback) => playback.now(),
         }
     }
 
     /// The end of the interval that was closed last.
     #[must_use]
     pub fn interval_end(&self) -> Millis {
-        match (&self.mode, &self.source) {
-            (Mode::Steer(_), Some(source)) => source.end(),
-            _ => self.now(),
+        match &self.0 {
+            Kind::Steering(steering) => steering.source.end(),
+            Kind::Playback(playback) => playback.now(),
         }
     }
 
     /// In how long the next step is due, where the source's time is real.
     pub(super) fn next_in(&self) -> Option<Duration> {
-        self.source.as_ref().and_then(|source| source.next_in())
+        match &self.0 {
+            Kind::Steering(steering) => steering.source.next_in(),
+            Kind::Playback(_) => None,
+        }
     }
 
     /// Whether the source has come to its end.
     #[must_use]
     pub fn done(&self) -> bool {
-        match (&self.mode, &self.source) {
-            (Mode::Playback(recorded), _) => recorded.done(),
-            (_, source) => source.as_ref().is_none_or(|source| source.done()),
+        match &self.0 {
+            Kind::Steering(steering) => steering.source.done(),
+            Kind::Playback(playback) => playback.done(),
         }
     }
 
@@ -162,67 +187,55 @@ impl Engine {
     /// # Errors
     /// When the journal cannot be read.
     pub fn entries(&self, before: Option<Seq>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let wanted = |entry: &&Entry| before.is_none_or(|before| entry.seq < before);
-        let mut entries = match (&self.mode, &self.log) {
-            (Mode::Playback(recorded), _) => recorded.played().iter().filter(wanted).cloned().collect(),
-            (_, Some(log)) => log.before(before, limit)?,
-            (_, None) => Vec::new(),
-        };
-        if self.broken {
-            // What a failed write has left on the disk is not in force, and has the numbers of what is owed.
-            entries.retain(|entry| entry.seq <= self.durable);
-            entries.extend(self.owed.iter().flat_map(|owed| &owed.entries).filter(wanted).cloned());
+        match &self.0 {
+            Kind::Steering(steering) => steering.outbox.entries(before, limit),
+            Kind::Playback(playback) => Ok(playback.entries(before, limit)),
         }
-        let surplus = entries.len().saturating_sub(limit);
-        entries.drain(..surplus);
-        Ok(entries)
     }
 
-    /// Lives through one control interval. Returns what happened, which is in force and on disk (or owed, when the
+    /// Lives through one control interval. Returns what happened, which is in force and on disk (or in the outbox, while the
     /// disk fails: only what makes things safer is done then).
     pub fn step(&mut self) -> Vec<Entry> {
-        if self.done() {
-            return Vec::new();
+        match &mut self.0 {
+            Kind::Steering(steering) => steering.step(),
+            Kind::Playback(playback) => playback.step(),
         }
-        let mut news = self.cued();
-        // Before anything is decided: what is found on the disk is part of the state.
-        let trouble = self.recover().err();
-        news.append(&mut self.surfaced);
-        self.rollouts.clear();
-        self.rollouts.extend(self.state.flags.iter().map(|flag| flag.rollout));
-        match (&mut self.mode, &mut self.source) {
-            (Mode::Playback(recorded), _) => {
-                for entry in recorded.due(recorded.now()) {
-                    self.state.apply(&entry);
-                    news.push(entry);
-                }
-                recorded.step(&self.rollouts, &mut self.feed);
-                let end = recorded.now();
-                let moment = Moment { end, now: end };
-                self.observatory.observe(&self.state, &self.config, &self.feed, moment);
-                for entry in recorded.due(end) {
-                    self.state.apply(&entry);
-                    news.push(entry);
-                }
+    }
+
+    /// Carries out an order. The same order id acts once. Beside the answer comes what is new in the journal.
+    ///
+    /// # Errors
+    /// When it is refused or cannot be made durable; nothing has changed then.
+    pub fn order(&mut self, order: &Order) -> Result<(Ack, Vec<Entry>), OrderError> {
+        match &mut self.0 {
+            Kind::Steering(steering) => steering.order(order),
+            Kind::Playback(_) => {
+                Err(OrderError::NotSent("this is a recording, nothing can be changed in it".to_owned()))
             }
-            (Mode::Steer(policy), Some(source)) => {
-                source.step(&self.rollouts, &mut self.feed);
-                let moment = Moment { end: source.end(), now: source.now() };
-                let happened = tick(
-                    &self.state,
-                    &mut self.observatory,
-                    policy.as_mut(),
-                    &self.config,
-                    &self.feed,
-                    moment,
-                );
-                let before = self.shadow.is_some().then(|| self.state.clone());
-                news.extend(self.keep_tick(moment, happened, trouble));
-                // When everything is in force and on disk: a shadow that takes its time keeps nothing waiting.
-                news.extend(before.map_or_else(Vec::new, |before| self.look_beside(&before, moment)));
-            }
-            (Mode::Steer(_), None) => {}
         }
-        news
+    }
+
+    /// Whether a write has failed since the disk was last known to work.
+    pub(super) fn is_failing(&self) -> bool {
+        match &self.0 {
+            Kind::Steering(steering) => steering.outbox.is_failing(),
+            Kind::Playback(_) => false,
+        }
+    }
+
+    /// How many entries are in force and not known to be on disk.
+    pub(super) fn unwritten(&self) -> u64 {
+        match &self.0 {
+            Kind::Steering(steering) => steering.state.seq.0.saturating_sub(steering.outbox.durable().0),
+            Kind::Playback(_) => 0,
+        }
+    }
+
+    /// Flushes the outbox without a step or an order. Returns what is new in the journal.
+    pub(super) fn flush(&mut self) -> Vec<Entry> {
+        match &mut self.0 {
+            Kind::Steering(steering) => steering.flush(),
+            Kind::Playback(_) => Vec::new(),
+        }
     }
 }

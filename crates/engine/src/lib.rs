@@ -3,31 +3,40 @@
 //! [`Engine`] holds state and does one thing at a time: a step of controller time, or an order. [`run`] is the loop
 //! around it, in real or virtual time. What is acknowledged is on disk first; kill-all acts even when the disk does
 //! not. Knows nothing of screens or the network: an [`Observer`] is told what happened.
+//!
+//! The modules use each other in one direction: `answer` <- `outbox` <- `steering` <- `keep` <- `order` <- `step` <- `core`
+//! <- `run`. `playback` stands beside `steering`.
 
+mod answer;
 pub mod backend;
 mod begin;
 mod clock;
 mod core;
+mod cue;
 mod guarded;
 mod keep;
 mod log;
 mod meter;
 mod order;
+mod outbox;
+mod playback;
 mod register;
 mod run;
-mod source;
+mod steering;
+mod step;
 mod switch;
 
 pub use self::{
+    answer::{Ack, OrderError},
     begin::{EngineError, Setup},
     clock::wall_clock,
     core::Engine,
+    cue::Cue,
     guarded::Guarded,
     log::Log,
     meter::{Meter, STEP_EDGES},
-    order::{Ack, OrderError},
+    playback::Recorded,
     register::{Register, Standings},
     run::{Handle, Observer, Pace, PaceError, run},
-    source::{Cue, Recorded},
     switch::Switch,
 };

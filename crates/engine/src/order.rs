@@ -1,83 +1,17 @@
 //! Orders: what people ask for, carried out once each, and how they are answered.
-
-use std::collections::{BTreeMap, VecDeque};
-
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use thiserror::Error;
+//!
+//! An order is decided, journalled and then folded in; kill-all acts also while the journal cannot be written. It must not
+//! know who sends orders, or how.
 
 use super::{
-    core::{Engine, Mode},
-    keep::Owed,
+    answer::{Ack, Kept, OrderError},
+    steering::Steering,
 };
 use knightwatch_core::{
-    control::{Actor, Command, Entry, Order, OrderId, Refusal, Seq, decide},
+    control::{Actor, Command, Entry, Order, OrderId, Refusal, decide},
     flag::{Variant, evaluate},
 };
 use knightwatch_store::StoreError;
-
-/// The answer to an order that was carried out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ack {
-    /// Number of the last entry it made in the journal.
-    pub seq: Seq,
-    /// What was done, as sentences.
-    pub done: Vec<String>,
-    /// What a person should know: which of the agent's rules this went over.
-    pub warnings: Vec<String>,
-    /// Whether it is on disk. Only kill-all is ever acknowledged without.
-    pub durable: bool,
-    /// How many targets read the new value back, of how many.
-    pub read_back: (u32, u32),
-}
-
-/// Why an order got no acknowledgement.
-#[derive(Clone, Debug, PartialEq, Error)]
-pub enum OrderError {
-    /// It was refused; nothing has changed.
-    #[error("{0}")]
-    Refused(#[from] Refusal),
-    /// It never left: nothing has changed.
-    #[error("NOT SENT: {0}")]
-    NotSent(String),
-    /// Whoever answered does not take it: not from whoever asks, not in this form, or not at this place; nothing has changed.
-    #[error("{0}")]
-    TurnedAway(String),
-    /// It left, and no answer came: it may or may not have acted.
-    #[error("no answer: {0}")]
-    Unknown(String),
-    /// The journal could not be written; the order has not acted.
-    #[error("not done: the journal cannot be written ({0})")]
-    NotDurable(String),
-    /// This control room is read-only.
-    #[error("read-only")]
-    ReadOnly,
-}
-
-/// An answer as it is kept: with what it was an answer to, so that an id that is used again for something else is told apart.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Kept {
-    #[serde(flatten)]
-    pub(super) ack: Ack,
-    /// Hash of the command. Absent in older journals: there the id alone counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    of: Option<String>,
-}
-
-impl Kept {
-    fn is_of(&self, command: &Command) -> bool {
-        self.of.as_ref().is_none_or(|of| *of == fingerprint(command))
-    }
-}
-
-/// What tells commands apart. A command holds text and whole numbers only, which always can be written.
-fn fingerprint(command: &Command) -> String {
-    let text = serde_json::to_vec(command).unwrap_or_default();
-    const_hex::encode(Sha256::digest(text))
-}
-
-/// Answers kept in memory beside those in the journal.
-const ANSWERS_KEPT: usize = 1_024;
 
 /// What an order's id says of it.
 enum Identity {
@@ -87,48 +21,19 @@ enum Identity {
     Answered(Ack),
 }
 
-/// The newest answers, for orders that come twice while the journal cannot be asked.
-#[derive(Default)]
-pub(super) struct Answers {
-    by_order: BTreeMap<OrderId, Kept>,
-    /// Oldest first.
-    age: VecDeque<OrderId>,
-}
-
-impl Answers {
-    fn get(&self, order: &OrderId) -> Option<Kept> {
-        self.by_order.get(order).cloned()
-    }
-
-    /// Keeps an answer, in place of an earlier one to the same order.
-    pub(super) fn keep(&mut self, order: OrderId, kept: Kept) {
-        if self.by_order.insert(order.clone(), kept).is_none() {
-            self.age.push_back(order);
-        }
-        if self.age.len() > ANSWERS_KEPT
-            && let Some(oldest) = self.age.pop_front()
-        {
-            self.by_order.remove(&oldest);
-        }
-    }
-}
-
-impl Engine {
+impl Steering {
     /// Carries out an order. The same order id acts once. Beside the answer comes what is new in the journal.
     ///
     /// # Errors
     /// When it is refused or cannot be made durable; nothing has changed then.
-    pub fn order(&mut self, order: &Order) -> Result<(Ack, Vec<Entry>), OrderError> {
-        if matches!(self.mode, Mode::Playback(_)) {
-            return Err(OrderError::NotSent("this is a recording, nothing can be changed in it".to_owned()));
-        }
+    pub(super) fn order(&mut self, order: &Order) -> Result<(Ack, Vec<Entry>), OrderError> {
         // First of all: what is found on the disk then may number and decide differently.
         let trouble = self.recover().err();
         let id = match self.identity(order)? {
             Identity::Fresh(id) => id,
             Identity::Answered(ack) => return Ok((ack, std::mem::take(&mut self.surfaced))),
         };
-        let now = self.now();
+        let now = self.source.now();
         let granted = decide(&self.state, &self.observatory, &self.config, now, order)?;
         let entries = self.state.entries(now, granted.happened, &order.reason);
         let mut ack = Ack {
@@ -143,16 +48,13 @@ impl Engine {
             let all = u32::try_from(self.state.alive().count()).unwrap_or(u32::MAX);
             ack.read_back = (all, all);
         }
-        let mut kept = Kept { ack: ack.clone(), of: Some(fingerprint(&order.command)) };
+        let mut kept = Kept::new(ack.clone(), &order.command);
         let written = match trouble {
-            None => self.write(Some((&id, &kept)), &entries),
+            None => self.outbox.append(Some((&id, &kept)), &entries),
             Some(error) => Err(error),
         };
         match written {
-            Ok(()) => {
-                self.fold(&entries);
-                self.durable = self.state.seq;
-            }
+            Ok(()) => self.fold(&entries),
             Err(StoreError::Repeated { order, outcome }) => {
                 let unreadable = |error| OrderError::Unknown(format!("{order} has acted already: {error}"));
                 let kept: Kept = serde_json::from_str(&outcome).map_err(unreadable)?;
@@ -161,8 +63,7 @@ impl Engine {
             // Kill-all needs no disk: it is in force, says so, and is written when the disk is back.
             Err(error) if kill => {
                 self.fold(&entries);
-                let order = Some((id.clone(), kept.clone()));
-                self.owed.push(Owed { order, entries: entries.clone() });
+                self.outbox.put(Some((id.clone(), kept.clone())), entries.clone());
                 ack.durable = false;
                 ack.warnings.push(format!("in force, NOT durable: {error}"));
             }
@@ -205,14 +106,14 @@ impl Engine {
 
     fn answered(&self, id: &OrderId) -> Option<Kept> {
         self.answers.get(id).or_else(|| {
-            let answer = self.log.as_ref()?.outcome(id).ok()??;
+            let answer = self.outbox.outcome(id).ok()??;
             serde_json::from_str(&answer).ok()
         })
     }
 
     /// The people that the scenario has start a flag about now.
     pub(super) fn cued(&mut self) -> Vec<Entry> {
-        let now = self.now();
+        let now = self.source.now();
         let mut news = Vec::new();
         while let Some(cue) = self.cues.pop_front_if(|cue| cue.at <= now) {
             let Some(flag) = self.state.flags.get(cue.flag.index()).map(|flag| flag.spec.key.clone()) else {

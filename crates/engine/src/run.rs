@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use super::{Ack, Engine, OrderError};
+use super::{
+    answer::{Ack, OrderError},
+    core::Engine,
+};
 use knightwatch_core::{
     control::{Entry, Order, Seq},
     telemetry::Millis,
@@ -174,10 +177,10 @@ const PATIENCE: u32 = 32;
 /// How long after a failed write it is tried again where no step and no order does it.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Tries to write what is owed to the journal, also where time stands still and before the end.
-fn pay(engine: &mut Engine, pace: Pace, observer: &mut dyn Observer) {
-    if engine.is_owing() {
-        let news = engine.pay();
+/// Flushes the journal's outbox, also where time stands still and before the end.
+fn flush(engine: &mut Engine, pace: Pace, observer: &mut dyn Observer) {
+    if engine.is_failing() {
+        let news = engine.flush();
         observer.happened(engine, pace, &news, false);
     }
 }
@@ -187,15 +190,15 @@ fn turn(engine: &mut Engine, mut pace: Pace, observer: &mut dyn Observer, inbox:
     let mut last = Instant::now();
     let mut put_off = 0_u32;
     loop {
-        engine.meter.behind(engine.state().seq.0.saturating_sub(engine.durable.0));
+        engine.meter().behind(engine.unwritten());
         let again = observer.catch_up(engine, pace).then(|| Instant::now() + CATCH_UP);
         // Real time is the source's own: it knows when its interval is over.
         let due = match engine.next_in() {
             Some(left) => Some(Instant::now() + left),
             None => pace.takes(interval).filter(|_| !engine.done()).map(|takes| last + takes),
         };
-        let owing = engine.is_owing().then(|| Instant::now() + RETRY);
-        let until = [due, again, owing].into_iter().flatten().min();
+        let failing = engine.is_failing().then(|| Instant::now() + RETRY);
+        let until = [due, again, failing].into_iter().flatten().min();
         // An order that waits goes before a step that is due: kill-all does not queue behind time. But a flood of
         // requests must not keep the shield from looking: an overdue step is put off only so often.
         let overdue = due.is_some_and(|due| due <= Instant::now());
@@ -205,25 +208,25 @@ fn turn(engine: &mut Engine, mut pace: Pace, observer: &mut dyn Observer, inbox:
             Some(until) => match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(request) => Some(request),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return pay(engine, pace, observer),
+                Err(RecvTimeoutError::Disconnected) => return flush(engine, pace, observer),
             },
             None => match inbox.recv() {
                 Ok(request) => Some(request),
-                Err(_) => return pay(engine, pace, observer),
+                Err(_) => return flush(engine, pace, observer),
             },
         };
         match request {
             None => {
                 let now = Instant::now();
                 let Some(due) = due.filter(|due| *due <= now) else {
-                    pay(engine, pace, observer);
+                    flush(engine, pace, observer);
                     continue;
                 };
                 // A step that took longer than its slot is not made up for by a burst.
                 last = if now.duration_since(due) < BURST { due } else { now };
                 let begun = Instant::now();
                 let news = engine.step();
-                engine.meter.step(begun.elapsed());
+                engine.meter().step(begun.elapsed());
                 observer.happened(engine, pace, &news, true);
             }
             Some(Request::Order(order, answer)) => {

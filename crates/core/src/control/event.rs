@@ -60,6 +60,9 @@ impl fmt::Display for Actor {
     }
 }
 
+/// Something that happened, and who did it.
+pub type Happened = (Actor, Event);
+
 /// What became of a proposal, or what the shield did by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {

@@ -3,9 +3,11 @@
 //! It is the fold of samples, as the state is the fold of events. It sorts out what arrives (late, twice, skewed, for no
 //! flag that is known) so that the order of arrival makes no difference, and knows nothing of policies.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{Action, ControlConfig, FlagState, Moment, Proposal, Reason, Ruling, Shield, State};
+use super::{
+    Action, ControlConfig, FlagState, Moment, Proposal, Reason, Ruling, Shield, State, shield::Drifting,
+};
 use crate::{
     flag::{FlagId, ServiceName},
     telemetry::{Context, Feed, Metric, Millis, Rejection, Sample, Window, WindowReport},
@@ -16,9 +18,6 @@ const TOGETHER: u32 = 2;
 
 /// Of so many complete flags of a service one leans by chance now and then, and says nothing of the others.
 const FEW: u32 = 8;
-
-/// Services whose complete flags have moved together, and in what.
-pub(super) type Drifting = BTreeSet<(ServiceName, Metric)>;
 
 /// Part of a hard limit at which a complete flag raises an alarm.
 pub(super) const EARLY_WARNING: f64 = 0.5;

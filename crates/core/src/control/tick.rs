@@ -9,26 +9,14 @@ use std::{
 };
 
 use super::{
-    Action, Actor, AlarmKind, ControlConfig, Decision, Event, FlagState, Observation, Observatory, Outcome,
-    Outlook, Phase, Policy, PolicyFault, Proposal, Reason, Ruling, Shelf, Shield, State, Waiting,
-    watch::Alarms,
+    Action, Actor, AlarmKind, ControlConfig, Decision, Event, FlagState, Happened, Moment, Observation,
+    Observatory, Outcome, Outlook, Phase, Policy, PolicyFault, Proposal, Reason, Ruling, Shelf, Shield,
+    State, Waiting, report_text::evidence_text, watch::Alarms,
 };
 use crate::{
     flag::{FlagId, Rollout, ServiceName},
     telemetry::{Feed, Millis, WindowReport},
 };
-
-/// Something that happened, and who did it.
-pub type Happened = (Actor, Event);
-
-/// When a tick is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// End of the interval that it closes.
-    pub end: Millis,
-    /// Controller time; not before `end`.
-    pub now: Millis,
-}
 
 /// One tick. Returns what happened, in order; the caller journals it and then folds it into the state.
 pub fn tick(
@@ -268,7 +256,7 @@ pub(super) fn decision(
         from: flag.rollout,
         to: ruling.to,
         reason: ruling.reason.clone(),
-        evidence: evidence(&ruling.reason, report),
+        evidence: evidence_text(&ruling.reason, report),
         holds: 0,
         explanation: None,
     }
@@ -313,36 +301,4 @@ fn lost_beyond_deadline(
         let reason = Some(Reason::TelemetryLost { age, deadline: config.shield.lost_deadline });
         happened.push((Actor::Shield, Event::Paused { flag: flag.id, reason }));
     }
-}
-
-/// The evidence beside a reason. A hard limit and a doubt have figures of their own, of other intervals: there it is said which
-/// these are of.
-fn evidence(reason: &Reason, report: &WindowReport) -> String {
-    let evidence = in_words(report);
-    match reason {
-        Reason::HardLimit { .. } | Reason::OffRecord { .. } if !evidence.is_empty() => {
-            format!("the last six intervals: {evidence}")
-        }
-        _ => evidence,
-    }
-}
-
-/// The evidence as one clause: both arms, with their sample sizes.
-pub(super) fn in_words(report: &WindowReport) -> String {
-    let percent = |rate: Option<f64>| rate.map_or("no".to_owned(), |rate| format!("{:.2} %", rate * 100.0));
-    let ms = |p99: Option<f64>| p99.map_or("no".to_owned(), |p99| format!("{p99:.0} ms"));
-    let (treatment, control) = (&report.treatment, &report.control);
-    if treatment.requests == 0 {
-        return String::new();
-    }
-    format!(
-        "errors {} against {}, P99 {} against {}, n {} against {}{}",
-        percent(treatment.error_rate()),
-        percent(control.error_rate()),
-        ms(treatment.p99_ms),
-        ms(control.p99_ms),
-        super::reason::grouped(treatment.requests),
-        super::reason::grouped(control.requests),
-        if report.control_recorded { ", recorded" } else { "" }
-    )
 }

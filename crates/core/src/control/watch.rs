@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Actor, AlarmId, AlarmKind, ControlConfig, Event, Happened, Observatory, Phase, PolicyFault, State,
-    observatory::EARLY_WARNING, tick::in_words,
+    observatory::EARLY_WARNING, report_text::report_text,
 };
 use crate::{
     flag::ServiceName,
@@ -92,7 +92,7 @@ impl<'a> Alarms<'a> {
                 self.stand(AlarmKind::Breach(key.clone()), breaks, || {
                     format!(
                         "{key} at 100 % is worse than its recorded control ({}).",
-                        in_words(&outlook.report)
+                        report_text(&outlook.report)
                     )
                 });
             }
