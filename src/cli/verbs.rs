@@ -21,7 +21,7 @@ use knightwatch_core::{
     telemetry::Millis,
 };
 use knightwatch_engine::{
-    backend::{Ack, Client},
+    backend::{Ack, Client, FlagsOff},
     wall_clock,
 };
 
@@ -295,10 +295,18 @@ fn give(client: &Client, order: &Order, common: &Common) -> Outcome {
     for line in ack.done.iter().chain(&ack.warnings) {
         print::line(line)?;
     }
-    let (confirmed, targets) = ack.read_back;
-    let kept = if ack.durable { "in force and on the disk" } else { "in force, NOT durable" };
-    print::line(&format!("{} {kept}; read back from {confirmed} of {targets}", ack.seq))?;
+    print::line(&standing(&ack))?;
     print::DONE
+}
+
+/// Where an order stands: its number in the journal where it has one, whether it is on the disk, and what kill-all left at 0 %.
+fn standing(ack: &Ack) -> String {
+    let number = if ack.seq == Seq(0) { String::new() } else { format!("{} ", ack.seq) };
+    let kept = if ack.durable { "in force and on the disk" } else { "in force, NOT durable" };
+    let off = ack.flags_off.map_or_else(String::new, |FlagsOff { off, of }| {
+        format!("; {off} of {of} flags are at 0 % in knightwatch; applications are not checked")
+    });
+    format!("{number}{kept}{off}")
 }
 
 /// Says that nothing was done also where a program reads.

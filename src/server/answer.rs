@@ -291,28 +291,27 @@ pub(crate) struct Ack {
     pub(crate) warnings: Vec<String>,
     /// Whether it is on the disk. Only kill-all is ever acknowledged without.
     pub(crate) durable: bool,
-    /// How many targets read the new value back, of how many.
-    pub(crate) read_back: ReadBack,
+    /// After kill-all, how many flags it left at 0 %. `null` for every other order, and where the engine has not answered.
+    pub(crate) flags_off: Option<FlagsOff>,
 }
 
-/// How many targets read a new value back.
+/// How many flags are at 0 % in the engine's own state. Applications are not asked: it does not say what they received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct ReadBack {
-    /// So many do.
-    pub(crate) confirmed: u32,
-    /// Of so many.
-    pub(crate) targets: u32,
+pub(crate) struct FlagsOff {
+    /// Flags at 0 %.
+    pub(crate) off: u32,
+    /// All flags that are not archived.
+    pub(crate) of: u32,
 }
 
 impl From<backend::Ack> for Ack {
     fn from(ack: backend::Ack) -> Self {
-        let (confirmed, targets) = ack.read_back;
         Self {
             seq: ack.seq.0,
             done: ack.done,
             warnings: ack.warnings,
             durable: ack.durable,
-            read_back: ReadBack { confirmed, targets },
+            flags_off: ack.flags_off.map(|count| FlagsOff { off: count.off, of: count.of }),
         }
     }
 }

@@ -138,8 +138,6 @@ pub struct Model {
     pub(super) screens: Vec<Screen>,
     pub(super) dialog: Option<Dialog>,
     pub(super) kill: Kill,
-    /// What the last acknowledged kill-all read back: its number in the journal, and n of m targets.
-    pub(super) read_back: Option<(Seq, u32, u32)>,
     pub(super) notice: Option<Notice>,
     /// Until when Ctrl-C again quits.
     pub(super) quit_until: Option<Real>,
@@ -182,7 +180,6 @@ impl Model {
             screens: vec![Screen::Fleet],
             dialog: None,
             kill: Kill::Idle,
-            read_back: None,
             notice: None,
             quit_until: None,
             waiting: BTreeMap::new(),

@@ -159,10 +159,7 @@ fn answer(model: &mut Model, order: &OrderId, result: Result<Ack, OrderError>) {
         && sent == order
     {
         model.kill = match result {
-            Ok(ack) => {
-                model.read_back = Some((ack.seq, ack.read_back.0, ack.read_back.1));
-                Kill::Acknowledged(ack)
-            }
+            Ok(ack) => Kill::Acknowledged(ack),
             Err(error) => Kill::Failed(error),
         };
         return;

@@ -67,7 +67,7 @@ fn a_wrong_scenario_is_refused_with_its_place() {
         (GOOD.replace("service = \"checkout\"", "service = \"nowhere\""), ".toml:17:11: "),
         (GOOD.replace("key = \"new-checkout-ui\"", "key = \"new checkout\""), ".toml:16:7: "),
         (format!("{GOOD}ladder_percent = [1, 140]\n"), ".toml:19:"),
-        (GOOD[..GOOD.len() / 2].to_owned(), ".toml:"),
+        (GOOD[..GOOD.len() / 2].to_owned(), ".toml:1:1: scenario \"good\": duration is missing"),
         (format!("{GOOD}\n[[flag]]\nkey = \"new-checkout-ui\"\nservice = \"checkout\"\n"), "new-checkout-ui"),
         (String::new(), ".toml:1:1: "),
         ("= = =".to_owned(), ".toml:1:1: "),
@@ -111,14 +111,14 @@ fn what_is_not_there_or_no_file_is_named() {
     fs::create_dir(&folder).unwrap();
     for line in SCENARIO_VERBS {
         refused(&home, line, &missing, 2, &["there is no scenario", "missing"]);
-        refused(&home, line, &folder, 2, &["folder"]);
+        refused(&home, line, &folder, 2, &["folder: Is a directory"]);
     }
     for line in ["--config {} simulate", "config --check --config {}"] {
         refused(&home, line, &missing, 2, &["missing: No such file"]);
         refused(&home, line, &folder, 2, &["folder: Is a directory"]);
     }
-    refused(&home, "replay --text {}", &missing, 2, &["missing"]);
-    refused(&home, "replay --text {}", &folder, 2, &["folder"]);
+    refused(&home, "replay --text {}", &missing, 2, &["missing: No such file"]);
+    refused(&home, "replay --text {}", &folder, 2, &["folder: found a folder; expected a recording"]);
     for line in &SESSION_VERBS[..4] {
         refused(&home, line, &missing, 2, &["there is no session file", "missing"]);
     }
@@ -128,7 +128,7 @@ fn what_is_not_there_or_no_file_is_named() {
     for line in ["status", "audit verify"] {
         refused(&home, line, &missing, 2, &["no session yet in"]);
     }
-    refused(&home, "audit verify --export {} --session {}", &missing, 2, &["missing"]);
+    refused(&home, "audit verify --export {} --session {}", &missing, 2, &["missing: No such file"]);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_hundred_megabytes_of_garbage_take_neither_memory_nor_time() {
             "config --check --config {}",
             "replay --text {}",
         ] {
-            refused_in_bounds(&home, line, &file, 2, &[name]);
+            refused_in_bounds(&home, line, &file, 2, &[name, "at most"]);
         }
         for line in SESSION_VERBS {
             refused_in_bounds(&home, line, &file, 2, &[name, "is not a knightwatch session"]);
@@ -230,7 +230,9 @@ fn a_session_in_use_is_refused_by_name_of_its_holder() {
 
 #[test]
 fn a_damaged_session_is_refused_and_left_as_it_is() {
-    for damage in ["middle", "cut", "head"] {
+    let (damaged, untrusted) =
+        ("is damaged (database disk image is malformed)", "cannot be trusted: the recorded head");
+    for (damage, says) in [("middle", damaged), ("cut", damaged), ("head", untrusted)] {
         let home = Home::new();
         let path = session(&home);
         let mut bytes = fs::read(&path).unwrap();
@@ -244,7 +246,7 @@ fn a_damaged_session_is_refused_and_left_as_it_is() {
         let _ = fs::remove_file(home.path("s.knightwatch-wal"));
         let _ = fs::remove_file(home.path("s.knightwatch-shm"));
         let ended = home.run_on("watch --session", &path);
-        assert_refused(&ended, damage, 1, &["s.knightwatch"]);
+        assert_refused(&ended, damage, 1, &["s.knightwatch", says]);
         assert_eq!(fs::read(&path).unwrap(), bytes, "{damage}: not a byte is changed");
         let verified = home.run_on("audit verify --session", &path);
         verified.status(1);

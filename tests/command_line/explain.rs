@@ -67,6 +67,7 @@ fn a_move_of_the_agent_is_explained_by_all_that_it_saw() {
     assert!(influences.is_sorted_by(|a, b| a >= b), "{influences:?}");
     // What is set may weigh most, and explains nothing.
     let telling = features.iter().filter(|seen| seen["feature"] != "taste" && seen["feature"] != "interval");
+    assert_eq!(moved_by(&raise).len(), 2);
     for (clause, seen) in moved_by(&raise).into_iter().zip(telling) {
         let text = |key: &str| seen[key].as_str().unwrap();
         let feature = FEATURES.iter().find(|feature| feature.key == text("feature")).unwrap();
@@ -89,6 +90,7 @@ fn without_its_weights_what_was_noted_at_the_time_is_told() {
     let told = home.run(&format!("explain {seq}"));
     told.fine();
     assert!(told.out.contains(&hash) && told.out.contains("are not at hand"), "{}", told.out);
+    assert_eq!(moved_by(&raise).len(), 2);
     for clause in moved_by(&raise) {
         assert!(told.out.contains(&format!("moved by  {clause}")), "{}", told.out);
     }

@@ -91,10 +91,11 @@ fn the_rule_policy_gets_good_flags_through_sooner_than_the_schedule_and_loses_no
 
 #[test]
 fn the_same_seed_gives_the_same_journal() {
-    let run = || {
+    let run = |seed| {
         let scenario = Scenario::parse(Scenario::builtin("default").unwrap(), "default").unwrap();
-        Episode::run(&scenario, 11, PolicyName::RANDOM.build(11).as_mut(), &ControlConfig::default(), |_| {})
-            .journal
+        let mut policy = PolicyName::RANDOM.build(seed);
+        Episode::run(&scenario, seed, policy.as_mut(), &ControlConfig::default(), |_| {}).journal
     };
-    assert_eq!(run(), run());
+    assert_eq!(run(11), run(11));
+    assert_ne!(run(11), run(12));
 }

@@ -13,6 +13,8 @@
 mod keys;
 mod kill_all;
 mod properties;
+mod seen;
+mod states;
 mod training;
 
 use crate::support::{room, scene};
@@ -23,10 +25,14 @@ use knightwatch_core::{
     flag::Rollout,
     telemetry::{ArmStats, Millis},
 };
-use knightwatch_engine::backend::{ArmPoint, Link, OrderError, Snapshot, Update};
-use ratatui::style::Modifier;
-use room::{Room, ack, settings};
+use knightwatch_engine::backend::{Ack, ArmPoint, Link, OrderError, Snapshot, Update};
+use ratatui::{
+    buffer::Cell,
+    style::{Color, Modifier},
+};
+use room::{Room, kill_ack, settings};
 use scene::{NOW, scene};
+use seen::Seen;
 
 fn latched(mut snapshot: Snapshot) -> Snapshot {
     snapshot.latch = Some(Latch {
@@ -58,8 +64,9 @@ fn latched(mut snapshot: Snapshot) -> Snapshot {
 }
 
 /// Every screen and dialog, as somebody would get there.
-fn screens(glyphs: Glyphs) -> Vec<(&'static str, Room)> {
-    let room = || Room::new(settings(glyphs), &scene(12));
+fn screens(settings: &Settings) -> Vec<(&'static str, Room)> {
+    let new = |snapshot: &Snapshot| Room::new(settings.clone(), snapshot);
+    let room = || new(&scene(12));
     let pressed = |keys: &str| {
         let mut room = room();
         room.press(keys);
@@ -77,19 +84,17 @@ fn screens(glyphs: Glyphs) -> Vec<(&'static str, Room)> {
         (room, id)
     };
     let (mut acknowledged, id) = sent();
-    acknowledged.answer(&id, Ok(ack("KILL-ALL: every flag off (9 had traffic, 12 in all)")));
+    acknowledged.answer(&id, Ok(kill_ack(12)));
     let (mut not_sent, id) = sent();
     not_sent.answer(&id, Err(OrderError::NotSent("no contact for 12 s".to_owned())));
     let (mut not_durable, id) = sent();
-    let mut answer = ack("KILL-ALL: every flag off (9 had traffic, 12 in all)");
-    (answer.durable, answer.read_back) = (false, (5, 8));
-    not_durable.answer(&id, Ok(answer));
-    let latched_room = Room::new(settings(glyphs), &latched(scene(12)));
-    let mut rearm = Room::new(settings(glyphs), &latched(scene(12)));
+    not_durable.answer(&id, Ok(Ack { durable: false, ..kill_ack(12) }));
+    let latched_room = new(&latched(scene(12)));
+    let mut rearm = new(&latched(scene(12)));
     rearm.press("F12 'dmo Enter");
     let mut stale = room();
     stale.tell(Message::Update(Update::Link(Link::Stale(Millis::from_secs(12)))));
-    let mut lost = Room::new(settings(glyphs), &latched(scene(12)));
+    let mut lost = new(&latched(scene(12)));
     let why = Some("expected a valid bearer token, or the unix socket".to_owned());
     lost.tell(Message::Update(Update::Link(Link::Lost { age: Millis::from_secs(12), why })));
     vec![
@@ -105,7 +110,7 @@ fn screens(glyphs: Glyphs) -> Vec<(&'static str, Room)> {
         }),
         ("log", pressed("l j j")),
         ("help", pressed("?")),
-        ("briefing", Room::new(settings(glyphs), &briefing)),
+        ("briefing", new(&briefing)),
         ("alarms", pressed("A")),
         ("palette", pressed(": 'ro")),
         ("override", form),
@@ -122,20 +127,33 @@ fn screens(glyphs: Glyphs) -> Vec<(&'static str, Room)> {
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 50)];
 
+/// The screens there are, each in the state that its pictures show. What every other state has to show is in `states`.
+const PICTURED: [&str; 6] = ["fleet", "flag_regressed", "log", "help", "briefing", "alarms"];
+
 #[test]
 fn every_screen_looks_as_agreed() {
-    for (glyphs, set) in [(Glyphs::Unicode, "unicode"), (Glyphs::Ascii, "ascii")] {
-        for (name, mut room) in screens(glyphs) {
-            for (width, height) in SIZES {
-                insta::assert_snapshot!(format!("{name}_{width}x{height}_{set}"), room.text(width, height));
-            }
+    let mut frames: Vec<String> = Vec::new();
+    let mut pictured = 0;
+    for (name, mut room) in screens(&settings(Glyphs::Unicode)) {
+        if !PICTURED.contains(&name) {
+            continue;
+        }
+        pictured += 1;
+        for (width, height) in SIZES {
+            let seen = Seen::of(&mut room, width, height);
+            insta::assert_snapshot!(format!("{name}_{width}x{height}"), seen.body().join("\n"));
+            frames.push(format!("{name} {width}x{height}"));
+            frames.extend([seen.header(), seen.banners(), vec![seen.footer(), String::new()]].concat());
         }
     }
+    assert_eq!(pictured, PICTURED.len());
+    // What is around all screens is in one picture.
+    insta::assert_snapshot!("frames", frames.join("\n"));
 }
 
 #[test]
 fn ascii_glyphs_write_ascii_only() {
-    for (name, mut room) in screens(Glyphs::Ascii) {
+    for (name, mut room) in screens(&settings(Glyphs::Ascii)) {
         for (width, height) in [(80, 24), (200, 50), (40, 10), (30, 5)] {
             let text = room.text(width, height);
             assert!(text.is_ascii(), "{name} at {width}x{height}:\n{text}");
@@ -143,21 +161,21 @@ fn ascii_glyphs_write_ascii_only() {
     }
 }
 
-/// The styles of a screen: one letter a cell, so that a change of meaning shows.
+/// The styles of a screen but its footer: one letter a cell, so that a change of meaning shows.
 fn styles(room: &mut Room, width: u16, height: u16) -> String {
     room.resize(width, height);
     let buffer = room.buffer(width, height);
     let mut out = String::new();
-    for y in 0..height {
+    for y in 0..height - 1 {
         let mut line = String::new();
         for x in 0..width {
             let cell = buffer.cell((x, y)).unwrap();
             let mut letter = match (cell.bg, cell.fg) {
-                (ratatui::style::Color::Indexed(160), _) => 'R',
-                (ratatui::style::Color::Indexed(208), _) => 'W',
-                (_, ratatui::style::Color::Indexed(208)) => 'o',
-                (_, ratatui::style::Color::Indexed(39)) => 'b',
-                (_, ratatui::style::Color::Indexed(245)) => 'g',
+                (Color::Indexed(160), _) => 'R',
+                (Color::Indexed(208), _) => 'W',
+                (_, Color::Indexed(208)) => 'o',
+                (_, Color::Indexed(39)) => 'b',
+                (_, Color::Indexed(245)) => 'g',
                 _ if cell.modifier.contains(Modifier::REVERSED) => 'r',
                 _ if cell.modifier.contains(Modifier::BOLD) => 's',
                 _ if cell.modifier.contains(Modifier::UNDERLINED) => 'u',
@@ -186,56 +204,78 @@ fn colours_mean_what_they_should() {
     insta::assert_snapshot!("styles_monochrome", styles(&mut plain, 120, 24));
 }
 
-#[test]
-fn monochrome_uses_no_colour_at_all() {
-    for (name, mut room) in screens(Glyphs::Unicode) {
-        let snapshot = scene(12);
-        let mut plain = Room::new(
-            Settings { palette: Palette::Monochrome, ..settings(Glyphs::Unicode) },
-            &if name == "latched" { latched(snapshot) } else { snapshot },
-        );
-        if name.starts_with("kill") {
-            plain.press("C-k");
-        }
-        let _ = room.text(80, 24);
-        for cell in &plain.buffer(120, 40).content {
-            assert_eq!(
-                (cell.fg, cell.bg),
-                (ratatui::style::Color::Reset, ratatui::style::Color::Reset),
-                "{name}"
-            );
+/// Whether a cell is seen to be drawn in a colour.
+fn is_coloured(cell: &Cell) -> bool {
+    cell.bg != Color::Reset || (cell.fg != Color::Reset && cell.symbol() != " ")
+}
+
+/// Asserts that the first screen has no colour, and has something else wherever the second has one. How many cells that were.
+fn assert_loses_only_colour(name: &str, plain: &Seen, coloured: &Seen) -> usize {
+    assert_eq!(plain.to_string(), coloured.to_string(), "{name}");
+    let mut found = 0;
+    for (cell, colour) in plain.buffer().content.iter().zip(&coloured.buffer().content) {
+        assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{name}:\n{plain}");
+        if is_coloured(colour) {
+            found += 1;
+            assert!(!cell.modifier.is_empty(), "{name}: {:?} is like any other:\n{plain}", cell.symbol());
         }
     }
+    found
+}
+
+#[test]
+fn monochrome_uses_no_colour_at_all_and_loses_nothing_that_colour_says() {
+    let plain = Settings { palette: Palette::Monochrome, ..settings(Glyphs::Unicode) };
+    let mut coloured = 0;
+    let all = screens(&plain).into_iter().zip(screens(&settings(Glyphs::Unicode)));
+    for ((name, mut plain), (_, mut room)) in all {
+        for (width, height) in SIZES {
+            let (plain, room) = (Seen::of(&mut plain, width, height), Seen::of(&mut room, width, height));
+            coloured += assert_loses_only_colour(name, &plain, &room);
+        }
+    }
+    assert!(coloured > 10_000, "only {coloured} cells have a colour to lose");
 }
 
 #[test]
 fn only_an_unacknowledged_critical_alarm_blinks() {
-    let blinks = |room: &Room| {
-        room.buffer(120, 40)
-            .content
-            .iter()
-            .filter(|cell| cell.modifier.contains(Modifier::SLOW_BLINK))
-            .count()
-    };
-    for (name, room) in screens(Glyphs::Unicode) {
-        assert_eq!(blinks(&room), 0, "{name}");
+    let blinks = |room: &mut Room| Seen::of(room, 120, 40).blinking();
+    for (name, mut room) in screens(&settings(Glyphs::Unicode)) {
+        assert_eq!(blinks(&mut room), 0, "{name}");
     }
     let mut snapshot = scene(12);
     snapshot.alarms[1].kind = knightwatch_core::control::AlarmKind::PolicyFault;
-    let room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    assert!(blinks(&room) > 0);
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    assert_eq!(blinks(&mut room), "ALARM critical".len());
     snapshot.alarms[1].acknowledged_by = Some("maria".to_owned());
-    let room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    assert_eq!(blinks(&room), 0);
+    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    assert_eq!(blinks(&mut room), 0);
 }
 
 #[test]
 fn from_one_cell_to_a_wall_of_screens_something_true_is_shown() {
-    for (name, mut room) in screens(Glyphs::Unicode) {
+    for (name, mut room) in screens(&settings(Glyphs::Unicode)) {
         for (width, height) in [(1, 1), (2, 3), (39, 9), (40, 10), (60, 12), (80, 13), (250, 80)] {
             let text = room.text(width, height);
             assert!(!text.trim().is_empty(), "{name} at {width}x{height}");
+            if width >= 40 && height >= 10 {
+                // Where there is no room for both, lost contact comes before the environment's name.
+                let said = if name == "fleet_no_contact" { "NO CONTACT 12 s" } else { "demo" };
+                assert!(text.contains(said), "{name} at {width}x{height}:\n{text}");
+            }
         }
+    }
+    for (state, said) in [
+        ("fleet", "2 alarms: the shield rolled power-peg b"),
+        ("fleet_stale", "STALE 12 s"),
+        ("latched", "KILL-ALL by maria"),
+        ("kill_armed", "KILL-ALL armed: K executes, any other k"),
+        ("kill_sent", "kill-all SENT, no acknowledgement yet"),
+        ("kill_not_sent", "kill-all: NOT SENT: no contact for 12 s"),
+    ] {
+        let mut all = screens(&settings(Glyphs::Unicode)).into_iter();
+        let mut room = all.find(|(name, _)| *name == state).unwrap().1;
+        assert_eq!(room.text(39, 9).trim(), said, "{state}");
     }
     let mut room = Room::new(settings(Glyphs::Unicode), &latched(scene(12)));
     assert!(room.text(39, 9).contains("KILL-ALL by maria"));
@@ -277,8 +317,7 @@ fn a_picture_of_a_screen_is_the_same_every_time() {
     assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
     let buffer = room.buffer(120, 40);
     let blocks = "▁▂▃▄▅▆▇█─━╸│";
-    let drawn =
-        |cell: &&ratatui::buffer::Cell| !cell.symbol().trim().is_empty() && !blocks.contains(cell.symbol());
+    let drawn = |cell: &&Cell| !cell.symbol().trim().is_empty() && !blocks.contains(cell.symbol());
     assert_eq!(picture.matches("<text ").count(), buffer.content.iter().filter(drawn).count());
     assert!(picture.matches("<rect ").count() > buffer.content.iter().filter(|c| c.symbol() == "█").count());
 }
@@ -287,7 +326,7 @@ fn a_picture_of_a_screen_is_the_same_every_time() {
 #[test]
 fn pictures_can_be_written() {
     let folder = std::env::var_os("KNIGHTWATCH_PICTURES").map(std::path::PathBuf::from);
-    for (name, mut room) in screens(Glyphs::Unicode) {
+    for (name, mut room) in screens(&settings(Glyphs::Unicode)) {
         for (width, height) in SIZES {
             room.resize(width, height);
             let picture = tui::svg(&room.buffer(width, height), name);

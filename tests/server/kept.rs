@@ -13,6 +13,7 @@ use knightwatch_store as store;
 use knightwatch_store::Journal;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
+use serde_json::json;
 
 use crate::support::{
     http::{once, owner},
@@ -158,7 +159,7 @@ fn kill_all_holds_across_kills_until_a_person_rearms_and_rearming_starts_nothing
     let killed = owner(&served, "POST", "/api/v1/kill-all", r#"{"reason":"a test"}"#);
     assert_eq!(killed.status, 200, "{killed:?}");
     let ack = killed.json();
-    assert_eq!((ack["durable"].as_bool(), ack["read_back"]["confirmed"].as_u64()), (Some(true), Some(16)));
+    assert_eq!((ack["durable"].as_bool(), &ack["flags_off"]), (Some(true), &json!({ "off": 16, "of": 16 })));
     for _ in 0..2 {
         served = served.killed_and_started_again();
         let status = owner(&served, "GET", "/api/v1/status", "").json();

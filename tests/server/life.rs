@@ -88,14 +88,15 @@ fn an_archived_flag_is_gone_and_its_key_is_used_up_across_restarts() {
         };
         assert!(!keys("/api/v1/flags").contains(&"done".to_owned()));
         assert_eq!(keys("/api/v1/flags?archived=true"), ["done"]);
-        assert!(!owner(&served, "GET", "/metrics", "").body.contains("flag=\"done\""));
+        let metrics = owner(&served, "GET", "/metrics", "").body;
+        assert!(metrics.contains("{flag=\"power-peg\"") && !metrics.contains("{flag=\"done\""), "{metrics}");
         let used = created(&served, "done");
         assert_eq!(used.status, 409);
         assert!(used.json()["detail"].as_str().unwrap().contains("keys are never reused"), "{used:?}");
         let started = owner(&served, "POST", "/api/v1/flags/done/start", "");
         assert_eq!((started.status, started.json()["type"].as_str()), (410, Some("/problems/archived")));
         let (_, status) = run(&served, &["status"]);
-        assert!(!status.contains("done "), "{status}");
+        assert!(status.contains("power-peg ") && !status.contains("done "), "{status}");
         if again == 0 {
             served = served.killed_and_started_again();
         }
@@ -175,7 +176,28 @@ fn shelving_is_bounded_and_counted() {
     assert!(code == 1 && said.contains("there is no alarm 77"), "{said}");
     let missing = owner(&served, "POST", "/api/v1/alarms/1/shelve", "{}");
     assert_eq!(missing.status, 400, "{missing:?}");
-    assert_eq!(owner(&served, "GET", "/api/v1/status", "").json()["shelved"], 0);
+    let shelved = || owner(&served, "GET", "/api/v1/status", "").json()["shelved"].clone();
+    assert_eq!(shelved(), 0);
+    // A deployment that is taken back while a flag is on calls a person.
+    assert_eq!(owner(&served, "POST", "/api/v1/flags/power-peg/set", r#"{"percent":25}"#).status, 200);
+    let service = owner(&served, "GET", "/api/v1/flags/power-peg", "").json()["service"].clone();
+    let taken_back = json!({
+        "context": {"id": "1", "source": "/ci", "type": "dev.cdevents.service.rolledback.0.2.0"},
+        "subject": {"id": service},
+    });
+    assert_eq!(owner(&served, "POST", "/api/v1/deployments", &taken_back.to_string()).status, 200);
+    let alarm = || owner(&served, "GET", "/api/v1/alarms", "").json()["alarms"][0].clone();
+    let number = alarm()["id"].to_string();
+    for (lasts, reason, why) in
+        [("9 h", "known", "1 min to 8 h"), ("59 s", "known", "1 min to 8 h"), ("1 h", "", "reason")]
+    {
+        let (code, said) = run(&served, &["shelve", &number, "--for", lasts, "--reason", reason]);
+        assert!(code != 0 && said.contains(why), "{lasts} {reason:?}: {said}");
+    }
+    assert!(shelved() == 0 && alarm()["shelf"].is_null());
+    let (code, said) = run(&served, &["shelve", &number, "--for", "1 h", "--reason", "known"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!((shelved(), &alarm()["shelf"]["why"]), (json!(1), &json!("known")), "it stays counted");
 }
 
 #[test]

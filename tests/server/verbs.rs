@@ -32,7 +32,11 @@ fn every_verb_does_what_it_says_and_ends_with_a_status_that_means_it() {
         (&["acknowledge", "77"], 1, "no alarm"),
         (&["kill-all"], 2, "needs --yes"),
         (&["kill-all", "--yes", "--env", "prod"], 1, "\"test\", not \"prod\""),
-        (&["kill-all", "--yes", "--env", "test"], 0, "16 of 16"),
+        (
+            &["kill-all", "--yes", "--env", "test"],
+            0,
+            "in force and on the disk; 16 of 16 flags are at 0 % in knightwatch",
+        ),
         (&["start", "power-peg"], 1, "kill-all is in force"),
         (&["rearm", "--env", "prod", "--reason", "x"], 1, "re-arming needs the environment's name"),
         (&["rearm", "--env", "test"], 1, "needs a reason"),

@@ -16,7 +16,7 @@ use crate::support::fleet;
 
 use std::collections::BTreeMap;
 
-use fleet::{Behaviour, Fleet, INTERVAL, key};
+use fleet::{Behaviour, Fleet, key};
 use knightwatch_agent::{PolicyName, Random};
 use knightwatch_core::{
     control::{
@@ -99,15 +99,17 @@ fn after_kill_all_nothing_is_raised_until_rearmed_and_rearming_moves_nothing() {
     let mut fleet = Fleet::new(3, 1);
     fleet.start_all();
     fleet.run(&mut Greedy, 30);
+    assert!(!raises(&fleet.journal).is_empty(), "it raises as long as it may");
     let kill = fleet.order(Command::KillAll).unwrap();
     assert_eq!(kill.len(), 1, "kill-all is one event");
     let number = kill[0].seq;
     for index in 0..3 {
-        assert!(fleet.order(Command::Start { flag: key(index) }).is_err());
-        assert!(fleet.order(Command::Promote { flag: key(index) }).is_err());
         let set =
             Command::Set { flag: key(index), rollout: Rollout::FULL, expires_in: None, guard_off: false };
-        assert!(fleet.order(set).is_err());
+        for raise in [Command::Start { flag: key(index) }, Command::Promote { flag: key(index) }, set] {
+            let refused = fleet.order(raise.clone()).unwrap_err();
+            assert!(refused.to_string().contains("kill-all is in force"), "{raise:?}: {refused}");
+        }
     }
     fleet.run(&mut Greedy, 60);
     let after: Vec<Entry> = fleet.journal.iter().filter(|entry| entry.seq > number).cloned().collect();
@@ -123,7 +125,7 @@ fn after_kill_all_nothing_is_raised_until_rearmed_and_rearming_moves_nothing() {
 /// Invariant 5.
 #[test]
 fn missing_or_absurd_telemetry_never_raises_and_is_never_shown_as_zero() {
-    for fault in ["nothing", "control only", "treatment only", "rejected", "no traffic"] {
+    for fault in ["none", "nothing", "control only", "treatment only", "rejected", "no traffic"] {
         let mut fleet = Fleet::new(1, 3);
         fleet.run(&mut Greedy, 10);
         fleet.start_all();
@@ -132,6 +134,7 @@ fn missing_or_absurd_telemetry_never_raises_and_is_never_shown_as_zero() {
         for _ in 0..50 {
             let mut feed = fleet.feed();
             match fault {
+                "none" => {}
                 "nothing" => feed.samples.clear(),
                 "control only" => feed.samples.retain(|s| s.arm == knightwatch_core::telemetry::Arm::Control),
                 "treatment only" => {
@@ -149,7 +152,11 @@ fn missing_or_absurd_telemetry_never_raises_and_is_never_shown_as_zero() {
                 }
             }
             let entries = fleet.tick_with(&mut Greedy, &feed);
-            assert!(raises(&entries).is_empty(), "{fault}");
+            assert!(fault == "none" || raises(&entries).is_empty(), "{fault}");
+        }
+        if fault == "none" {
+            assert!(fleet.rollout(0) > at, "it is the faults that hold it");
+            continue;
         }
         assert_eq!(fleet.rollout(0), at, "{fault}: neither raised nor rolled back");
         let report = fleet.observatory.report(FlagId(0)).unwrap();
@@ -353,13 +360,22 @@ fn the_shields_caps_hold_under_a_policy_that_answers_at_random() {
     }
 }
 
-/// One seeded run with faults of every kind thrown in, checked after every step.
-fn storm(seed: u64) {
+/// One seeded run with faults of every kind thrown in, checked after every step. How often a flag was raised, and in how many
+/// steps the latch was set.
+fn storm(seed: u64) -> [usize; 2] {
+    let mut met = [0; 2];
     let mut dice = Pcg64::seed_from_u64(seed ^ 0x5eed);
     let flags = dice.random_range(2..7);
     let mut fleet = Fleet::new(flags, seed);
+    // Under faults of every kind at once hardly anything is ever raised: some storms are light, so that there is something
+    // that could go wrong.
+    let (requests, faults, orders) = match seed % 3 {
+        0 => (0..900, 24, 0.5),
+        1 => (300..2_000, 400, 0.05),
+        _ => (1_000..4_000, 2_000, 0.02),
+    };
     for behaviour in &mut fleet.behaviours {
-        behaviour.requests = dice.random_range(0..900);
+        behaviour.requests = dice.random_range(requests.clone());
         if dice.random::<f64>() < 0.3 {
             behaviour.errors_treatment = dice.random::<f64>();
         }
@@ -369,7 +385,12 @@ fn storm(seed: u64) {
     }
     let mut held_back: Vec<knightwatch_core::telemetry::Sample> = Vec::new();
     for step in 0..120 {
-        for _ in 0..dice.random_range(0..2) {
+        if step == 0 {
+            for index in 0..flags {
+                let _ = fleet.order(Command::Start { flag: key(index) });
+            }
+        }
+        if dice.random_bool(orders) {
             let flag = key(dice.random_range(0..flags));
             let rollout = Rollout::from_basis_points(dice.random_range(0..=10_000)).unwrap();
             let expires_in = Some(Millis::from_secs(dice.random_range(0..300)));
@@ -389,8 +410,8 @@ fn storm(seed: u64) {
         }
         let before = fleet.state.clone();
         let mut feed = fleet.feed();
-        spoil(&mut feed, &mut held_back, &mut dice);
-        let mut policy: Box<dyn Policy> = match dice.random_range(0..6) {
+        spoil(&mut feed, &mut held_back, &mut dice, faults);
+        let mut policy: Box<dyn Policy> = match dice.random_range(0..if faults > 24 { 60 } else { 6 }) {
             0 => Box::new(Broken::Panics),
             1 => Box::new(Broken::NotANumber),
             2 => Box::new(Random::new(seed + step)),
@@ -409,11 +430,14 @@ fn storm(seed: u64) {
             );
             assert!(before.flags[id.index()].held(fleet.now).is_none(), "seed {seed}: raised under a hold");
         }
+        met[0] += raises(&entries).len();
         if before.latch.is_some() {
+            met[1] += 1;
             assert!(fleet.state.flags.iter().all(|flag| flag.rollout.is_zero()), "seed {seed}");
         }
     }
     check_caps(&fleet);
+    met
 }
 
 /// How many arms of each flag arrived in time.
@@ -425,10 +449,16 @@ fn arrived(feed: &Feed, now: Millis) -> BTreeMap<FlagId, usize> {
     arms.into_iter().map(|(flag, arms)| (flag, arms.len())).collect()
 }
 
-fn spoil(feed: &mut Feed, held_back: &mut Vec<knightwatch_core::telemetry::Sample>, dice: &mut Pcg64) {
+/// Spoils seven samples in so many, each in another way.
+fn spoil(
+    feed: &mut Feed,
+    held_back: &mut Vec<knightwatch_core::telemetry::Sample>,
+    dice: &mut Pcg64,
+    many: u32,
+) {
     feed.samples.append(held_back);
     for index in (0..feed.samples.len()).rev() {
-        match dice.random_range(0..24) {
+        match dice.random_range(0..many) {
             0 => drop(feed.samples.remove(index)),
             1 => held_back.push(feed.samples.remove(index)),
             2 => feed.samples.push(feed.samples[index]),
@@ -447,9 +477,12 @@ fn spoil(feed: &mut Feed, held_back: &mut Vec<knightwatch_core::telemetry::Sampl
 
 #[test]
 fn a_storm_of_faults_breaks_no_invariant() {
+    let mut met = [0; 2];
     for seed in 0..60 {
-        storm(seed);
+        let [raised, latched] = storm(seed);
+        met = [met[0] + raised, met[1] + latched];
     }
+    assert!(met[0] > 100 && met[1] > 100, "raises and latched steps, to be looked at: {met:?}");
 }
 
 proptest! {
@@ -481,7 +514,15 @@ proptest! {
     #[test]
     fn a_late_sample_never_rewrites_a_past_decision(seed in 0_u64..1_000, late in 1_usize..5) {
         let mut fleet = Fleet::new(1, seed);
+        // Beside it one whose telemetry never comes at all: what comes too late is as good as that.
+        let mut without = Fleet::new(1, seed);
         fleet.start_all();
+        without.start_all();
+        let decided = |entries: Vec<Entry>| -> Vec<(Actor, Event)> {
+            let about_telemetry = |event: &Event| matches!(event, Event::AlarmRaised { .. } | Event::AlarmCleared { .. });
+            let others = entries.into_iter().filter(|entry| !about_telemetry(&entry.event));
+            others.map(|entry| (entry.actor, entry.event)).collect()
+        };
         let mut waiting: Vec<Feed> = Vec::new();
         for _ in 0..30 {
             let mut feed = fleet.feed();
@@ -492,10 +533,12 @@ proptest! {
             }
             let entries = fleet.tick_with(&mut Greedy, &feed);
             prop_assert!(raises(&entries).is_empty());
+            prop_assert_eq!(decided(entries), decided(without.tick_with(&mut Greedy, &Feed::default())));
+            let (found, expected) = (&fleet.state.flags[0], &without.state.flags[0]);
+            prop_assert_eq!((found.phase, found.rollout), (expected.phase, expected.rollout));
         }
         let rejected = fleet.observatory.window(FlagId(0)).unwrap().rejected()[Rejection::Late as usize];
         prop_assert!(rejected > 0);
-        let _ = INTERVAL;
     }
 }
 
@@ -508,19 +551,18 @@ fn frozen_telemetry_is_as_good_as_none() {
     fleet.run(&mut Greedy, 8);
     let at = fleet.rollout(0);
     let last = fleet.feed();
-    for _ in 0..20 {
+    for repeat in 0..20 {
         let mut feed = last.clone();
         for sample in &mut feed.samples {
             sample.start = fleet.now;
         }
-        fleet.tick_with(&mut Greedy, &feed);
+        let entries = fleet.tick_with(&mut Greedy, &feed);
+        // The first time it is an answer like any other.
+        assert!(repeat == 0 || raises(&entries).is_empty(), "raised on repeat {repeat}: {entries:?}");
     }
-    assert!(
-        fleet.rollout(0) <= fleet.state.flags[0].spec.ladder.above(at, 2),
-        "no raise after the first repeat"
-    );
+    assert!(fleet.rollout(0) >= at, "nor is it a reason to go back");
     assert_eq!(fleet.observatory.report(FlagId(0)).unwrap().verdict, Verdict::Lost);
     let reached = fleet.rollout(0);
     fleet.run(&mut Greedy, 30);
-    assert!(fleet.rollout(0) >= reached, "goes on when the source wakes");
+    assert!(fleet.rollout(0) > reached, "goes on when the source wakes");
 }

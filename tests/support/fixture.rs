@@ -169,7 +169,7 @@ impl Backend for Fake {
                 done: vec![format!("carried out {}", order.id)],
                 warnings: Vec::new(),
                 durable: true,
-                read_back: (1, 1),
+                flags_off: None,
             })
         })
     }

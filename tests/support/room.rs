@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use knightwatch::tui::{Effect, Glyphs, Message, Model, Real, Settings, update, view};
 use knightwatch_core::control::{Order, OrderId, Seq};
-use knightwatch_engine::backend::{Ack, Change, Link, OrderError, Snapshot, Update};
+use knightwatch_engine::backend::{Ack, Change, FlagsOff, Link, OrderError, Snapshot, Update};
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 
 pub struct Room {
@@ -137,5 +137,11 @@ pub fn text(buffer: &Buffer) -> String {
 }
 
 pub fn ack(done: &str) -> Ack {
-    Ack { seq: Seq(112), done: vec![done.to_owned()], warnings: Vec::new(), durable: true, read_back: (8, 8) }
+    Ack { seq: Seq(112), done: vec![done.to_owned()], warnings: Vec::new(), durable: true, flags_off: None }
+}
+
+/// The answer to a kill-all that left so many of the 12 flags at 0 %.
+pub fn kill_ack(off: u32) -> Ack {
+    let flags_off = Some(FlagsOff { off, of: 12 });
+    Ack { flags_off, ..ack("KILL-ALL: every flag off (9 had traffic, 12 in all)") }
 }

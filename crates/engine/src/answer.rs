@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use knightwatch_core::control::{Command, OrderId, Refusal, Seq};
+use knightwatch_core::control::{Command, OrderId, Refusal, Seq, State};
 
 /// The answer to an order that was carried out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,8 +22,28 @@ pub struct Ack {
     pub warnings: Vec<String>,
     /// Whether it is on disk. Only kill-all is ever acknowledged without.
     pub durable: bool,
-    /// How many targets read the new value back, of how many.
-    pub read_back: (u32, u32),
+    /// After kill-all, how many flags it left at 0 %. `None` for every other order, and where the engine has not answered.
+    pub flags_off: Option<FlagsOff>,
+}
+
+/// How many flags are at 0 % in the engine's own state. Applications are not asked: it does not say what they received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlagsOff {
+    /// Flags at 0 %.
+    pub off: u32,
+    /// All flags that are not archived.
+    pub of: u32,
+}
+
+impl FlagsOff {
+    /// Of this state.
+    pub(super) fn count(state: &State) -> Self {
+        let count = |flags: usize| u32::try_from(flags).unwrap_or(u32::MAX);
+        Self {
+            off: count(state.alive().filter(|flag| flag.rollout.is_zero()).count()),
+            of: count(state.alive().count()),
+        }
+    }
 }
 
 /// Why an order got no acknowledgement.
@@ -118,7 +138,7 @@ mod tests {
 
     fn answer(seq: u64, command: &Command) -> Kept {
         let ack =
-            Ack { seq: Seq(seq), done: Vec::new(), warnings: Vec::new(), durable: true, read_back: (1, 1) };
+            Ack { seq: Seq(seq), done: Vec::new(), warnings: Vec::new(), durable: true, flags_off: None };
         Kept::new(ack, command)
     }
 

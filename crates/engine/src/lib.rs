@@ -27,7 +27,7 @@ mod step;
 mod switch;
 
 pub use self::{
-    answer::{Ack, OrderError},
+    answer::{Ack, FlagsOff, OrderError},
     begin::{EngineError, Setup},
     clock::wall_clock,
     core::Engine,

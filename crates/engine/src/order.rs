@@ -4,13 +4,10 @@
 //! know who sends orders, or how.
 
 use super::{
-    answer::{Ack, Kept, OrderError},
+    answer::{Ack, FlagsOff, Kept, OrderError},
     steering::Steering,
 };
-use knightwatch_core::{
-    control::{Actor, Command, Entry, Order, OrderId, Refusal, decide},
-    flag::{Variant, evaluate},
-};
+use knightwatch_core::control::{Actor, Command, Entry, Order, OrderId, Refusal, decide};
 use knightwatch_store::StoreError;
 
 /// What an order's id says of it.
@@ -41,12 +38,16 @@ impl Steering {
             done: entries.iter().map(|entry| entry.sentence.clone()).collect(),
             warnings: granted.warnings,
             durable: true,
-            read_back: (1, 1),
+            flags_off: None,
         };
         let kill = order.command == Command::KillAll;
         if kill {
-            let all = u32::try_from(self.state.alive().count()).unwrap_or(u32::MAX);
-            ack.read_back = (all, all);
+            // Counted before it is written, so that an answer repeated from the journal is the same.
+            let mut after = self.state.clone();
+            for entry in &entries {
+                after.apply(entry);
+            }
+            ack.flags_off = Some(FlagsOff::count(&after));
         }
         let mut kept = Kept::new(ack.clone(), &order.command);
         let written = match trouble {
@@ -69,24 +70,11 @@ impl Steering {
             }
             Err(error) => return Err(OrderError::NotDurable(error.to_string())),
         }
-        if kill {
-            ack.read_back.0 = self.read_back_off();
-        }
         kept.ack = ack.clone();
         self.answers.keep(id, kept);
         let mut news = std::mem::take(&mut self.surfaced);
         news.extend(entries);
         Ok((ack, news))
-    }
-
-    /// How many flags answer `off` when asked, after kill-all.
-    fn read_back_off(&self) -> u32 {
-        let latched = self.state.latch.is_some();
-        let off = self
-            .state
-            .alive()
-            .filter(|flag| evaluate(&flag.spec.key, flag.rollout, latched, "read-back") == Variant::Off);
-        u32::try_from(off.count()).unwrap_or(u32::MAX)
     }
 
     /// Whether the order is new, was answered, or has the id of another one: that is refused. Kill-all is never refused:

@@ -319,7 +319,7 @@ mod tests {
             done: Vec::new(),
             warnings: Vec::new(),
             durable: true,
-            read_back: (1, 1),
+            flags_off: None,
         };
         Kept::new(ack, &Command::KillAll)
     }

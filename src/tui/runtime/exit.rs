@@ -83,7 +83,7 @@ mod tests {
             done: vec!["kill-all is in force".to_owned()],
             warnings: Vec::new(),
             durable: false,
-            read_back: (1, 1),
+            flags_off: None,
         };
         let exit = Exit {
             cause: Cause::Quit,

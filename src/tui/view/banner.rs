@@ -27,18 +27,13 @@ fn alarms(model: &Model) -> Vec<&knightwatch_core::control::Alarm> {
     model.world.as_ref().map(super::super::world::World::unacknowledged).unwrap_or_default()
 }
 
-/// What the latch banner says: how many flags are at 0 % by the backend's own account, and how many were read back
-/// where the acknowledgement said so.
+/// What the latch banner says: since when, by whom and why, and how many flags the backend has at 0 %.
 fn latch_text(model: &Model, width: u16) -> Option<String> {
     let world = model.world.as_ref()?;
     let latch = world.latch.as_ref()?;
     let all = world.alive().count();
     let off = all - world.exposed();
-    let known = model.read_back.filter(|(seq, _, _)| *seq >= latch.seq);
-    let targets = match known {
-        Some((_, read, targets)) => format!("{read} of {targets} read back off"),
-        None => format!("{off} of {all} flags at 0 %"),
-    };
+    let flags_off = format!("{off} of {all} flags at 0 %");
     let set = format!("KILL-ALL in force: set by {} at {} UTC", latch.by, figures::clock(latch.at));
     let by = &latch.by;
     let clock = figures::clock(latch.at);
@@ -58,21 +53,21 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
     let reason = Some(&latch.reason).filter(|reason| !reason.is_empty());
     let with_reason = reason.into_iter().flat_map(|why| {
         [
-            format!("{set}{ago}: {why}; {targets}; the agent is locked out; {rearms}"),
-            format!("{set}: {why}; {targets}; the agent is locked out; {rearms}"),
-            format!("KILL-ALL by {by} {clock}: {why}; {targets}; agent locked out; {rearms}"),
-            format!("KILL-ALL by {by} {clock}: {why}; {targets}; {rearms}"),
+            format!("{set}{ago}: {why}; {flags_off}; the agent is locked out; {rearms}"),
+            format!("{set}: {why}; {flags_off}; the agent is locked out; {rearms}"),
+            format!("KILL-ALL by {by} {clock}: {why}; {flags_off}; agent locked out; {rearms}"),
+            format!("KILL-ALL by {by} {clock}: {why}; {flags_off}; {rearms}"),
         ]
     });
     let without = [
-        format!("{set}{ago}; {targets}; the agent is locked out; {rearms}"),
-        format!("{set}; {targets}; the agent is locked out; {rearms}"),
-        format!("KILL-ALL by {by} {clock}; {targets}; agent locked out; {rearms}"),
-        format!("KILL-ALL by {by}; {targets}; agent locked out; {rearms}"),
-        format!("KILL-ALL by {by} {clock}; {targets}; {rearms}"),
-        format!("KILL-ALL by {by}; {targets}; {rearms}"),
+        format!("{set}{ago}; {flags_off}; the agent is locked out; {rearms}"),
+        format!("{set}; {flags_off}; the agent is locked out; {rearms}"),
+        format!("KILL-ALL by {by} {clock}; {flags_off}; agent locked out; {rearms}"),
+        format!("KILL-ALL by {by}; {flags_off}; agent locked out; {rearms}"),
+        format!("KILL-ALL by {by} {clock}; {flags_off}; {rearms}"),
+        format!("KILL-ALL by {by}; {flags_off}; {rearms}"),
         // The one instruction stands before whatever is cut.
-        format!("KILL-ALL; {rearms}; {targets}; by {by}"),
+        format!("KILL-ALL; {rearms}; {flags_off}; by {by}"),
     ];
     let fits = |form: &&String| form.chars().count() <= usize::from(width);
     let forms: Vec<_> = with_reason.chain(without).collect();

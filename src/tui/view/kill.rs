@@ -6,13 +6,14 @@
 //!  K executes; any other key cancels; disarms by itself after 10 s.
 //! ```
 //!
-//! It says what is known and no more: sent, acknowledged, read back; never that something is off before the backend
-//! has said so.
+//! It says what is known and no more: sent, acknowledged, in force; never that something is off before the backend has
+//! said so, and nothing about what applications have received.
 
 use ratatui::layout::Rect;
 
 use crate::tui::{Model, kill::Kill, pen::Pen};
-use knightwatch_engine::backend::{Ack, OrderError};
+use knightwatch_core::control::Seq;
+use knightwatch_engine::backend::{Ack, FlagsOff, OrderError};
 
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     if !model.kill.is_shown() {
@@ -81,14 +82,17 @@ fn effect(model: &Model) -> String {
 }
 
 fn acknowledged(ack: &Ack, said: &mut Vec<String>) {
-    if ack.durable {
-        said.push(format!("ACKNOWLEDGED, in force and in the journal as {}.", ack.seq));
-    } else {
-        said.push("ACKNOWLEDGED, in force, NOT durable: the journal cannot be written.".to_owned());
+    said.push(match (ack.durable, ack.seq) {
+        (true, Seq(0)) => "ACKNOWLEDGED, in force and on the disk.".to_owned(),
+        (true, seq) => format!("ACKNOWLEDGED as {seq}, in force and on the disk."),
+        (false, _) => "ACKNOWLEDGED, in force, NOT durable: it could not be written to the disk.".to_owned(),
+    });
+    if let Some(FlagsOff { off, of }) = ack.flags_off {
+        let only = if off < of { "ONLY " } else { "" };
+        said.push(format!(
+            "{only}{off} of {of} flags are at 0 % in knightwatch; applications are not checked."
+        ));
     }
-    let (read, targets) = ack.read_back;
-    let open = if read < targets { "; the others have not answered" } else { "" };
-    said.push(format!("Read back from {read} of {targets} targets{open}."));
     said.extend(ack.done.iter().cloned());
     said.extend(ack.warnings.iter().cloned());
     said.push("Esc closes this panel; the latch stays until a person re-arms (F12).".to_owned());

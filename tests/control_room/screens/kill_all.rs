@@ -3,14 +3,14 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use knightwatch::tui::{ARMED_MS, Glyphs, Message, QUIET_MS, Real};
 use knightwatch_core::{
-    control::{Actor, Command, Refusal},
+    control::{Actor, Command, Refusal, Seq},
     telemetry::Millis,
 };
-use knightwatch_engine::backend::{Link, OrderError, Update};
+use knightwatch_engine::backend::{Ack, Link, OrderError, Update};
 
 use crate::screens::latched;
 use crate::support::{
-    room::{Room, ack, settings},
+    room::{Room, ack, kill_ack, settings},
     scene::{change, scene},
 };
 
@@ -166,10 +166,13 @@ fn nothing_is_called_done_before_the_acknowledgement() {
     assert!(!shown.contains("ACKNOWLEDGED") && !shown.contains("in force"), "{shown}");
     room.press("Esc");
     assert!(!text(&mut room).contains("SENT. No"), "the panel can be closed");
-    room.answer(&id, Ok(ack("every flag off")));
+    room.answer(&id, Ok(kill_ack(12)));
     let shown = text(&mut room);
-    assert!(shown.contains("ACKNOWLEDGED, in force and in the journal as #112."), "{shown}");
-    assert!(shown.contains("Read back from 8 of 8 targets."), "{shown}");
+    assert!(shown.contains("ACKNOWLEDGED as #112, in force and on the disk."), "{shown}");
+    assert!(
+        shown.contains("  12 of 12 flags are at 0 % in knightwatch; applications are not checked."),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -177,12 +180,28 @@ fn an_answer_that_is_not_durable_or_not_complete_says_so() {
     let mut room = room();
     room.press("C-k").wait(QUIET_MS).press("K");
     let id = room.orders()[0].id.clone();
-    let mut answer = ack("every flag off");
-    (answer.durable, answer.read_back) = (false, (5, 8));
+    room.answer(&id, Ok(Ack { durable: false, ..kill_ack(5) }));
+    let shown = text(&mut room);
+    assert!(
+        shown.contains("ACKNOWLEDGED, in force, NOT durable: it could not be written to the disk."),
+        "{shown}"
+    );
+    assert!(shown.contains("  ONLY 5 of 12 flags are at 0 % in knightwatch"), "{shown}");
+    assert!(!shown.contains("on the disk."), "{shown}");
+}
+
+#[test]
+fn an_answer_by_the_latch_file_alone_claims_neither_a_journal_entry_nor_a_count() {
+    let mut room = room();
+    room.press("C-k").wait(QUIET_MS).press("K");
+    let id = room.orders()[0].id.clone();
+    let warning = "in force; it is on the disk as the latch file; the engine has not answered yet";
+    let answer = Ack { seq: Seq(0), warnings: vec![warning.to_owned()], ..ack("Kill-all is in force") };
     room.answer(&id, Ok(answer));
     let shown = text(&mut room);
-    assert!(shown.contains("ACKNOWLEDGED, in force, NOT durable"), "{shown}");
-    assert!(shown.contains("Read back from 5 of 8 targets; the others have not answered."), "{shown}");
+    assert!(shown.contains("ACKNOWLEDGED, in force and on the disk."), "{shown}");
+    assert!(shown.contains(warning), "{shown}");
+    assert!(!shown.contains("#0") && !shown.contains("flags are at 0 %"), "{shown}");
 }
 
 #[test]
@@ -234,9 +253,10 @@ fn re_arming_wants_the_name_and_a_reason_and_closes_what_is_over() {
     assert_eq!(orders[0].command, Command::Rearm { environment: "demo".to_owned() });
     room.answer(&orders[0].id, Err(OrderError::Refused(Refusal::NotLatched)));
     assert!(text(&mut room).contains("refused: nothing to re-arm"));
+    assert!(text(&mut room).contains("KILL-ALL by maria"));
     snapshot.latch = None;
     room.change(change(&snapshot, false));
-    assert!(!text(&mut room).contains("KILL-ALL in force"));
+    assert!(!text(&mut room).contains("KILL-ALL"));
 }
 
 #[test]

@@ -3,6 +3,11 @@
 use knightwatch::tui::{Effect, Glyphs, Message, Model, Palette, Settings};
 use knightwatch_agent::training::{TrainingLine, TrainingLog};
 
+use super::{
+    assert_loses_only_colour,
+    seen::Seen,
+    states::{Table, assert_drawn_alike, in_ascii},
+};
 use crate::support::{
     room::{Room, settings},
     scene::scene,
@@ -29,8 +34,12 @@ fn quits(room: &mut Room) -> bool {
     std::mem::take(&mut room.effects).contains(&Effect::Quit)
 }
 
-fn screens(glyphs: Glyphs) -> Vec<(&'static str, Room)> {
-    let whole = || alone(glyphs, curves::log(curves::ITERATIONS), false);
+fn screens(settings: &Settings) -> Vec<(&'static str, Room)> {
+    let of = |iterations: u64, live: bool| {
+        let model = Model::of_training(settings.clone(), curves::log(iterations), live);
+        Room { model, now: 1_000, effects: Vec::new() }
+    };
+    let whole = || of(curves::ITERATIONS, false);
     let mut played = whole();
     played.press("Space");
     for _ in 0..12 {
@@ -38,53 +47,199 @@ fn screens(glyphs: Glyphs) -> Vec<(&'static str, Room)> {
     }
     let mut middle = whole();
     middle.press("g PgDn PgDn PgDn PgDn");
-    let mut asked = alone(glyphs, curves::log(95), true);
+    let mut asked = of(95, true);
     asked.press("q");
     vec![
-        ("training_live", alone(glyphs, curves::log(95), true)),
-        ("training_none_yet", alone(glyphs, curves::log(0), true)),
-        ("training_few", alone(glyphs, curves::log(3), true)),
-        ("training_stop", asked),
-        ("training_middle", middle),
-        ("training_end", played),
+        ("live", of(95, true)),
+        ("none_yet", of(0, true)),
+        ("few", of(3, true)),
+        ("stop", asked),
+        ("middle", middle),
+        ("end", played),
     ]
 }
 
+/// From the least that is more than one line to a wall of screens.
 const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 50), (60, 14), (40, 10)];
 
+/// A state at every size.
+fn at_every_size(state: &str) -> Vec<Seen> {
+    let mut all = screens(&settings(Glyphs::Unicode)).into_iter();
+    let mut room = all.find(|(name, _)| *name == state).unwrap().1;
+    SIZES.map(|(width, height)| Seen::of(&mut room, width, height)).into()
+}
+
+/// All but the footer, in one line.
+fn words(seen: &Seen) -> String {
+    let all = [seen.header(), seen.body()].concat().join(" ");
+    all.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Cells of bars: eighths of a block.
+fn bars(seen: &Seen) -> usize {
+    seen.to_string().chars().filter(|letter| ('▁'..='█').contains(letter)).count()
+}
+
 #[test]
-fn every_training_looks_as_agreed() {
-    for (glyphs, set) in [(Glyphs::Unicode, "unicode"), (Glyphs::Blocks, "blocks"), (Glyphs::Ascii, "ascii")]
+fn a_training_looks_as_agreed() {
+    for seen in at_every_size("live") {
+        let size = seen.buffer().area;
+        let text = [seen.header(), seen.body()].concat().join("\n");
+        insta::assert_snapshot!(format!("training_{}x{}", size.width, size.height), text);
+    }
+}
+
+#[test]
+fn the_footer_of_a_training_offers_what_its_player_can_do_and_no_kill_all_without_a_backend() {
+    let live = ["Space play/stop", "[ back", "] on", "? help", ": commands"];
+    let recorded = ["Space play/stop", "[ back", "] on", "+ faster", "- slower", "? help", ": commands"];
+    for (state, offers) in
+        [("live", &live[..]), ("none_yet", &live), ("middle", &recorded), ("end", &recorded)]
     {
-        for (name, mut room) in screens(glyphs) {
-            // What differs is drawn once more in the other sets, not everything.
-            let sizes = if glyphs == Glyphs::Unicode { &SIZES[..] } else { &SIZES[..1] };
-            for (width, height) in sizes {
-                insta::assert_snapshot!(format!("{name}_{width}x{height}_{set}"), room.text(*width, *height));
-            }
+        for seen in at_every_size(state) {
+            let found = seen.offers();
+            // What does not fit is left out, whole.
+            let fits: Vec<&str> = offers.iter().copied().take(found.len()).collect();
+            assert_eq!(found, fits, "{state}:\n{seen}");
+            assert!(
+                found.len() >= 4 && (seen.buffer().area.width < 80 || found.len() == offers.len()),
+                "{seen}"
+            );
         }
     }
 }
 
 #[test]
-fn ascii_is_ascii_and_monochrome_has_no_colour() {
-    for (name, mut room) in screens(Glyphs::Ascii) {
-        for (width, height) in [(80, 24), (200, 50), (50, 12), (30, 5)] {
+fn before_the_first_iteration_every_value_is_a_dash_and_nothing_is_plotted() {
+    for seen in at_every_size("none_yet") {
+        let words = words(&seen);
+        let begins = words.starts_with("knightwatch training begun 2026-");
+        assert!(begins && words.contains(" iteration – – steps seed 7 no iteration yet cost"), "{seen}");
+        for value in
+            ["reward – an episode", "entropy – nats", "KL – nats", "clipped – %", "explained variance – %"]
+        {
+            assert!(words.contains(value), "{value}:\n{seen}");
+        }
+        // The opponents are known before: their lines stand, and the agent's bar is in the legend alone.
+        assert_eq!(bars(&seen), words.matches("█ agent –").count(), "{seen}");
+        assert!(words.contains("rule 9.8"), "{seen}");
+    }
+}
+
+#[test]
+fn what_is_known_of_a_few_iterations_is_plotted_and_what_is_not_is_dotted() {
+    for seen in at_every_size("few") {
+        let words = words(&seen);
+        assert!(words.contains(" iteration 3 24.6 k steps seed 7 "), "{seen}");
+        for value in
+            ["reward -35.4 an episode", "entropy 1.85 nats", "KL 0.014 nats", "clipped 11.1 %", " -14.7 %"]
+        {
+            assert!(words.contains(value), "{value}:\n{seen}");
+        }
+        let has_plots = seen.buffer().area.height >= 14;
+        assert_eq!(seen.to_string().contains('·'), has_plots, "no episode had ended at first:\n{seen}");
+        assert_eq!(bars(&seen) > 40, has_plots, "{seen}");
+    }
+}
+
+#[test]
+fn a_recording_is_plotted_as_far_as_it_has_come() {
+    for (middle, end) in at_every_size("middle").iter().zip(at_every_size("end")) {
+        let tall = middle.buffer().area.height >= 14;
+        let (so_far, all) = (words(middle), words(&end));
+        assert!(so_far.contains(" recorded ") && all.contains(" recorded "), "{middle}");
+        assert!(so_far.contains("iteration 97 795 k steps seed 7") && so_far.contains(" 26 % "), "{middle}");
+        assert!(all.contains("iteration 240 1.97 M steps seed 7") && all.contains(" 64 % "), "{end}");
+        assert!(!tall || so_far.contains("stands still 30×"), "{middle}");
+        let stopped = all.contains("stopped early: no better any more");
+        assert_eq!(stopped, end.buffer().area.width >= 80, "{end}");
+        for (seen, value) in [(&so_far, "reward -10.4 an episode"), (&all, "reward -8.39 an episode")] {
+            assert!(seen.contains(value), "{value}: {seen}");
+        }
+        let (part, whole) = (bars(middle), bars(&end));
+        if tall {
+            // 97 iterations of 240.
+            let share = part as f64 / whole as f64;
+            assert!((0.3..0.5).contains(&share), "{part} cells of {whole}:\n{middle}\n{end}");
+        } else {
+            assert_eq!((part, whole), (0, 0), "{middle}\n{end}");
+        }
+    }
+}
+
+#[test]
+fn the_question_whether_to_stop_lies_over_a_training_that_goes_on() {
+    for (seen, behind) in at_every_size("stop").iter().zip(at_every_size("live")) {
+        let (place, title, lines) = seen.dialog();
+        assert_eq!(
+            (title.as_str(), lines[0].as_str(), lines.len()),
+            ("stop training?", "The last checkpoint is kept.", 2)
+        );
+        let asked = "y stops, and so does Ctrl-C; n or Esc trains on";
+        assert!(
+            lines[1] == asked || seen.buffer().area.width < 60 && lines[1].starts_with(&asked[..30]),
+            "{seen}"
+        );
+        seen.assert_same_outside(&behind, place, &[]);
+    }
+}
+
+/// What a character is written as where symbols beyond blocks and lines are missing.
+fn in_blocks(letter: char) -> &'static [char] {
+    match letter {
+        '━' => &['█'],
+        '╸' => &['▌'],
+        '─' => &['░'],
+        '▁'..='█' | '│' | '┌' | '┐' | '└' | '┘' => &[],
+        _ => in_ascii(letter),
+    }
+}
+
+#[test]
+fn other_glyphs_stand_in_the_same_places() {
+    for (glyphs, table) in [(Glyphs::Ascii, in_ascii as Table), (Glyphs::Blocks, in_blocks)] {
+        let mut differ = 0;
+        let all = screens(&settings(Glyphs::Unicode)).into_iter().zip(screens(&settings(glyphs)));
+        for ((_, mut unicode), (_, mut other)) in all {
+            for (width, height) in SIZES {
+                let unicode = Seen::of(&mut unicode, width, height);
+                let other = Seen::of(&mut other, width, height);
+                differ += usize::from(unicode.to_string() != other.to_string());
+                assert_drawn_alike(&unicode, &other, table);
+            }
+        }
+        assert!(differ >= 25, "only {differ} of 30 differ at all");
+    }
+}
+
+#[test]
+fn ascii_is_ascii_at_every_size() {
+    for (name, mut room) in screens(&settings(Glyphs::Ascii)) {
+        for (width, height) in SIZES.into_iter().chain([(50, 12), (30, 5)]) {
             let text = room.text(width, height);
             assert!(text.is_ascii(), "{name} at {width}x{height}:\n{text}");
         }
     }
+}
+
+#[test]
+fn monochrome_has_no_colour_and_says_the_same() {
     let plain = Settings { palette: Palette::Monochrome, ..settings(Glyphs::Unicode) };
-    let log = curves::log(curves::ITERATIONS);
-    let room = Room { model: Model::of_training(plain, log, true), now: 0, effects: Vec::new() };
-    for cell in &room.buffer(120, 40).content {
-        assert_eq!((cell.fg, cell.bg), (ratatui::style::Color::Reset, ratatui::style::Color::Reset));
+    let all = screens(&plain).into_iter().zip(screens(&settings(Glyphs::Unicode)));
+    for ((name, mut plain), (_, mut room)) in all {
+        for (width, height) in SIZES {
+            assert_loses_only_colour(
+                name,
+                &Seen::of(&mut plain, width, height),
+                &Seen::of(&mut room, width, height),
+            );
+        }
     }
 }
 
 #[test]
 fn at_every_size_something_true_is_shown() {
-    for (name, mut room) in screens(Glyphs::Unicode) {
+    for (name, mut room) in screens(&settings(Glyphs::Unicode)) {
         for width in [1, 2, 20, 40, 59, 60, 79, 104, 130, 250] {
             for height in [1, 3, 9, 10, 13, 14, 16, 17, 20, 24, 33, 80] {
                 let text = room.text(width, height);

@@ -278,9 +278,16 @@ fn a_doubt_in_its_pause_hides_none_of_the_other_metric() {
 #[test]
 fn where_half_of_the_traffic_gives_no_answer_nothing_is_asked() {
     let mut fleet = watched(1, 8, Behaviour { requests: 30, ..both(0.01) });
-    fleet.behaviours[0].errors_treatment = 0.2;
+    // Below the hard limits: those ask nobody.
+    fleet.behaviours[0].errors_treatment = 0.04;
     fleet.run(&mut Greedy, 60);
     assert!(doubts(&fleet).is_empty());
+    assert!(fleet.rollout(0).is_full(), "nor is it rolled back");
+    // With enough traffic the same is asked about.
+    let mut busy = watched(1, 8, Behaviour { requests: 2_000, ..both(0.01) });
+    busy.behaviours[0].errors_treatment = 0.04;
+    busy.run(&mut Greedy, 60);
+    assert!(!doubts(&busy).is_empty());
 }
 
 #[test]
@@ -308,6 +315,7 @@ fn a_good_flag_is_not_doubted_however_little_is_seen_of_it_and_much_fails() {
         let mut fleet = watched(1, seed, Behaviour { requests, ..both(failing) });
         fleet.run(&mut Greedy, 360);
         assert!(doubts(&fleet).is_empty(), "{requests} requests, {failing} of them failing, seed {seed}");
+        assert!(fleet.rollout(0).is_full(), "{requests} requests, {failing} of them failing, seed {seed}");
     }
 }
 

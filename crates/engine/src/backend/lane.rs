@@ -83,7 +83,7 @@ fn in_force(why: &str, durable: bool) -> Ack {
         done: vec!["Kill-all is in force: every flag evaluates to off.".to_owned()],
         warnings: vec![warning],
         durable,
-        read_back: (0, 0),
+        flags_off: None,
     }
 }
 

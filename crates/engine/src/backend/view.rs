@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::{Ack, OrderError, Pace};
+pub use crate::{Ack, FlagsOff, OrderError, Pace};
 use knightwatch_core::{
     control::{Action, Alarm, Archived, Entry, Hold, LastAction, Latch, Outcome, Phase, Seq, Waiting},
     flag::{FlagId, FlagSpec, Rollout},

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::target::{RemoteError, Target, root_of};
-use crate::backend::{Ack, OrderError, Pace};
+use crate::backend::{Ack, FlagsOff, OrderError, Pace};
 use knightwatch_core::{
     control::{Command, DeployKind, Entry, Order, Seq},
     flag::{FlagKey, clean_line},
@@ -54,21 +54,14 @@ struct Acknowledged {
     done: Vec<String>,
     warnings: Vec<String>,
     durable: bool,
-    read_back: ReadBack,
-}
-
-#[derive(Deserialize)]
-struct ReadBack {
-    confirmed: u32,
-    targets: u32,
+    flags_off: Option<FlagsOff>,
 }
 
 impl From<Acknowledged> for Ack {
     fn from(told: Acknowledged) -> Self {
         let clean = |lines: Vec<String>| lines.iter().map(|line| clean_line(line)).collect();
-        let Acknowledged { seq, done, warnings, durable, read_back } = told;
-        let read_back = (read_back.confirmed, read_back.targets);
-        Self { seq, done: clean(done), warnings: clean(warnings), durable, read_back }
+        let Acknowledged { seq, done, warnings, durable, flags_off } = told;
+        Self { seq, done: clean(done), warnings: clean(warnings), durable, flags_off }
     }
 }
 
