@@ -27,7 +27,7 @@
 //! source -> samples -> windows -> evidence -> verdict -> policy -> shield -> journal -> state -> control rooms
 //! ```
 //!
-//! The reasons are in `ARCHITECTURE.md`.
+//! The reasons are in `docs/decisions`.
 
 pub mod cli;
 pub mod config;

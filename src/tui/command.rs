@@ -1,6 +1,6 @@
 //! The one table of commands: name, keys, one line of help, and on which screens.
 //!
-//! Keymap, footer, help, palette and the key table of the README all come from it, so that they cannot disagree. Why a
+//! Keymap, footer, help, palette and the key table in `docs/keys.md` all come from it, so that they cannot disagree. Why a
 //! command cannot be used right now is a pure function of the model, shown when somebody tries all the same.
 
 mod reasons;
@@ -516,7 +516,7 @@ pub(super) fn find(screen: u8, event: &KeyEvent) -> Option<&'static Spec> {
         .find(|spec| spec.screens & screen != 0 && spec.keys.iter().any(|chord| chord.matches(event)))
 }
 
-/// The key table of the README, as Markdown.
+/// The key table in `docs/keys.md`, as Markdown.
 #[must_use]
 pub fn key_table_markdown() -> String {
     const NAMES: [(u8, &str); 7] = [

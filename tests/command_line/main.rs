@@ -4,6 +4,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod explain;
+mod language;
 mod readme;
 #[path = "../support/mod.rs"]
 mod support;

@@ -34,8 +34,8 @@ const MOST_BYTES: u64 = 64 * 1024;
 
 /// The beginning of the file that is written.
 const HEAD: &str = "\
-# Settings of the opponents that tuning has found (`knightwatch-lab tune`): one table for each policy, compiled in, used by
-# `knightwatch-lab evaluate ... --tuned`. What is left out is as the product has it.
+# Settings of the opponents, found by tuning (`knightwatch-lab tune`): one table for each policy, compiled into the program. The
+# tuned policies of `knightwatch-lab evaluate` use them. A setting that is left out has the product's default.
 ";
 
 #[derive(Debug, clap::Args)]
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     for policy in policies {
         let one = tune(policy, args, config)?;
         print::line(&format!(
-            "{:<15} {:>8.1} as the product has it, {:>8.1} tuned",
+            "{:<15} {:>8.1} with the product's defaults, {:>8.1} tuned",
             policy.as_str(),
             one.usual,
             one.best
@@ -147,7 +147,7 @@ fn write(file: &Path, before: &toml::Table, found: &[Found], args: &Args) -> Res
         let table = toml::to_string(table).map_err(Failure::refused)?;
         let said = new.map(|one| {
             format!(
-                "# Best of {} on {} validation worlds: {:.1} points a world, {:.1} as the product has it.\n",
+                "# Best of {} on {} validation worlds: {:.1} points a world, {:.1} with the product's defaults.\n",
                 args.budget, args.worlds, one.best, one.usual
             )
         });
