@@ -7,6 +7,8 @@
 //! backend, keys, clock -> Message -> update(Model) -> Effect -> orders, clipboard, bell
 //!                                       Model -> view -> Frame
 //! ```
+//!
+//! Each screen is a type of its own behind one trait, registered in one table (`screen.rs`).
 
 mod command;
 mod dialog;
@@ -19,22 +21,23 @@ mod pace;
 mod pen;
 mod picture;
 mod runtime;
+mod screen;
 mod signals;
 mod spark;
 mod terminal;
 mod theme;
-mod training;
 mod update;
 mod view;
 mod world;
 
-pub use command::{COMMANDS, Chord, CommandId, Spec, key_table_markdown, on};
+pub use command::{COMMANDS, Chord, CommandId, Scope, Spec, key_table_markdown};
 pub use kill::{ARMED_MS, QUIET_MS};
 pub use message::{Effect, Glyphs, Message, Palette, Real, Settings};
 pub use model::Model;
 pub use pen::wrap;
 pub use picture::svg;
 pub use runtime::{Cause, Exit, RunError, RuntimeOptions, run, run_training};
+pub use screen::{Ability, ScreenId};
 pub use signals::Ending;
 pub use terminal::{Painted, Painter, Unfit, check};
 pub use update::update;

@@ -2,7 +2,11 @@
 //!
 //! Keymap, footer, help, palette and the key table in `docs/keys.md` all come from it, so that they cannot disagree. Why a
 //! command cannot be used right now is a pure function of the model, shown when somebody tries all the same.
+//!
+//! The table is put together from the orders (here), the navigation that all screens share (`navigation.rs`) and the
+//! rows of the screens' own commands (`screen/`).
 
+mod navigation;
 mod reasons;
 
 use std::fmt::Write as _;
@@ -11,7 +15,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 pub(super) use reasons::why_not;
 
+use super::screen::{Ability, SCREENS, ScreenId, Section, briefing};
 use knightwatch_core::control::Command;
+use navigation::{FRAME, LEAVE, MOVEMENT, TOOLS};
 
 /// A key or key combination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +26,15 @@ pub struct Chord {
     control: bool,
 }
 
-const fn key(code: KeyCode) -> Chord {
+pub(super) const fn key(code: KeyCode) -> Chord {
     Chord { code, control: false }
 }
 
-const fn letter(letter: char) -> Chord {
+pub(super) const fn letter(letter: char) -> Chord {
     Chord { code: KeyCode::Char(letter), control: false }
 }
 
-const fn control(letter: char) -> Chord {
+pub(super) const fn control(letter: char) -> Chord {
     Chord { code: KeyCode::Char(letter), control: true }
 }
 
@@ -113,30 +119,12 @@ pub enum CommandId {
     Next,
     /// The previous screen, or the previous flag.
     Previous,
-    /// The next sort order.
-    Sort,
     /// Copies what is selected.
     Copy,
-    /// Opens the log.
-    Log,
-    /// Opens the alarms.
-    Alarms,
-    /// Opens the training.
-    Training,
-    /// Plays the training, or stands still.
-    Play,
-    /// Plays the training faster.
-    PlayFaster,
-    /// Plays the training slower.
-    PlaySlower,
-    /// One iteration back.
-    Earlier,
-    /// One iteration on.
-    Later,
-    /// Opens the briefing.
-    Briefing,
-    /// Opens help.
-    Help,
+    /// Opens a screen.
+    OpenScreen(ScreenId),
+    /// A command that exists on one screen alone, by the screen's own number for it.
+    Own(ScreenId, u8),
     /// Opens the palette.
     Palette,
     /// Draws everything anew.
@@ -160,36 +148,43 @@ pub struct Spec {
     pub keys: &'static [Chord],
     /// One line of help.
     pub help: &'static str,
-    /// On which screens: a sum of the constants in [`on`].
-    pub screens: u8,
+    /// On which screens.
+    pub screens: Scope,
 }
 
-/// Screens, as a set.
-pub mod on {
-    /// The fleet.
-    pub const FLEET: u8 = 1;
-    /// One flag.
-    pub const FLAG: u8 = 2;
-    /// The log.
-    pub const LOG: u8 = 4;
-    /// The alarms.
-    pub const ALARMS: u8 = 8;
-    /// Help.
-    pub const HELP: u8 = 16;
-    /// The briefing.
-    pub const BRIEFING: u8 = 32;
-    /// The training.
-    pub const TRAINING: u8 = 64;
-    /// All of them.
-    pub const EVERY: u8 = 127;
+/// On which screens a command works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// On every screen.
+    Every,
+    /// On screens that offer this.
+    With(Ability),
+    /// On one screen.
+    Only(ScreenId),
+    /// On every screen but one.
+    Except(ScreenId),
 }
 
-use on::{ALARMS, BRIEFING, EVERY, FLAG, FLEET, HELP, LOG, TRAINING};
+impl Scope {
+    /// Whether `screen` is one of them.
+    #[must_use]
+    pub fn includes(self, screen: ScreenId) -> bool {
+        match self {
+            Self::Every => true,
+            Self::With(ability) => screen.row().is_some_and(|row| row.offers.contains(&ability)),
+            Self::Only(only) => only == screen,
+            Self::Except(except) => except != screen,
+        }
+    }
+}
 
-const FLAGS: u8 = FLEET | FLAG;
+const EVERY: Scope = Scope::Every;
+const FLAGS: Scope = Scope::With(Ability::Flag);
+const ALARMS: Scope = Scope::With(Ability::Alarms);
+const BRIEFING: Scope = Scope::Only(briefing::ID);
 
-/// The table. Dangerous commands have keys away from the harmless ones, and ask before they act.
-pub const COMMANDS: &[Spec] = &[
+/// Commands that change something. Dangerous ones have keys away from the harmless ones, and ask before they act.
+const ORDERS: &[Spec] = &[
     Spec {
         id: CommandId::KillAll,
         name: "kill-all",
@@ -259,7 +254,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "acknowledge alarm",
         short: "acknowledge",
         keys: &[letter('a')],
-        screens: EVERY & !BRIEFING,
+        screens: ALARMS,
         help: "say that you have seen an alarm: the selected one, or the most urgent",
     },
     Spec {
@@ -267,7 +262,7 @@ pub const COMMANDS: &[Spec] = &[
         name: "shelve alarm",
         short: "",
         keys: &[letter('z')],
-        screens: EVERY & !BRIEFING,
+        screens: ALARMS,
         help: "take an alarm out of sight for a time, with a reason; it comes back by itself; a form",
     },
     Spec {
@@ -278,223 +273,66 @@ pub const COMMANDS: &[Spec] = &[
         screens: BRIEFING,
         help: "acknowledge the briefing; it is journalled under your name",
     },
-    Spec {
-        id: CommandId::Open,
-        name: "",
-        short: "open",
-        keys: &[key(KeyCode::Enter)],
-        screens: FLEET | LOG | ALARMS,
-        help: "open the flag",
-    },
-    Spec {
-        id: CommandId::Down,
-        name: "",
-        short: "",
-        keys: &[letter('j'), key(KeyCode::Down)],
-        screens: EVERY,
-        help: "down",
-    },
-    Spec {
-        id: CommandId::Up,
-        name: "",
-        short: "",
-        keys: &[letter('k'), key(KeyCode::Up)],
-        screens: EVERY,
-        help: "up",
-    },
-    Spec {
-        id: CommandId::Top,
-        name: "",
-        short: "",
-        keys: &[letter('g'), key(KeyCode::Home)],
-        screens: EVERY,
-        help: "to the top",
-    },
-    Spec {
-        id: CommandId::Bottom,
-        name: "",
-        short: "",
-        keys: &[letter('G'), key(KeyCode::End)],
-        screens: EVERY,
-        help: "to the end",
-    },
-    Spec {
-        id: CommandId::PageDown,
-        name: "",
-        short: "",
-        keys: &[key(KeyCode::PageDown)],
-        screens: EVERY,
-        help: "a page down",
-    },
-    Spec {
-        id: CommandId::PageUp,
-        name: "",
-        short: "",
-        keys: &[key(KeyCode::PageUp)],
-        screens: EVERY,
-        help: "a page up",
-    },
-    Spec {
-        id: CommandId::Next,
-        name: "",
-        short: "",
-        keys: &[key(KeyCode::Tab)],
-        screens: FLAGS | LOG | ALARMS,
-        help: "the next of fleet, log and alarms; on a flag, the next flag",
-    },
-    Spec {
-        id: CommandId::Previous,
-        name: "",
-        short: "",
-        keys: &[key(KeyCode::BackTab)],
-        screens: FLAGS | LOG | ALARMS,
-        help: "the same, backwards",
-    },
-    Spec {
-        id: CommandId::Sort,
-        name: "",
-        short: "sort",
-        keys: &[letter('s')],
-        screens: FLEET,
-        help: "sort by attention, name, rollout, phase",
-    },
-    Spec {
-        id: CommandId::Log,
-        name: "log",
-        short: "log",
-        keys: &[letter('l')],
-        screens: EVERY & !LOG,
-        help: "the journal, every entry one sentence",
-    },
-    Spec {
-        id: CommandId::Alarms,
-        name: "alarms",
-        short: "alarms",
-        keys: &[letter('A')],
-        screens: EVERY & !ALARMS,
-        help: "what a person has to know",
-    },
-    Spec {
-        id: CommandId::Copy,
-        name: "",
-        short: "copy",
-        keys: &[letter('y')],
-        screens: FLAGS | LOG | ALARMS,
-        help: "copy the flag key, or the sentence, to the clipboard",
-    },
-    Spec {
-        id: CommandId::Faster,
-        name: "speed up",
-        short: "",
-        keys: &[letter('+'), letter('=')],
-        screens: EVERY & !TRAINING,
-        help: "controller time faster (simulated time only)",
-    },
-    Spec {
-        id: CommandId::Slower,
-        name: "slow down",
-        short: "",
-        keys: &[letter('-')],
-        screens: EVERY & !TRAINING,
-        help: "controller time slower; below 1x it stops",
-    },
-    Spec {
-        id: CommandId::Play,
-        name: "",
-        short: "play/stop",
-        keys: &[letter(' ')],
-        screens: TRAINING,
-        help: "play the training, or stand still; a live one: stand still, or follow again",
-    },
-    Spec {
-        id: CommandId::Earlier,
-        name: "",
-        short: "back",
-        keys: &[letter('['), key(KeyCode::Left)],
-        screens: TRAINING,
-        help: "one iteration back; PgUp goes a tenth of the training",
-    },
-    Spec {
-        id: CommandId::Later,
-        name: "",
-        short: "on",
-        keys: &[letter(']'), key(KeyCode::Right)],
-        screens: TRAINING,
-        help: "one iteration on; PgDn goes a tenth of the training",
-    },
-    Spec {
-        id: CommandId::PlayFaster,
-        name: "",
-        short: "faster",
-        keys: &[letter('+'), letter('=')],
-        screens: TRAINING,
-        help: "play the recorded training faster",
-    },
-    Spec {
-        id: CommandId::PlaySlower,
-        name: "",
-        short: "slower",
-        keys: &[letter('-')],
-        screens: TRAINING,
-        help: "play it slower",
-    },
-    Spec {
-        id: CommandId::Training,
-        name: "training",
-        short: "",
-        keys: &[letter('T')],
-        screens: EVERY & !TRAINING,
-        help: "how the agent came to be: the curves of its training, played",
-    },
-    Spec {
-        id: CommandId::Briefing,
-        name: "briefing",
-        short: "",
-        keys: &[letter('B')],
-        screens: EVERY & !BRIEFING,
-        help: "what flags are for, and what happens without them",
-    },
-    Spec {
-        id: CommandId::Redraw,
-        name: "",
-        short: "",
-        keys: &[control('l')],
-        screens: EVERY,
-        help: "draw everything anew",
-    },
-    Spec {
-        id: CommandId::Back,
-        name: "",
-        short: "",
-        keys: &[key(KeyCode::Esc)],
-        screens: EVERY,
-        help: "one level back; never quits",
-    },
-    Spec {
-        id: CommandId::Palette,
-        name: "",
-        short: "commands",
-        keys: &[letter(':')],
-        screens: EVERY,
-        help: "find a command by its name",
-    },
-    Spec {
-        id: CommandId::Help,
-        name: "help",
-        short: "help",
-        keys: &[letter('?')],
-        screens: EVERY & !HELP,
-        help: "the keys of this screen",
-    },
-    Spec {
-        id: CommandId::Quit,
-        name: "quit",
-        short: "",
-        keys: &[letter('q')],
-        screens: EVERY,
-        help: "back; at the top, quit",
-    },
 ];
+
+/// The table.
+pub const COMMANDS: &[Spec] = &TABLE.rows;
+
+/// Rows of the table.
+const LENGTH: usize = {
+    let mut rows = ORDERS.len() + MOVEMENT.len() + TOOLS.len() + FRAME.len() + LEAVE.len();
+    let mut place = 0;
+    while place < SCREENS.len() {
+        rows += SCREENS[place].commands.len() + SCREENS[place].opener.is_some() as usize;
+        place += 1;
+    }
+    rows
+};
+
+const TABLE: Table = {
+    let mut table = Table { rows: [ORDERS[0]; LENGTH], end: 0 };
+    table.add(ORDERS);
+    table.add(MOVEMENT);
+    table.add_screens(Section::Daily);
+    table.add(TOOLS);
+    table.add_screens(Section::Background);
+    table.add(FRAME);
+    table.add_screens(Section::Help);
+    table.add(LEAVE);
+    table
+};
+
+/// The table while it is put together.
+struct Table {
+    rows: [Spec; LENGTH],
+    end: usize,
+}
+
+impl Table {
+    const fn add(&mut self, specs: &[Spec]) {
+        let mut place = 0;
+        while place < specs.len() {
+            self.rows[self.end] = specs[place];
+            self.end += 1;
+            place += 1;
+        }
+    }
+
+    /// Adds the own commands and the opener of every screen in a section.
+    const fn add_screens(&mut self, section: Section) {
+        let mut place = 0;
+        while place < SCREENS.len() {
+            let row = SCREENS[place];
+            if row.section as u8 == section as u8 {
+                self.add(row.commands);
+                if let Some(opener) = &row.opener {
+                    self.add(&[opener.command]);
+                }
+            }
+            place += 1;
+        }
+    }
+}
 
 impl Spec {
     /// The keys as people call them, joined by spaces.
@@ -510,39 +348,23 @@ pub(super) fn spec(id: CommandId) -> Option<&'static Spec> {
 }
 
 /// The command that a key does on a screen.
-pub(super) fn find(screen: u8, event: &KeyEvent) -> Option<&'static Spec> {
+pub(super) fn find(screen: ScreenId, event: &KeyEvent) -> Option<&'static Spec> {
     COMMANDS
         .iter()
-        .find(|spec| spec.screens & screen != 0 && spec.keys.iter().any(|chord| chord.matches(event)))
+        .find(|spec| spec.screens.includes(screen) && spec.keys.iter().any(|chord| chord.matches(event)))
 }
 
 /// The key table in `docs/keys.md`, as Markdown.
 #[must_use]
 pub fn key_table_markdown() -> String {
-    const NAMES: [(u8, &str); 7] = [
-        (FLEET, "fleet"),
-        (FLAG, "flag"),
-        (LOG, "log"),
-        (ALARMS, "alarms"),
-        (HELP, "help"),
-        (BRIEFING, "briefing"),
-        (TRAINING, "training"),
-    ];
     let mut out = String::from("| keys | where | what |\n| --- | --- | --- |\n");
     for spec in COMMANDS {
         let keys: Vec<_> = spec.keys.iter().map(|chord| format!("`{}`", chord.label())).collect();
-        let place = if spec.screens == EVERY {
-            "everywhere".to_owned()
-        } else {
-            let missing: Vec<_> =
-                NAMES.iter().filter(|(bit, _)| spec.screens & bit == 0).map(|(_, name)| *name).collect();
-            if missing.len() == 1 {
-                format!("everywhere but {}", missing[0])
-            } else {
-                let names: Vec<_> =
-                    NAMES.iter().filter(|(bit, _)| spec.screens & bit != 0).map(|(_, name)| *name).collect();
-                names.join(", ")
-            }
+        let (on, off): (Vec<_>, Vec<_>) = ScreenId::all().partition(|screen| spec.screens.includes(*screen));
+        let place = match off[..] {
+            [] => "everywhere".to_owned(),
+            [off] => format!("everywhere but {}", off.name()),
+            _ => on.iter().map(|screen| screen.name()).collect::<Vec<_>>().join(", "),
         };
         // Writing to a String cannot fail.
         let _ = writeln!(out, "| {} | {place} | {} |", keys.join(" "), spec.help);

@@ -13,7 +13,8 @@ use super::{
     command::{self, CommandId},
     dialog,
     kill::{self, Kill, Pressed},
-    model::{Screen, Tone},
+    model::Tone,
+    screen::briefing,
     world::World,
 };
 use knightwatch_core::control::{Actor, Command, Entry, Order, OrderId};
@@ -61,9 +62,8 @@ pub fn update(model: &mut Model, now: Real, message: Message) -> Vec<Effect> {
         }
         Message::Training(line) => {
             model.touch();
-            if let Some(training) = &mut model.training
-                && let Err(why) = training.push(line)
-            {
+            let pushed = model.screens.training_mut().map(|training| training.push(line));
+            if let Some(Err(why)) = pushed {
                 model.say(Tone::Bad, format!("the trainer sent a line out of place: {why}"));
             }
         }
@@ -79,13 +79,14 @@ pub fn update(model: &mut Model, now: Real, message: Message) -> Vec<Effect> {
 
 /// Lets what has run out go, and plays on.
 fn expire(model: &mut Model, now: Real) {
-    let in_sight = *model.screen() == Screen::Training;
-    if model.training.as_mut().is_some_and(|training| training.advance(now, in_sight)) {
+    let in_sight = model.screens.top().training().is_some();
+    let training = model.screens.training_mut();
+    if training.is_some_and(|training| training.advance(now, in_sight)) {
         model.touch();
     }
     if model.kill.expire(now) {
         model.say(Tone::Plain, "kill-all disarmed: nothing was sent");
-        model.sort_fleet();
+        model.refresh_screens();
         model.touch();
     }
     if model.notice.as_ref().is_some_and(|notice| notice.until <= now) {
@@ -107,11 +108,12 @@ fn take_update(model: &mut Model, update: Update, effects: &mut Vec<Effect>) {
             model.fetching = false;
             if model.settings.briefing && !snapshot.briefed && !model.briefing_shown {
                 model.briefing_shown = true;
-                model.screens.push(Screen::Briefing);
-                model.scroll = 0;
+                commands::open_screen(model, briefing::ID);
             }
             model.world = Some(world);
-            model.order.clear();
+            for screen in model.screens.iter_mut() {
+                screen.forget_positions();
+            }
         }
         Update::Change(change) => {
             let Some(world) = &mut model.world else { return };
@@ -127,7 +129,7 @@ fn take_update(model: &mut Model, update: Update, effects: &mut Vec<Effect>) {
             return;
         }
     }
-    model.sort_fleet();
+    model.refresh_screens();
     ring(model, effects);
 }
 
@@ -191,7 +193,7 @@ fn press(model: &mut Model, now: Real, event: KeyEvent, effects: &mut Vec<Effect
         Pressed::Taken => return,
         Pressed::Cancelled => {
             model.say(Tone::Plain, "kill-all disarmed: nothing was sent");
-            return model.sort_fleet();
+            return model.refresh_screens();
         }
         Pressed::NotMine => {}
     }
@@ -202,7 +204,7 @@ fn press(model: &mut Model, now: Real, event: KeyEvent, effects: &mut Vec<Effect
     if model.kill.is_shown() {
         if interrupts || matches!(event.code, KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q')) {
             model.kill.close();
-            model.sort_fleet();
+            model.refresh_screens();
         }
         return;
     }
@@ -226,7 +228,7 @@ fn press(model: &mut Model, now: Real, event: KeyEvent, effects: &mut Vec<Effect
     if model.dialog.is_some() {
         return dialogs::key(model, &event, effects);
     }
-    if let Some(spec) = command::find(model.screen().bit(), &event) {
+    if let Some(spec) = command::find(model.screens.top().row().id, &event) {
         commands::run(model, spec.id, effects);
     }
 }
@@ -252,7 +254,7 @@ fn paste(model: &mut Model, text: &str) {
 /// Closes the dialog; what was held still may move again.
 fn close_dialog(model: &mut Model) {
     model.dialog = None;
-    model.sort_fleet();
+    model.refresh_screens();
 }
 
 fn new_order(model: &mut Model, command: Command, reason: String) -> Order {

@@ -10,28 +10,18 @@
 //!
 //! Below 40×10 there is one line: what is wrong, and how many flags do what.
 
-mod alarms;
 mod banner;
 mod bottom;
-mod briefing;
-mod chart;
-mod columns;
 mod dialogs;
-mod flag;
-mod fleet;
+pub(super) mod entry;
 mod header;
-mod help;
-mod history;
 mod kill;
-mod log;
-mod proposal;
-mod standing;
+pub(super) mod standing;
 mod tiny;
-mod training;
 
 use ratatui::{Frame, buffer::Buffer, layout::Rect};
 
-use super::{Model, model::Screen, pen::Pen, theme::Theme};
+use super::{Model, pen::Pen, theme::Theme};
 
 /// Below this there is one summary line.
 const LEAST: (u16, u16) = (40, 10);
@@ -75,66 +65,32 @@ fn paint(model: &Model, area: Rect, buffer: &mut Buffer) {
     let parts = parts(model, area);
     header::draw(model, parts.header, &mut pen);
     banner::draw(model, parts.banners, &mut pen);
-    match model.screen() {
-        Screen::Fleet => fleet::draw(model, parts.body, &mut pen),
-        Screen::Flag(key) => flag::draw(model, key, parts.body, &mut pen),
-        Screen::Log => log::draw(model, parts.body, &mut pen),
-        Screen::Alarms => alarms::draw(model, parts.body, &mut pen),
-        Screen::Help => help::draw(model, parts.body, &mut pen),
-        Screen::Briefing => briefing::draw(model, parts.body, &mut pen),
-        Screen::Training => training::draw(model, parts.body, &mut pen),
-    }
+    model.screens.top().draw(model, parts.body, &mut pen);
     bottom::draw(model, parts.footer, &mut pen);
     dialogs::draw(model, parts.body, &mut pen);
     kill::draw(model, Rect { height: area.height - 1, ..area }, &mut pen);
 }
 
-fn body(model: &Model) -> Rect {
+/// Where the screen shown is drawn.
+pub(super) fn body(model: &Model) -> Rect {
     let area = Rect::new(0, 0, model.size.0, model.size.1);
     if is_tiny(area) { area } else { parts(model, area).body }
 }
 
-/// Rows of a page on the screen shown: what `PgUp` and `PgDn` move by.
-pub(super) fn page_rows(model: &Model) -> usize {
-    let body = body(model);
-    let rows = match model.screen() {
-        Screen::Fleet => fleet::rows(model, body),
-        Screen::Log => log::rows(model, body),
-        Screen::Alarms => alarms::rows(model, body),
-        Screen::Flag(key) => flag::history_rows(model, key, body),
-        Screen::Help => help::rows(model, body),
-        Screen::Briefing => briefing::rows(model, body),
-        Screen::Training => return training::page(model),
-    };
-    usize::from(rows.max(1))
-}
-
-/// How far the text or history of the screen shown can be scrolled down.
-pub(super) fn most_scroll(model: &Model) -> usize {
-    let body = body(model);
-    let lines = match model.screen() {
-        Screen::Flag(key) => model.entries_of(Some(key)).count(),
-        Screen::Help => help::lines(model, body.width).len(),
-        Screen::Briefing => briefing::lines(model, body.width).len(),
-        Screen::Fleet | Screen::Log | Screen::Alarms | Screen::Training => 0,
-    };
-    lines.saturating_sub(page_rows(model))
-}
-
 /// Whether what is shown may be out of date because the link is not up.
-fn is_stale(model: &Model) -> bool {
+pub(super) fn is_stale(model: &Model) -> bool {
     use knightwatch_engine::backend::Link;
     matches!(model.link, Link::Stale(_) | Link::Lost { .. })
 }
 
 /// The moment that what is shown is of, where it may be out of date: ages are as they were then.
-fn as_of(model: &Model) -> Option<String> {
+pub(super) fn as_of(model: &Model) -> Option<String> {
     let world = model.world.as_ref().filter(|_| is_stale(model))?;
     Some(format!("as of {}", super::figures::clock(world.now)))
 }
 
-/// Names of people and texts in one style for labels: `label value`.
-fn first_page_row(selected: usize, rows: usize) -> usize {
+/// The first row of the page that the cursor is on.
+pub(super) fn first_page_row(selected: usize, rows: usize) -> usize {
     let rows = rows.max(1);
     selected / rows * rows
 }

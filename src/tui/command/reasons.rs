@@ -4,7 +4,7 @@
 //! screen may be old.
 
 use super::CommandId;
-use crate::tui::{Model, model::Screen, pace};
+use crate::tui::{Model, pace};
 use knightwatch_core::control::{Phase, Priority};
 use knightwatch_engine::backend::{FlagView, Link};
 
@@ -66,20 +66,10 @@ pub(in crate::tui) fn why_not(id: CommandId, model: &Model) -> Option<String> {
                 Some(world) => format!("the pace is {} already", pace::name(world.pace)),
             })
         }
-        CommandId::Training if *model.ground() == Screen::Training => {
-            Some("the training is on the screen".to_owned())
+        CommandId::Own(screen, _) if screen != model.screens.ground().row().id => {
+            Some(format!("this works on the {} screen only", screen.name()))
         }
-        CommandId::PlayFaster | CommandId::PlaySlower => {
-            let by = if id == CommandId::PlayFaster { 1 } else { -1 };
-            let training = model.training.as_ref()?;
-            if training.is_live() {
-                return Some("the training is under way: it is as fast as it is".to_owned());
-            }
-            training
-                .changed_speed(by)
-                .is_none()
-                .then(|| format!("it is played at {}× already", training.times()))
-        }
+        CommandId::Own(..) | CommandId::OpenScreen(_) => model.screens.ground().why_not(id),
         _ => None,
     }
 }
@@ -95,7 +85,7 @@ enum Reach {
     Screen,
 }
 
-const fn reach(id: CommandId) -> Reach {
+fn reach(id: CommandId) -> Reach {
     match id {
         CommandId::KillAll
         | CommandId::Rearm
@@ -110,27 +100,18 @@ const fn reach(id: CommandId) -> Reach {
         | CommandId::Comprehend
         | CommandId::Faster
         | CommandId::Slower => Reach::Changes,
-        CommandId::Open
-        | CommandId::Next
-        | CommandId::Previous
-        | CommandId::Sort
-        | CommandId::Log
-        | CommandId::Alarms
-        | CommandId::Copy
-        | CommandId::Briefing => Reach::Reads,
-        CommandId::Training
-        | CommandId::Play
-        | CommandId::PlayFaster
-        | CommandId::PlaySlower
-        | CommandId::Earlier
-        | CommandId::Later
+        CommandId::Open | CommandId::Next | CommandId::Previous | CommandId::Copy => Reach::Reads,
+        CommandId::OpenScreen(screen) => {
+            let opener = screen.row().and_then(|row| row.opener.as_ref());
+            if opener.is_some_and(|opener| opener.needs_backend) { Reach::Reads } else { Reach::Screen }
+        }
+        CommandId::Own(..)
         | CommandId::Down
         | CommandId::Up
         | CommandId::Top
         | CommandId::Bottom
         | CommandId::PageDown
         | CommandId::PageUp
-        | CommandId::Help
         | CommandId::Palette
         | CommandId::Redraw
         | CommandId::Back

@@ -4,12 +4,11 @@ use super::{Effect, Model, close_dialog, fetch_older, send};
 use crate::tui::{
     command::{self, CommandId},
     dialog::{About, Dialog, OverrideForm, PaletteDialog, ReasonForm},
-    model::{Screen, Tone},
+    model::Tone,
     pace,
-    training::Training,
+    screen::{Next, SCREENS, ScreenId, Step, flag::FlagScreen},
     view,
 };
-use knightwatch_agent::training::TrainingLog;
 use knightwatch_core::{
     control::{Command, Phase},
     flag::FlagKey,
@@ -47,7 +46,7 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
         }
         CommandId::Comprehend => {
             send(model, Command::AcknowledgeBriefing, String::new(), effects);
-            back(model);
+            model.screens.back();
         }
         CommandId::Faster | CommandId::Slower => {
             let step = if id == CommandId::Faster { pace::faster } else { pace::slower };
@@ -55,47 +54,31 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
                 effects.push(Effect::SetPace(next));
             }
         }
-        CommandId::Open => open_selected(model),
-        CommandId::Down | CommandId::Later => step(model, Step::By(1), effects),
-        CommandId::Up | CommandId::Earlier => step(model, Step::By(-1), effects),
+        CommandId::Open => open_flag(model),
+        CommandId::Down => step(model, Step::By(1), effects),
+        CommandId::Up => step(model, Step::By(-1), effects),
         CommandId::Top => step(model, Step::First, effects),
         CommandId::Bottom => step(model, Step::Last, effects),
         CommandId::PageDown => step(model, Step::By(page(model)), effects),
         CommandId::PageUp => step(model, Step::By(-page(model)), effects),
         CommandId::Next => next(model, 1),
         CommandId::Previous => next(model, -1),
-        CommandId::Sort => {
-            model.sort = model.sort.next();
-            model.sort_fleet();
-            model.say(Tone::Plain, format!("sorted by {}", model.sort.name()));
-        }
         CommandId::Copy => copy(model, effects),
-        CommandId::Log => go(model, Screen::Log),
-        CommandId::Alarms => go(model, Screen::Alarms),
-        CommandId::Training => open_training(model),
-        CommandId::Play => {
-            if let Some(training) = &mut model.training {
-                training.toggle();
+        CommandId::OpenScreen(screen) => open_screen(model, screen),
+        CommandId::Own(_, command) => {
+            let told = model.screens.top_mut().run(command, model.world.as_ref());
+            if let Some(text) = told {
+                model.say(Tone::Plain, text);
             }
         }
-        CommandId::PlayFaster | CommandId::PlaySlower => {
-            let by = if id == CommandId::PlayFaster { 1 } else { -1 };
-            if let Some(training) = &mut model.training
-                && let Some(speed) = training.changed_speed(by)
-            {
-                training.set_speed(speed);
-            }
-        }
-        CommandId::Briefing => go(model, Screen::Briefing),
-        CommandId::Help => go(model, Screen::Help),
         CommandId::Palette => model.dialog = Some(Dialog::Palette(PaletteDialog::new())),
         CommandId::Redraw => effects.push(Effect::Redraw),
-        CommandId::Back => back(model),
+        CommandId::Back => model.screens.back(),
         CommandId::Quit => {
             if model.dialog.is_some() {
                 close_dialog(model);
-            } else if model.screens.len() > 1 {
-                back(model);
+            } else if !model.screens.is_at_base() {
+                model.screens.back();
             } else if model.is_live_training() {
                 model.dialog = Some(Dialog::StopTraining);
             } else {
@@ -117,149 +100,79 @@ fn pause(model: &mut Model, effects: &mut Vec<Effect>) {
     send(model, command, String::new(), effects);
 }
 
-/// Goes to a screen; to one that is open below, back to it.
-fn go(model: &mut Model, screen: Screen) {
-    match model.screens.iter().position(|open| *open == screen) {
-        Some(place) => model.screens.truncate(place + 1),
-        None => model.screens.push(screen),
+/// Opens a screen by its command. Goes back to it where it is open below; one that was closed keeps its cursor.
+pub(super) fn open_screen(model: &mut Model, id: ScreenId) {
+    let Some(opener) = id.row().and_then(|row| row.opener.as_ref()) else { return };
+    if !model.screens.back_to(|screen| screen.row().id == id) {
+        let screen = match model.screens.take_closed(id) {
+            Some(screen) => screen,
+            None => match (opener.open)(model) {
+                Ok(screen) => screen,
+                Err(why) => return model.say(Tone::Bad, why),
+            },
+        };
+        model.screens.push(screen);
     }
-    model.scroll = 0;
+    model.screens.top_mut().opened(model.now);
 }
 
-fn back(model: &mut Model) {
-    if model.screens.len() > 1 {
-        model.screens.pop();
-        model.scroll = 0;
-    }
-}
-
-/// Opens the training of the agent that comes with the program, and plays it.
-fn open_training(model: &mut Model) {
-    if !model.alone {
-        match TrainingLog::shipped() {
-            Ok(log) => model.training = Some(Training::recorded(log, model.now)),
-            Err(error) => return model.say(Tone::Bad, format!("the agent's training log: {error}")),
-        }
-    }
-    go(model, Screen::Training);
-}
-
-fn open(model: &mut Model, key: FlagKey) {
-    model.selected = Some(key.clone());
-    go(model, Screen::Flag(key));
-}
-
-fn open_selected(model: &mut Model) {
-    let key = match model.screen() {
-        Screen::Fleet => model.selected.clone(),
-        Screen::Log => model.entries_of(None).nth(model.log_row()).and_then(|entry| entry.flag.clone()),
-        Screen::Alarms => model.selected_alarm().and_then(|alarm| alarm.kind.flag().cloned()),
-        Screen::Flag(_) | Screen::Help | Screen::Briefing | Screen::Training => None,
+fn open_flag(model: &mut Model) {
+    let Some(flag) = model.screens.top().enter(model) else {
+        return model.say(Tone::Plain, "this is not about one flag: nothing to open");
     };
-    match key {
-        Some(key) => open(model, key),
-        None => model.say(Tone::Plain, "this is not about one flag: nothing to open"),
+    select(model, &flag);
+    if !model.screens.back_to(|screen| FlagScreen::is_of(screen, &flag)) {
+        model.screens.push(Box::new(FlagScreen::new(flag)));
+    }
+}
+
+/// Lets the cursors of lists follow to a flag that is opened.
+fn select(model: &mut Model, flag: &FlagKey) {
+    for screen in model.screens.iter_mut() {
+        screen.select(flag);
     }
 }
 
 /// Rows of a page on the screen shown.
 fn page(model: &Model) -> isize {
-    isize::try_from(view::page_rows(model)).unwrap_or(1).max(1)
-}
-
-/// A movement of the cursor.
-#[derive(Clone, Copy)]
-enum Step {
-    By(isize),
-    First,
-    Last,
-}
-
-impl Step {
-    /// From `row` of `rows`.
-    fn from(self, row: usize, rows: usize) -> usize {
-        let last = rows.saturating_sub(1);
-        match self {
-            Self::By(by) => row.saturating_add_signed(by).min(last),
-            Self::First => 0,
-            Self::Last => last,
-        }
-    }
+    let rows = model.screens.top().page(model, view::body(model));
+    isize::try_from(rows).unwrap_or(1).max(1)
 }
 
 fn step(model: &mut Model, step: Step, effects: &mut Vec<Effect>) {
-    match model.screen() {
-        Screen::Fleet => {
-            let Some(world) = &model.world else { return };
-            let row = step.from(model.selected_row().unwrap_or(0), model.order.len());
-            let place = model.order.get(row).map(|place| *place as usize);
-            model.selected = place.map(|place| world.flags[place].spec.key.clone());
-        }
-        Screen::Log => {
-            let rows = model.world.as_ref().map_or(0, |world| world.entries.len());
-            let row = step.from(model.log_row(), rows);
-            let seq = model.entries_of(None).nth(row).map(|entry| entry.seq);
-            // At the top the cursor follows what is new.
-            model.log_at = if row == 0 { None } else { seq };
-            if row + view::page_rows(model) >= rows {
-                fetch_older(model, effects);
-            }
-        }
-        Screen::Alarms => {
-            let Some(world) = &model.world else { return };
-            let alarms: Vec<_> = world.alarms_in_order().iter().map(|alarm| alarm.id).collect();
-            let at = model.selected_alarm().and_then(|alarm| alarms.iter().position(|id| *id == alarm.id));
-            model.alarm_at = alarms.get(step.from(at.unwrap_or(0), alarms.len())).copied();
-        }
-        Screen::Training => {
-            if let Some(training) = &mut model.training {
-                let (shown, all) = (training.points().len(), training.log().points.len());
-                training.scrub(step.from(shown.saturating_sub(1), all));
-            }
-        }
-        Screen::Flag(_) | Screen::Help | Screen::Briefing => {
-            let most = view::most_scroll(model);
-            model.scroll = step.from(model.scroll.min(most), most + 1);
-            if matches!(model.screen(), Screen::Flag(_)) && model.scroll >= most {
-                fetch_older(model, effects);
-            }
-        }
+    let body = view::body(model);
+    let last_scroll = model.screens.top().last_scroll(model, body);
+    model.screens.top_mut().step(step, model.world.as_ref(), last_scroll);
+    if model.screens.top().wants_older(model, body) {
+        fetch_older(model, effects);
     }
 }
 
+/// Tab: to the next flag, or to the next screen of the cycle. `by` is 1 or -1.
 fn next(model: &mut Model, by: isize) {
-    if let Screen::Flag(key) = model.screen() {
-        let Some(world) = &model.world else { return };
-        let rows = model.order.len();
-        let Some(place) = world.place(key) else { return };
-        let Some(row) = model.order.iter().position(|other| *other as usize == place) else { return };
-        let row = if by > 0 { (row + 1) % rows } else { (row + rows - 1) % rows };
-        let key = world.flags[model.order[row] as usize].spec.key.clone();
-        model.selected = Some(key.clone());
-        if let Some(screen) = model.screens.last_mut() {
-            *screen = Screen::Flag(key);
+    match model.screens.top().next(model, by) {
+        Next::Stay => {}
+        Next::Flag(flag) => {
+            select(model, &flag);
+            model.screens.replace(Box::new(FlagScreen::new(flag)));
         }
-        model.scroll = 0;
-        return;
+        Next::Screen => {
+            let shown = model.screens.top().row().id;
+            let cycle: Vec<_> = SCREENS.iter().filter(|row| row.in_cycle).map(|row| row.id).collect();
+            let place = cycle.iter().position(|id| *id == shown).unwrap_or(0);
+            let place = if by > 0 { place + 1 } else { place + cycle.len().saturating_sub(1) };
+            model.screens.back_to_base();
+            if let Some(id) = cycle.get(place % cycle.len().max(1)) {
+                open_screen(model, *id);
+            }
+        }
     }
-    let forward = by > 0;
-    let screen = match (model.screen(), forward) {
-        (Screen::Fleet, true) | (Screen::Alarms, false) => Screen::Log,
-        (Screen::Log, true) | (Screen::Fleet, false) => Screen::Alarms,
-        _ => Screen::Fleet,
-    };
-    model.screens = vec![Screen::Fleet];
-    go(model, screen);
 }
 
 fn copy(model: &mut Model, effects: &mut Vec<Effect>) {
-    let text = match model.screen() {
-        Screen::Fleet | Screen::Flag(_) => model.flag_at_hand().map(ToString::to_string),
-        Screen::Log => model.entries_of(None).nth(model.log_row()).map(|entry| entry.sentence.clone()),
-        Screen::Alarms => model.selected_alarm().map(|alarm| alarm.text.clone()),
-        Screen::Help | Screen::Briefing | Screen::Training => None,
+    let Some(text) = model.screens.top().copy(model) else {
+        return model.say(Tone::Plain, "nothing to copy");
     };
-    let Some(text) = text else { return model.say(Tone::Plain, "nothing to copy") };
     // A copied text ends up in a shell or a chat: as harmless there as here.
     let text = knightwatch_core::flag::clean_line(&text);
     model.say(Tone::Plain, format!("copied: {text}"));

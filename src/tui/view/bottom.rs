@@ -4,9 +4,10 @@ use ratatui::layout::Rect;
 
 use crate::tui::{
     Model,
-    command::{COMMANDS, CommandId, Spec, on::TRAINING, why_not},
+    command::{COMMANDS, CommandId, Scope, Spec, why_not},
     model::Tone,
     pen::Pen,
+    screen::help,
 };
 
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
@@ -25,12 +26,16 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     }
     let end = if kills { start.saturating_sub(2) } else { area.right() };
     let mut x = area.x;
-    let bit = model.screen().bit();
-    // The training is played by keys of its own, which nothing else on the screen tells.
-    let first = |spec: &&Spec| bit == TRAINING && (spec.screens == bit || spec.id == CommandId::Help);
+    let screen = model.screens.top().row();
+    // Where nothing else on the screen tells its own keys, they come first, and help after them.
+    let first = |spec: &&Spec| {
+        let own = spec.screens == Scope::Only(screen.id) || spec.id == CommandId::OpenScreen(help::ID);
+        screen.own_keys_first && own
+    };
     let rest = COMMANDS.iter().filter(|spec| !first(spec));
     for spec in COMMANDS.iter().filter(first).chain(rest) {
-        let here = spec.screens & bit != 0 && !spec.short.is_empty() && spec.id != CommandId::KillAll;
+        let here =
+            spec.screens.includes(screen.id) && !spec.short.is_empty() && spec.id != CommandId::KillAll;
         if !here || why_not(spec.id, model).is_some() {
             continue;
         }

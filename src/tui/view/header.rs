@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 
 use ratatui::layout::Rect;
 
-use crate::tui::{Model, figures, pace, pen::Pen};
+use crate::tui::{Model, figures, pace, pen::Pen, screen::training};
 use knightwatch_core::control::Phase;
 use knightwatch_engine::backend::Link;
 
 pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let (plain, dim, strong) = (theme.plain(), theme.dim(), theme.strong());
-    if model.alone {
-        return super::training::header(model, area, pen);
+    if let (true, Some(training)) = (model.alone, model.training()) {
+        return training::header(training, area, pen);
     }
     let (link, link_style) = match &model.link {
         Link::Embedded => ("embedded".to_owned(), dim),

@@ -23,7 +23,7 @@ fn is_unguarded(flag: &FlagView, world: &World) -> bool {
 }
 
 /// The mark of a guard that is off or of a person's hold; the guard is the more urgent.
-pub(super) fn mark(flag: &FlagView, world: &World, pen: &Pen<'_>) -> Option<(&'static str, Style)> {
+pub(in crate::tui) fn mark(flag: &FlagView, world: &World, pen: &Pen<'_>) -> Option<(&'static str, Style)> {
     if is_unguarded(flag, world) {
         return Some(("!", pen.theme.abnormal()));
     }
@@ -31,7 +31,7 @@ pub(super) fn mark(flag: &FlagView, world: &World, pen: &Pen<'_>) -> Option<(&'s
 }
 
 /// The phase. Colour is for what nobody has said to have seen.
-pub(super) fn phase(flag: &FlagView, unseen: bool, pen: &Pen<'_>) -> (&'static str, Style) {
+pub(in crate::tui) fn phase(flag: &FlagView, unseen: bool, pen: &Pen<'_>) -> (&'static str, Style) {
     let theme = pen.theme;
     let style = match flag.phase {
         Phase::RolledBack if unseen => theme.abnormal(),
@@ -44,7 +44,7 @@ pub(super) fn phase(flag: &FlagView, unseen: bool, pen: &Pen<'_>) -> (&'static s
 
 /// The verdict in a word; without treatment there is nothing to judge. At 100 % there is no live control to judge by:
 /// the flag is watched against the recorded one.
-pub(super) fn verdict(flag: &FlagView, pen: &Pen<'_>) -> (String, Style) {
+pub(in crate::tui) fn verdict(flag: &FlagView, pen: &Pen<'_>) -> (String, Style) {
     let theme = pen.theme;
     let assumed = if flag.assumed { "~" } else { "" };
     match flag.verdict {
@@ -65,7 +65,7 @@ pub(super) fn verdict(flag: &FlagView, pen: &Pen<'_>) -> (String, Style) {
 
 /// Draws phase and verdict in one column. Where both do not fit the verdict is shortened, then the less telling of the
 /// two is left out.
-pub(super) fn draw(flag: &FlagView, unseen: bool, (x, y, width): (u16, u16, u16), pen: &mut Pen<'_>) {
+pub(in crate::tui) fn draw(flag: &FlagView, unseen: bool, (x, y, width): (u16, u16, u16), pen: &mut Pen<'_>) {
     let (phase, phase_style) = phase(flag, unseen, pen);
     let (verdict, style) = verdict(flag, pen);
     if flag.rollout.is_zero() {
@@ -101,7 +101,7 @@ pub(super) fn draw(flag: &FlagView, unseen: bool, (x, y, width): (u16, u16, u16)
 
 /// Why the flag is where it is: what was proposed and ruled at the last tick where the agent moves it, otherwise what
 /// was last done, by whom, and why.
-pub(super) fn why(flag: &FlagView, world: &World) -> String {
+pub(in crate::tui) fn why(flag: &FlagView, world: &World) -> String {
     match (flag.phase, &flag.ruling) {
         (Phase::Ramping, Some(ruling)) => ruled(flag, ruling, world),
         _ => done(flag, world),

@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::tui::{Model, kill::Kill, pen::Pen};
+use crate::tui::{Model, kill::Kill, pen::Pen, screen::training};
 use knightwatch_core::{control::Phase, telemetry::Verdict};
 use knightwatch_engine::backend::Link;
 
@@ -27,8 +27,8 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
 
 fn summary(model: &Model, pen: &Pen<'_>) -> (String, ratatui::style::Style) {
     let theme = pen.theme;
-    if model.alone {
-        return (super::training::summary(model), theme.plain());
+    if let (true, Some(training)) = (model.alone, model.training()) {
+        return (training::summary(training), theme.plain());
     }
     let Some(world) = &model.world else { return ("no data yet".to_owned(), theme.dim()) };
     if let Some(latch) = &world.latch {

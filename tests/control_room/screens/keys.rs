@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crossterm::event::{KeyCode, KeyModifiers};
-use knightwatch::tui::{COMMANDS, Effect, Glyphs, Message, Settings, key_table_markdown, on};
+use knightwatch::tui::{COMMANDS, Effect, Glyphs, Message, ScreenId, Settings, key_table_markdown};
 use knightwatch_core::{
     control::{Actor, AlarmId, AlarmKind, Archived, Command, Latch, Phase, RearmAsked, Refusal, Seq, Shelf},
     telemetry::Millis,
@@ -43,11 +43,11 @@ fn only(room: &mut Room) -> Command {
 
 #[test]
 fn no_key_means_two_things_on_one_screen() {
-    for screen in [on::FLEET, on::FLAG, on::LOG, on::ALARMS, on::HELP, on::BRIEFING, on::TRAINING] {
+    for screen in ScreenId::all() {
         let mut seen = BTreeSet::new();
-        for spec in COMMANDS.iter().filter(|spec| spec.screens & screen != 0) {
+        for spec in COMMANDS.iter().filter(|spec| spec.screens.includes(screen)) {
             for chord in spec.keys {
-                assert!(seen.insert(chord.label()), "{} twice on screen {screen}", chord.label());
+                assert!(seen.insert(chord.label()), "{} twice on {screen:?}", chord.label());
             }
         }
     }

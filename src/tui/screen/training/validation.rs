@@ -12,11 +12,11 @@
 use ratatui::layout::Rect;
 
 use super::{
-    below,
+    Training, below,
     chart::{self, Chart, Curve},
     extent, last_validation,
 };
-use crate::tui::{pen::Pen, theme::LEVELS, training::Training};
+use crate::tui::{pen::Pen, theme::LEVELS};
 use knightwatch_agent::training::{COST, HARM, Measure, TrainingHeader, TrainingPoint, best_of, compact};
 
 /// From so many lines on it has an axis of its own.

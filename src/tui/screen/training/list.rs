@@ -8,13 +8,11 @@
 use ratatui::layout::Rect;
 
 use super::{
+    Training,
     chart::{Column, Curve},
     extent, last_validation,
 };
-use crate::tui::{
-    pen::{Align, Pen},
-    training::Training,
-};
+use crate::tui::pen::{Align, Pen};
 use knightwatch_agent::training::{COST, METRICS, Scale, compact};
 
 /// Columns of the names, of the values, and of their units.

@@ -11,14 +11,19 @@
 //! ```
 //! On narrow screens evidence and proposal stand side by side below the charts; charts go first when it gets too low.
 
+mod chart;
+mod history;
+mod proposal;
+
 use std::fmt::Write as _;
 
 use ratatui::layout::Rect;
 
-use super::{chart, history, proposal, standing};
+use super::{Ability, Next, Screen, ScreenId, ScreenRow, Section, Step};
 use crate::tui::{
     Model, figures,
     pen::{Align, Pen, wrap},
+    view::{as_of, is_stale, standing},
     world::{World, unit},
 };
 use knightwatch_core::{
@@ -27,6 +32,90 @@ use knightwatch_core::{
     telemetry::{MetricEvidence, Verdict},
 };
 use knightwatch_engine::backend::FlagView;
+
+const ID: ScreenId = ScreenId("flag");
+
+pub(super) const ROW: ScreenRow = ScreenRow {
+    offers: &[Ability::Flag, Ability::Alarms, Ability::Next, Ability::Copy, Ability::Pace],
+    ..ScreenRow::new(ID, Section::Daily)
+};
+
+/// One flag.
+#[derive(Debug)]
+pub(in crate::tui) struct FlagScreen {
+    key: FlagKey,
+    /// Entries of its history scrolled down.
+    scroll: usize,
+}
+
+impl FlagScreen {
+    pub(in crate::tui) const fn new(key: FlagKey) -> Self {
+        Self { key, scroll: 0 }
+    }
+
+    /// Whether `screen` is the one of this flag.
+    pub(in crate::tui) fn is_of(screen: &dyn Screen, key: &FlagKey) -> bool {
+        screen.row().id == ID && screen.flag() == Some(key)
+    }
+}
+
+impl Screen for FlagScreen {
+    fn row(&self) -> &'static ScreenRow {
+        &ROW
+    }
+
+    /// Entries of the flag's history that fit.
+    fn page(&self, model: &Model, body: Rect) -> usize {
+        let world = model.world.as_ref();
+        let reason = world.and_then(|world| Some(said(world, world.flag(&self.key)?, body.width)));
+        usize::from(history::rows(parts(body, reason.unwrap_or(1)).history.height))
+    }
+
+    fn last_scroll(&self, model: &Model, body: Rect) -> usize {
+        model.entries_of(Some(&self.key)).count().saturating_sub(self.page(model, body))
+    }
+
+    fn step(&mut self, step: Step, _world: Option<&World>, last_scroll: usize) {
+        self.scroll = step.from(self.scroll.min(last_scroll), last_scroll + 1);
+    }
+
+    fn wants_older(&self, model: &Model, body: Rect) -> bool {
+        self.scroll >= self.last_scroll(model, body)
+    }
+
+    fn flag(&self) -> Option<&FlagKey> {
+        Some(&self.key)
+    }
+
+    fn copy(&self, _model: &Model) -> Option<String> {
+        Some(self.key.to_string())
+    }
+
+    fn next(&self, model: &Model, by: isize) -> Next {
+        model.neighbour(&self.key, by).map_or(Next::Stay, Next::Flag)
+    }
+
+    fn shown(&mut self) {
+        self.scroll = 0;
+    }
+
+    fn draw(&self, model: &Model, area: Rect, pen: &mut Pen<'_>) {
+        let theme = pen.theme;
+        let Some(world) = &model.world else { return };
+        let Some(flag) = world.flag(&self.key) else {
+            pen.text(area.x, area.y, area.width, "the backend does not know this flag", theme.dim());
+            return;
+        };
+        let parts = parts(area, said(world, flag, area.width));
+        draw_head(world, flag, parts.head, pen);
+        if parts.charts.height >= chart::LEAST {
+            chart::draw(model, world, flag, parts.charts, pen);
+        }
+        draw_evidence(model, world, flag, parts.evidence, pen);
+        proposal::draw(model, world, flag, parts.proposal, pen);
+        history::draw(model, &self.key, self.scroll, parts.history, pen);
+    }
+}
 
 /// Lines of the head: what it is, and why it is where it is, which may take two.
 const HEAD: u16 = 2;
@@ -88,30 +177,6 @@ fn said(world: &World, flag: &FlagView, width: u16) -> usize {
     wrap(&standing::why(flag, world), usize::from(width)).len()
 }
 
-/// Entries of the flag's history that fit.
-pub(super) fn history_rows(model: &Model, key: &FlagKey, body: Rect) -> u16 {
-    let world = model.world.as_ref();
-    let said = world.and_then(|world| Some(said(world, world.flag(key)?, body.width))).unwrap_or(1);
-    history::rows(parts(body, said).history.height)
-}
-
-pub(super) fn draw(model: &Model, key: &FlagKey, area: Rect, pen: &mut Pen<'_>) {
-    let theme = pen.theme;
-    let Some(world) = &model.world else { return };
-    let Some(flag) = world.flag(key) else {
-        pen.text(area.x, area.y, area.width, "the backend does not know this flag", theme.dim());
-        return;
-    };
-    let parts = parts(area, said(world, flag, area.width));
-    draw_head(world, flag, parts.head, pen);
-    if parts.charts.height >= chart::LEAST {
-        chart::draw(model, world, flag, parts.charts, pen);
-    }
-    draw_evidence(model, world, flag, parts.evidence, pen);
-    proposal::draw(model, world, flag, parts.proposal, pen);
-    history::draw(model, key, parts.history, pen);
-}
-
 fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let mut x = pen.text(area.x, area.y, area.width / 2, flag.spec.key.as_str(), theme.strong()) + 2;
@@ -151,7 +216,7 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
     let theme = pen.theme;
     let report = &flag.report;
     let (verdict, style) = standing::verdict(flag, pen);
-    let old = super::is_stale(model) || world.is_old(flag);
+    let old = is_stale(model) || world.is_old(flag);
     let value = if old { theme.dim() } else { theme.plain() };
     let mut lines = (area.y..area.bottom()).map(|y| Rect { y, height: 1, ..area });
 
@@ -219,7 +284,7 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
     if let Some(line) = lines.next() {
         let age =
             report.age.map_or_else(|| "no telemetry yet".to_owned(), |age| format!("telemetry {age} old"));
-        let age = super::as_of(model).map_or_else(|| age.clone(), |moment| format!("{age} {moment}"));
+        let age = as_of(model).map_or_else(|| age.clone(), |moment| format!("{age} {moment}"));
         let rejected: u64 = report.rejected.iter().copied().map(u64::from).sum();
         let mut text = format!(
             "{age}; margins {} and {} pp",

@@ -2,15 +2,89 @@
 
 use ratatui::layout::Rect;
 
+use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step};
 use crate::tui::{
     Model,
-    command::{COMMANDS, why_not},
-    model::Screen,
+    command::{COMMANDS, CommandId, Scope, Spec, letter, why_not},
     pen::{Pen, wrap},
+    world::World,
 };
 
+pub(in crate::tui) const ID: ScreenId = ScreenId("help");
+
+pub(super) const ROW: ScreenRow = ScreenRow {
+    offers: &[Ability::Alarms, Ability::Pace],
+    is_overlay: true,
+    opener: Some(Opener {
+        command: Spec {
+            id: CommandId::OpenScreen(ID),
+            name: "help",
+            short: "help",
+            keys: &[letter('?')],
+            screens: Scope::Except(ID),
+            help: "the keys of this screen",
+        },
+        needs_backend: false,
+        open: |_| Ok(Box::new(HelpScreen::default())),
+    }),
+    ..ScreenRow::new(ID, Section::Help)
+};
+
+/// The keys of the screen below.
+#[derive(Debug, Default)]
+struct HelpScreen {
+    /// Lines scrolled down.
+    scroll: usize,
+}
+
+impl Screen for HelpScreen {
+    fn row(&self) -> &'static ScreenRow {
+        &ROW
+    }
+
+    fn page(&self, model: &Model, body: Rect) -> usize {
+        usize::from(rows(model, body).max(1))
+    }
+
+    fn last_scroll(&self, model: &Model, body: Rect) -> usize {
+        lines(model, body.width).len().saturating_sub(self.page(model, body))
+    }
+
+    fn step(&mut self, step: Step, _world: Option<&World>, last_scroll: usize) {
+        self.scroll = step.from(self.scroll.min(last_scroll), last_scroll + 1);
+    }
+
+    fn shown(&mut self) {
+        self.scroll = 0;
+    }
+
+    fn draw(&self, model: &Model, area: Rect, pen: &mut Pen<'_>) {
+        let theme = pen.theme;
+        let heading = format!("keys of the {} screen", model.screens.ground().row().id.name());
+        pen.text(area.x + 1, area.y, area.width.saturating_sub(1), &heading, theme.strong());
+        let lines = lines(model, area.width);
+        let rows = rows(model, area);
+        let most = lines.len().saturating_sub(usize::from(rows));
+        let scroll = self.scroll.min(most);
+        let columns = mark_columns(&all(model));
+        let first = area.y + 1;
+        for (y, line) in (first..area.bottom().min(first + rows)).zip(lines.iter().skip(scroll)) {
+            pen.text(area.x + 1, y, columns.saturating_sub(2), &line.mark, theme.strong());
+            let x = area.x + columns;
+            let style = if line.works { theme.plain() } else { theme.dim() };
+            pen.text(x, y, area.right().saturating_sub(x), &line.text, style);
+        }
+        if most > scroll {
+            let more = "more below: PgDn";
+            let width = pen.width_of(more);
+            let y = area.bottom().saturating_sub(1);
+            pen.text(area.right().saturating_sub(width), y, width, more, theme.person());
+        }
+    }
+}
+
 /// One row of help.
-pub(super) struct Line {
+struct Line {
     /// What it is about, in its first row.
     mark: String,
     text: String,
@@ -37,18 +111,6 @@ const LEGEND: &[(&str, &str)] = &[
     ("grey values", "older than three intervals, or the link is down"),
 ];
 
-const fn title(screen: &Screen) -> &'static str {
-    match screen {
-        Screen::Fleet => "fleet",
-        Screen::Flag(_) => "flag",
-        Screen::Log => "log",
-        Screen::Alarms => "alarms",
-        Screen::Help => "help",
-        Screen::Briefing => "briefing",
-        Screen::Training => "training",
-    }
-}
-
 /// Columns of the marks, with the air around them.
 fn mark_columns(all: &[(String, String, bool)]) -> u16 {
     let widest = all.iter().map(|(mark, ..)| unicode_width::UnicodeWidthStr::width(mark.as_str())).max();
@@ -57,8 +119,8 @@ fn mark_columns(all: &[(String, String, bool)]) -> u16 {
 
 /// Every command of the screen and every mark: what it is about, what is said of it, whether it works.
 fn all(model: &Model) -> Vec<(String, String, bool)> {
-    let bit = model.ground().bit();
-    let commands = COMMANDS.iter().filter(|spec| spec.screens & bit != 0).map(|spec| {
+    let ground = model.screens.ground().row().id;
+    let commands = COMMANDS.iter().filter(|spec| spec.screens.includes(ground)).map(|spec| {
         let not = why_not(spec.id, model);
         let works = not.is_none();
         let text = not.map_or_else(|| spec.help.to_owned(), |not| format!("{} (not now: {not})", spec.help));
@@ -70,7 +132,7 @@ fn all(model: &Model) -> Vec<(String, String, bool)> {
 }
 
 /// All rows at a width, from top to bottom; what does not fit into one goes on in the next.
-pub(super) fn lines(model: &Model, width: u16) -> Vec<Line> {
+fn lines(model: &Model, width: u16) -> Vec<Line> {
     let all = all(model);
     let room = usize::from(width.saturating_sub(mark_columns(&all)));
     let mut lines = Vec::new();
@@ -86,32 +148,8 @@ pub(super) fn lines(model: &Model, width: u16) -> Vec<Line> {
 }
 
 /// Rows for them: the title stands above, and below where there is more.
-pub(super) fn rows(model: &Model, area: Rect) -> u16 {
+fn rows(model: &Model, area: Rect) -> u16 {
     let below_title = area.height.saturating_sub(1).max(1);
     let fits = lines(model, area.width).len() <= usize::from(below_title);
     if fits { below_title } else { below_title.saturating_sub(1).max(1) }
-}
-
-pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
-    let theme = pen.theme;
-    let heading = format!("keys of the {} screen", title(model.ground()));
-    pen.text(area.x + 1, area.y, area.width.saturating_sub(1), &heading, theme.strong());
-    let lines = lines(model, area.width);
-    let rows = rows(model, area);
-    let most = lines.len().saturating_sub(usize::from(rows));
-    let scroll = model.scroll.min(most);
-    let columns = mark_columns(&all(model));
-    let first = area.y + 1;
-    for (y, line) in (first..area.bottom().min(first + rows)).zip(lines.iter().skip(scroll)) {
-        pen.text(area.x + 1, y, columns.saturating_sub(2), &line.mark, theme.strong());
-        let x = area.x + columns;
-        let style = if line.works { theme.plain() } else { theme.dim() };
-        pen.text(x, y, area.right().saturating_sub(x), &line.text, style);
-    }
-    if most > scroll {
-        let more = "more below: PgDn";
-        let width = pen.width_of(more);
-        let y = area.bottom().saturating_sub(1);
-        pen.text(area.right().saturating_sub(width), y, width, more, theme.person());
-    }
 }

@@ -3,7 +3,7 @@
 //! A live one follows the trainer, and can be looked back in; a recorded one is played like a video. Time is an
 //! argument; it must not know how anything is drawn.
 
-use super::Real;
+use crate::tui::Real;
 use knightwatch_agent::training::{TrainingEnd, TrainingLine, TrainingLog, TrainingPoint};
 
 /// Times faster than the training was.
@@ -17,7 +17,7 @@ const FRAME_MS: u64 = 100;
 
 /// What is shown of a training.
 #[derive(Clone, Debug)]
-pub(super) struct Training {
+pub(in crate::tui) struct Training {
     log: TrainingLog,
     live: bool,
     /// Seconds of the training up to which it is shown; `None` is all there is.
@@ -30,61 +30,72 @@ pub(super) struct Training {
 
 impl Training {
     /// One that is under way, as far as it has come.
-    pub(super) const fn live(log: TrainingLog) -> Self {
+    pub(in crate::tui) const fn live(log: TrainingLog) -> Self {
         Self { log, live: true, at: None, playing: false, speed: 0, since: Real(0) }
     }
 
     /// One that is over, played from its beginning.
-    pub(super) fn recorded(log: TrainingLog, now: Real) -> Self {
-        let seconds = log.points.last().map_or(0.0, |point| point.seconds);
-        let enough = |times: &u32| seconds / f64::from(*times) <= WHOLE;
-        let speed = SPEEDS.iter().position(enough).unwrap_or(SPEEDS.len() - 1);
-        let playing = !log.points.is_empty();
-        Self { log, live: false, at: playing.then_some(0.0), playing, speed, since: now }
+    pub(in crate::tui) fn recorded(log: TrainingLog, now: Real) -> Self {
+        let mut training = Self { live: false, ..Self::live(log) };
+        training.restart(now);
+        training
     }
 
-    pub(super) const fn log(&self) -> &TrainingLog {
+    /// Plays one that is over from its beginning; one that is under way stays as it is.
+    pub(in crate::tui) fn restart(&mut self, now: Real) {
+        if self.live {
+            return;
+        }
+        let seconds = self.log.points.last().map_or(0.0, |point| point.seconds);
+        let enough = |times: &u32| seconds / f64::from(*times) <= WHOLE;
+        self.speed = SPEEDS.iter().position(enough).unwrap_or(SPEEDS.len() - 1);
+        self.playing = !self.log.points.is_empty();
+        self.at = self.playing.then_some(0.0);
+        self.since = now;
+    }
+
+    pub(in crate::tui) const fn log(&self) -> &TrainingLog {
         &self.log
     }
 
-    pub(super) const fn is_live(&self) -> bool {
+    pub(in crate::tui) const fn is_live(&self) -> bool {
         self.live
     }
 
-    pub(super) const fn is_playing(&self) -> bool {
+    pub(in crate::tui) const fn is_playing(&self) -> bool {
         self.playing
     }
 
     /// Times faster than it was.
-    pub(super) fn times(&self) -> u32 {
+    pub(in crate::tui) fn times(&self) -> u32 {
         SPEEDS[self.speed]
     }
 
     /// The points shown.
-    pub(super) fn points(&self) -> &[TrainingPoint] {
+    pub(in crate::tui) fn points(&self) -> &[TrainingPoint] {
         let points = &self.log.points;
         let shown = self.at.map_or(points.len(), |at| points.partition_point(|point| point.seconds <= at));
         &points[..shown]
     }
 
     /// Whether all there is is shown.
-    pub(super) const fn is_at_end(&self) -> bool {
+    pub(in crate::tui) const fn is_at_end(&self) -> bool {
         self.at.is_none()
     }
 
     /// How it ended, once it is shown to its end.
-    pub(super) fn end(&self) -> Option<&TrainingEnd> {
+    pub(in crate::tui) fn end(&self) -> Option<&TrainingEnd> {
         self.log.end.as_ref().filter(|_| self.is_at_end())
     }
 
     /// Takes the trainer's next line.
-    pub(super) fn push(&mut self, line: TrainingLine) -> Result<(), String> {
+    pub(in crate::tui) fn push(&mut self, line: TrainingLine) -> Result<(), String> {
         self.log.push(line)
     }
 
     /// Plays on up to now; `in_sight` says whether somebody sees it, otherwise it waits. Says whether the picture has
     /// changed.
-    pub(super) fn advance(&mut self, now: Real, in_sight: bool) -> bool {
+    pub(in crate::tui) fn advance(&mut self, now: Real, in_sight: bool) -> bool {
         let passed = now.since(self.since);
         self.since = now;
         let (true, true, Some(at)) = (self.playing, in_sight, self.at) else { return false };
@@ -104,7 +115,7 @@ impl Training {
     }
 
     /// When the next point is due.
-    pub(super) fn wake_at(&self) -> Option<Real> {
+    pub(in crate::tui) fn wake_at(&self) -> Option<Real> {
         let at = self.at.filter(|_| self.playing)?;
         let next = self.log.points.get(self.points().len())?;
         let wait = (next.seconds - at).max(0.0) / f64::from(self.times()) * 1_000.0;
@@ -118,7 +129,7 @@ impl Training {
     }
 
     /// Plays, or stands still. From the end it begins anew; a live one stands still where it is, or follows again.
-    pub(super) fn toggle(&mut self) {
+    pub(in crate::tui) fn toggle(&mut self) {
         if self.live {
             self.at = match (self.at, self.log.points.last()) {
                 (None, Some(last)) => Some(last.seconds),
@@ -136,16 +147,16 @@ impl Training {
     }
 
     /// Plays so many steps of speed faster or slower; `None` where there is none further.
-    pub(super) fn changed_speed(&self, by: isize) -> Option<usize> {
+    pub(in crate::tui) fn changed_speed(&self, by: isize) -> Option<usize> {
         self.speed.checked_add_signed(by).filter(|speed| *speed < SPEEDS.len())
     }
 
-    pub(super) const fn set_speed(&mut self, speed: usize) {
+    pub(in crate::tui) const fn set_speed(&mut self, speed: usize) {
         self.speed = speed;
     }
 
     /// Stands still at a point, counted from 0; at the last one a live one follows again.
-    pub(super) fn scrub(&mut self, place: usize) {
+    pub(in crate::tui) fn scrub(&mut self, place: usize) {
         self.playing = false;
         if let Some(point) = self.log.points.get(place) {
             let last = place + 1 == self.log.points.len();

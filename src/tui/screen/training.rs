@@ -14,19 +14,177 @@
 
 mod chart;
 mod list;
+mod playback;
 mod validation;
 
 use std::fmt::Write as _;
 
+use crossterm::event::KeyCode;
 use ratatui::layout::Rect;
 use serde_json::Value;
 
 use chart::{Chart, Curve};
+pub(in crate::tui) use playback::Training;
 
-use crate::tui::{Model, pen::Pen, training::Training};
-use knightwatch_agent::training::{
-    COST, EndReason, METRICS, TrainingHeader, TrainingPoint, Validation, compact, count, percent, span,
+use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step};
+use crate::tui::{
+    Model, Real,
+    command::{Chord, CommandId, Scope, Spec, key, letter},
+    pen::Pen,
+    world::World,
 };
+use knightwatch_agent::training::{
+    COST, EndReason, METRICS, TrainingHeader, TrainingLog, TrainingPoint, Validation, compact, count,
+    percent, span,
+};
+
+const ID: ScreenId = ScreenId("training");
+
+/// Plays, or stands still.
+const PLAY: u8 = 0;
+/// One iteration back.
+const EARLIER: u8 = 1;
+/// One iteration on.
+const LATER: u8 = 2;
+/// Plays faster.
+const FASTER: u8 = 3;
+/// Plays slower.
+const SLOWER: u8 = 4;
+
+/// A command of this screen.
+const fn own(command: u8, short: &'static str, keys: &'static [Chord], help: &'static str) -> Spec {
+    Spec { id: CommandId::Own(ID, command), name: "", short, keys, screens: Scope::Only(ID), help }
+}
+
+pub(super) const ROW: ScreenRow = ScreenRow {
+    offers: &[Ability::Alarms],
+    own_keys_first: true,
+    commands: &[
+        own(
+            PLAY,
+            "play/stop",
+            &[letter(' ')],
+            "play the training, or stand still; a live one: stand still, or follow again",
+        ),
+        own(
+            EARLIER,
+            "back",
+            &[letter('['), key(KeyCode::Left)],
+            "one iteration back; PgUp goes a tenth of the training",
+        ),
+        own(
+            LATER,
+            "on",
+            &[letter(']'), key(KeyCode::Right)],
+            "one iteration on; PgDn goes a tenth of the training",
+        ),
+        own(FASTER, "faster", &[letter('+'), letter('=')], "play the recorded training faster"),
+        own(SLOWER, "slower", &[letter('-')], "play it slower"),
+    ],
+    opener: Some(Opener {
+        command: Spec {
+            id: CommandId::OpenScreen(ID),
+            name: "training",
+            short: "",
+            keys: &[letter('T')],
+            screens: Scope::Except(ID),
+            help: "how the agent came to be: the curves of its training, played",
+        },
+        needs_backend: false,
+        open: |model| match TrainingLog::shipped() {
+            Ok(log) => Ok(Box::new(TrainingScreen::new(Training::recorded(log, model.now)))),
+            Err(error) => Err(format!("the agent's training log: {error}")),
+        },
+    }),
+    ..ScreenRow::new(ID, Section::Background)
+};
+
+/// A training: one that is under way, or one that is over.
+#[derive(Debug)]
+pub(in crate::tui) struct TrainingScreen {
+    training: Training,
+}
+
+impl TrainingScreen {
+    pub(in crate::tui) const fn new(training: Training) -> Self {
+        Self { training }
+    }
+}
+
+impl Screen for TrainingScreen {
+    fn row(&self) -> &'static ScreenRow {
+        &ROW
+    }
+
+    /// Iterations: a tenth of the training.
+    fn page(&self, _model: &Model, _body: Rect) -> usize {
+        (self.training.log().points.len() / 10).max(1)
+    }
+
+    fn step(&mut self, step: Step, _world: Option<&World>, _last_scroll: usize) {
+        let (shown, all) = (self.training.points().len(), self.training.log().points.len());
+        self.training.scrub(step.from(shown.saturating_sub(1), all));
+    }
+
+    fn run(&mut self, command: u8, world: Option<&World>) -> Option<String> {
+        match command {
+            PLAY => self.training.toggle(),
+            EARLIER => self.step(Step::By(-1), world, 0),
+            LATER => self.step(Step::By(1), world, 0),
+            _ => {
+                let by = if command == FASTER { 1 } else { -1 };
+                if let Some(speed) = self.training.changed_speed(by) {
+                    self.training.set_speed(speed);
+                }
+            }
+        }
+        None
+    }
+
+    fn why_not(&self, id: CommandId) -> Option<String> {
+        let by = match id {
+            CommandId::OpenScreen(ID) => return Some("the training is on the screen".to_owned()),
+            CommandId::Own(ID, FASTER) => 1,
+            CommandId::Own(ID, SLOWER) => -1,
+            _ => return None,
+        };
+        if self.training.is_live() {
+            return Some("the training is under way: it is as fast as it is".to_owned());
+        }
+        let none = self.training.changed_speed(by).is_none();
+        none.then(|| format!("it is played at {}× already", self.training.times()))
+    }
+
+    /// A recording is played from its beginning again.
+    fn opened(&mut self, now: Real) {
+        self.training.restart(now);
+    }
+
+    fn training(&self) -> Option<&Training> {
+        Some(&self.training)
+    }
+
+    fn training_mut(&mut self) -> Option<&mut Training> {
+        Some(&mut self.training)
+    }
+
+    fn draw(&self, model: &Model, body: Rect, pen: &mut Pen<'_>) {
+        let training = &self.training;
+        let mut area = body;
+        if let (false, Some(note)) = (model.alone, &training.log().header.note) {
+            pen.text(area.x, area.y, area.width, note, pen.theme.abnormal());
+            area = below(area, 1);
+        }
+        let lines = HEAD.min(area.height);
+        standing(training, Rect { height: lines, ..area }, pen);
+        let area = below(area, lines);
+        if area.width >= PANELS.0 && area.height + HEAD >= PANELS.1 {
+            panels(training, area, pen);
+        } else {
+            list::draw(training, area, pen);
+        }
+    }
+}
 
 /// Lines above the charts: where it stands, and the budget.
 const HEAD: u16 = 2;
@@ -44,15 +202,9 @@ const FIRST: u16 = 6;
 /// Fewest lines of the chart of cost, its title included.
 const HERO: u16 = 6;
 
-/// Iterations that `PgUp` and `PgDn` go: a tenth of the training.
-pub(super) fn page(model: &Model) -> usize {
-    model.training.as_ref().map_or(1, |training| (training.log().points.len() / 10).max(1))
-}
-
 /// The header where there is no backend: what is shown, and how.
-pub(super) fn header(model: &Model, area: Rect, pen: &mut Pen<'_>) {
+pub(in crate::tui) fn header(training: &Training, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let Some(training) = &model.training else { return };
     let header = &training.log().header;
     let state = if training.is_live() { "live" } else { "recorded" };
     let start = area.right().saturating_sub(pen.width_of(state)).max(area.x);
@@ -89,8 +241,7 @@ fn about(header: &TrainingHeader) -> String {
 }
 
 /// Where a training stands in one line, the most important first: for terminals with room for no more.
-pub(super) fn summary(model: &Model) -> String {
-    let Some(training) = &model.training else { return "no training".to_owned() };
+pub(in crate::tui) fn summary(training: &Training) -> String {
     let Some(point) = training.points().last() else { return "training: no iteration yet".to_owned() };
     let mut text = format!("iteration {}", point.iteration);
     // Writing to a String cannot fail.
@@ -114,23 +265,6 @@ fn left(training: &Training, point: &TrainingPoint) -> Option<f64> {
 
 fn last_validation(points: &[TrainingPoint]) -> Option<Validation> {
     points.iter().rev().find_map(|point| point.validation)
-}
-
-pub(super) fn draw(model: &Model, body: Rect, pen: &mut Pen<'_>) {
-    let Some(training) = &model.training else { return };
-    let mut area = body;
-    if let (false, Some(note)) = (model.alone, &training.log().header.note) {
-        pen.text(area.x, area.y, area.width, note, pen.theme.abnormal());
-        area = below(area, 1);
-    }
-    let lines = HEAD.min(area.height);
-    standing(training, Rect { height: lines, ..area }, pen);
-    let area = below(area, lines);
-    if area.width >= PANELS.0 && area.height + HEAD >= PANELS.1 {
-        panels(training, area, pen);
-    } else {
-        list::draw(training, area, pen);
-    }
 }
 
 /// What is left of an area below its first lines.

@@ -4,14 +4,80 @@
 
 use ratatui::{layout::Rect, style::Style};
 
+use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step};
 use crate::tui::{
     Model,
+    command::{CommandId, Scope, Spec, letter},
     pen::{Pen, wrap},
     theme::Theme,
+    world::World,
 };
 
+pub(in crate::tui) const ID: ScreenId = ScreenId("briefing");
+
+pub(super) const ROW: ScreenRow = ScreenRow {
+    offers: &[Ability::Pace],
+    opener: Some(Opener {
+        command: Spec {
+            id: CommandId::OpenScreen(ID),
+            name: "briefing",
+            short: "",
+            keys: &[letter('B')],
+            screens: Scope::Except(ID),
+            help: "what flags are for, and what happens without them",
+        },
+        needs_backend: true,
+        open: |_| Ok(Box::new(BriefingScreen::default())),
+    }),
+    ..ScreenRow::new(ID, Section::Background)
+};
+
+/// The briefing.
+#[derive(Debug, Default)]
+struct BriefingScreen {
+    /// Lines scrolled down.
+    scroll: usize,
+}
+
+impl Screen for BriefingScreen {
+    fn row(&self) -> &'static ScreenRow {
+        &ROW
+    }
+
+    fn page(&self, model: &Model, body: Rect) -> usize {
+        usize::from(rows(model, body).max(1))
+    }
+
+    fn last_scroll(&self, model: &Model, body: Rect) -> usize {
+        lines(model, body.width).len().saturating_sub(self.page(model, body))
+    }
+
+    fn step(&mut self, step: Step, _world: Option<&World>, last_scroll: usize) {
+        self.scroll = step.from(self.scroll.min(last_scroll), last_scroll + 1);
+    }
+
+    fn shown(&mut self) {
+        self.scroll = 0;
+    }
+
+    fn draw(&self, model: &Model, area: Rect, pen: &mut Pen<'_>) {
+        let lines = lines(model, area.width);
+        let most = lines.len().saturating_sub(usize::from(rows(model, area)));
+        let scroll = self.scroll.min(most);
+        let end = area.y + rows(model, area);
+        for (y, line) in (area.y..end).zip(lines.iter().skip(scroll)) {
+            pen.text(area.x + 2, y, area.width.saturating_sub(4), &line.text, line.style(pen.theme));
+        }
+        if most > scroll {
+            let more = "  more below: PgDn";
+            let width = pen.width_of(more);
+            pen.text(area.right().saturating_sub(width), area.bottom() - 1, width, more, pen.theme.person());
+        }
+    }
+}
+
 /// What an operator acknowledges, word for word.
-pub(super) const ACKNOWLEDGEMENT: &str = "I comprehend the risks of deploying without feature flags, the difference \
+const ACKNOWLEDGEMENT: &str = "I comprehend the risks of deploying without feature flags, the difference \
 between CI/CD and Release, and I know how to start the local environment";
 
 /// A heading and its paragraph.
@@ -51,7 +117,7 @@ enum Kind {
 }
 
 /// One line of the briefing.
-pub(super) struct Line {
+struct Line {
     kind: Kind,
     text: String,
 }
@@ -67,7 +133,7 @@ impl Line {
 }
 
 /// All lines at a width.
-pub(super) fn lines(model: &Model, width: u16) -> Vec<Line> {
+fn lines(model: &Model, width: u16) -> Vec<Line> {
     let width = usize::from(width.saturating_sub(4).min(MEASURE));
     let add = |lines: &mut Vec<Line>, kind, text: &str| {
         lines.extend(wrap(text, width).into_iter().map(|text| Line { kind, text }));
@@ -95,22 +161,7 @@ pub(super) fn lines(model: &Model, width: u16) -> Vec<Line> {
 }
 
 /// Rows for text: where not all fits, the last line says that there is more.
-pub(super) fn rows(model: &Model, area: Rect) -> u16 {
+fn rows(model: &Model, area: Rect) -> u16 {
     let fits = lines(model, area.width).len() <= usize::from(area.height);
     if fits { area.height } else { area.height.saturating_sub(1).max(1) }
-}
-
-pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
-    let lines = lines(model, area.width);
-    let most = lines.len().saturating_sub(usize::from(rows(model, area)));
-    let scroll = model.scroll.min(most);
-    let end = area.y + rows(model, area);
-    for (y, line) in (area.y..end).zip(lines.iter().skip(scroll)) {
-        pen.text(area.x + 2, y, area.width.saturating_sub(4), &line.text, line.style(pen.theme));
-    }
-    if most > scroll {
-        let more = "  more below: PgDn";
-        let width = pen.width_of(more);
-        pen.text(area.right().saturating_sub(width), area.bottom() - 1, width, more, pen.theme.person());
-    }
 }

@@ -9,19 +9,24 @@
 //! agent: raise to 50 %, vetoed 3 times in a row by the shield: 40 s of 1 min needed at 25 %
 //! ```
 
+mod columns;
+mod sort;
+
 use std::{collections::HashSet, fmt::Write as _};
 
 use ratatui::{layout::Rect, style::Style};
 
-use super::{
-    columns::{BY, Column, GAUGED, MARGIN, PAIR_ERRORS, PAIR_P99, Show, columns, gap},
-    history, log, standing,
-};
+use columns::{BY, Column, GAUGED, MARGIN, PAIR_ERRORS, PAIR_P99, Show, columns, gap};
+use sort::Sort;
+
+use super::{Ability, Screen, ScreenId, ScreenRow, Section, Step};
 use crate::tui::{
-    Model, figures,
-    model::Sort,
+    Model,
+    command::{CommandId, Scope, Spec, letter},
+    figures,
     pen::{Align, Pen, wrap},
     spark::{self, Mark, Metric, Record},
+    view::{as_of, entry, first_page_row, is_stale, standing},
     world::{World, unit},
 };
 use knightwatch_core::{
@@ -31,12 +36,178 @@ use knightwatch_core::{
 };
 use knightwatch_engine::backend::FlagView;
 
-/// Fewest lines below the rows that say more of the selected flag: a rule, what it is, why it is where it is.
-const DETAIL: u16 = 3;
-/// Most lines for them, where no flag needs the room.
-const MOST_DETAIL: u16 = 5;
-/// From so many lines on there is room for them.
-const TALL: u16 = 10;
+const ID: ScreenId = ScreenId("fleet");
+
+/// The next sort order.
+const SORT: u8 = 0;
+
+pub(super) const ROW: ScreenRow = ScreenRow {
+    offers: &[Ability::Flag, Ability::Alarms, Ability::Enter, Ability::Next, Ability::Copy, Ability::Pace],
+    in_cycle: true,
+    commands: &[Spec {
+        id: CommandId::Own(ID, SORT),
+        name: "",
+        short: "sort",
+        keys: &[letter('s')],
+        screens: Scope::Only(ID),
+        help: "sort by attention, name, rollout, phase",
+    }],
+    ..ScreenRow::new(ID, Section::Daily)
+};
+
+/// The fleet.
+#[derive(Debug, Default)]
+pub(in crate::tui) struct FleetScreen {
+    sort: Sort,
+    /// Positions in `world.flags`, as sorted. Updated on change, left alone while rows are held.
+    order: Vec<u32>,
+    /// The flag the cursor is on. By key: rows move, a key does not.
+    selected: Option<FlagKey>,
+}
+
+impl FleetScreen {
+    /// The row of the cursor.
+    fn cursor(&self, world: &World) -> Option<usize> {
+        self.position(world, self.selected.as_ref()?)
+    }
+
+    /// The row of a flag.
+    fn position(&self, world: &World, flag: &FlagKey) -> Option<usize> {
+        let place = world.place(flag)?;
+        self.order.iter().position(|other| *other as usize == place)
+    }
+
+    fn sort_rows(&mut self, world: &World) {
+        let flags = &world.flags;
+        let alive = |place: u32| flags.get(place as usize).is_some_and(|flag| flag.archived.is_none());
+        // Archiving cannot be undone: as many are the same ones, once those that were archived are out.
+        self.order.retain(|place| alive(*place));
+        if self.order.len() != world.alive().count() {
+            let places = 0..u32::try_from(flags.len()).unwrap_or(u32::MAX);
+            self.order = places.filter(|place| alive(*place)).collect();
+        }
+        self.sort.sort(&mut self.order, world);
+        let known = self
+            .selected
+            .as_ref()
+            .and_then(|key| world.flag(key))
+            .is_some_and(|flag| flag.archived.is_none());
+        if !known {
+            self.selected = self.order.first().map(|place| flags[*place as usize].spec.key.clone());
+        }
+    }
+}
+
+impl Screen for FleetScreen {
+    fn row(&self) -> &'static ScreenRow {
+        &ROW
+    }
+
+    fn page(&self, model: &Model, body: Rect) -> usize {
+        usize::from(rows(model, body))
+    }
+
+    fn step(&mut self, step: Step, world: Option<&World>, _last_scroll: usize) {
+        let Some(world) = world else { return };
+        let row = step.from(self.cursor(world).unwrap_or(0), self.order.len());
+        let place = self.order.get(row).map(|place| *place as usize);
+        self.selected = place.map(|place| world.flags[place].spec.key.clone());
+    }
+
+    fn run(&mut self, command: u8, world: Option<&World>) -> Option<String> {
+        if command != SORT {
+            return None;
+        }
+        self.sort = self.sort.next();
+        if let Some(world) = world {
+            self.sort_rows(world);
+        }
+        Some(format!("sorted by {}", self.sort.name()))
+    }
+
+    fn flag(&self) -> Option<&FlagKey> {
+        self.selected.as_ref()
+    }
+
+    fn enter(&self, _model: &Model) -> Option<FlagKey> {
+        self.selected.clone()
+    }
+
+    fn copy(&self, _model: &Model) -> Option<String> {
+        self.selected.as_ref().map(ToString::to_string)
+    }
+
+    fn refresh(&mut self, world: &World, held: bool) {
+        if !held || self.order.is_empty() {
+            self.sort_rows(world);
+        }
+    }
+
+    fn forget_positions(&mut self) {
+        self.order.clear();
+    }
+
+    fn select(&mut self, flag: &FlagKey) {
+        self.selected = Some(flag.clone());
+    }
+
+    fn neighbour(&self, world: &World, flag: &FlagKey, by: isize) -> Option<FlagKey> {
+        let rows = self.order.len();
+        let row = self.position(world, flag)?;
+        let row = if by > 0 { (row + 1) % rows } else { (row + rows - 1) % rows };
+        Some(world.flags[self.order[row] as usize].spec.key.clone())
+    }
+
+    fn draw(&self, model: &Model, area: Rect, pen: &mut Pen<'_>) {
+        let theme = pen.theme;
+        let Some(world) = &model.world else {
+            pen.text(area.x, area.y, area.width, "no data from the backend yet", theme.dim());
+            return;
+        };
+        let columns = columns(area.width);
+        let mut x = area.x + MARGIN;
+        for (column, width) in &columns {
+            let sorted = match self.sort {
+                Sort::Name => column.show == Show::Key,
+                Sort::Rollout => column.show == Show::Rollout,
+                Sort::Phase => column.show == Show::State,
+                Sort::Attention => false,
+            };
+            let style = if sorted { theme.strong() } else { theme.dim() };
+            let title = column.title(*width).replace(MIDDLE, theme.level(spark::SAME));
+            pen.cell(x, area.y, *width, column.align, &title, style);
+            x += width + gap(area.width);
+        }
+        if self.order.is_empty() {
+            pen.text(area.x + MARGIN, area.y + 1, area.width, "no flags", theme.dim());
+            return;
+        }
+        let rows = usize::from(rows(model, area));
+        let selected = self.cursor(world);
+        let first = first_page_row(selected.unwrap_or(0), rows);
+        let shown = self.order.iter().skip(first).take(rows);
+        let unseen = world.unseen();
+        for (line, place) in (area.y + 1..).zip(shown) {
+            let place = *place as usize;
+            let chosen = selected.is_some_and(|row| self.order.get(row).map(|p| *p as usize) == Some(place));
+            let row = Row { model, world, place, chosen, unseen: &unseen };
+            row.draw(&columns, Rect { y: line, height: 1, ..area }, pen);
+        }
+        let detail_rows = detail_rows(model, area);
+        latest(model, world, Rect { height: area.height - detail_rows, ..area }, pen);
+        if detail_rows > 0
+            && let Some(flag) = self.selected.as_ref().and_then(|key| world.flag(key))
+        {
+            detail(
+                model,
+                world,
+                flag,
+                Rect { y: area.bottom() - detail_rows, height: detail_rows, ..area },
+                pen,
+            );
+        }
+    }
+}
 
 fn detail_rows(model: &Model, body: Rect) -> u16 {
     if body.height < TALL {
@@ -48,53 +219,16 @@ fn detail_rows(model: &Model, body: Rect) -> u16 {
 }
 
 /// Rows for flags.
-pub(super) fn rows(model: &Model, body: Rect) -> u16 {
+fn rows(model: &Model, body: Rect) -> u16 {
     body.height.saturating_sub(1 + detail_rows(model, body)).max(1)
 }
 
-pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
-    let theme = pen.theme;
-    let Some(world) = &model.world else {
-        pen.text(area.x, area.y, area.width, "no data from the backend yet", theme.dim());
-        return;
-    };
-    let columns = columns(area.width);
-    let mut x = area.x + MARGIN;
-    for (column, width) in &columns {
-        let sorted = match model.sort {
-            Sort::Name => column.show == Show::Key,
-            Sort::Rollout => column.show == Show::Rollout,
-            Sort::Phase => column.show == Show::State,
-            Sort::Attention => false,
-        };
-        let style = if sorted { theme.strong() } else { theme.dim() };
-        let title = column.title(*width).replace(MIDDLE, theme.level(spark::SAME));
-        pen.cell(x, area.y, *width, column.align, &title, style);
-        x += width + gap(area.width);
-    }
-    if model.order.is_empty() {
-        pen.text(area.x + MARGIN, area.y + 1, area.width, "no flags", theme.dim());
-        return;
-    }
-    let rows = usize::from(rows(model, area));
-    let selected = model.selected_row();
-    let first = super::first_page_row(selected.unwrap_or(0), rows);
-    let shown = model.order.iter().skip(first).take(rows);
-    let unseen = world.unseen();
-    for (line, place) in (area.y + 1..).zip(shown) {
-        let place = *place as usize;
-        let chosen = selected.is_some_and(|row| model.order.get(row).map(|p| *p as usize) == Some(place));
-        let row = Row { model, world, place, chosen, unseen: &unseen };
-        row.draw(&columns, Rect { y: line, height: 1, ..area }, pen);
-    }
-    let detail_rows = detail_rows(model, area);
-    latest(model, world, Rect { height: area.height - detail_rows, ..area }, pen);
-    if detail_rows > 0
-        && let Some(flag) = model.selected.as_ref().and_then(|key| world.flag(key))
-    {
-        detail(model, world, flag, Rect { y: area.bottom() - detail_rows, height: detail_rows, ..area }, pen);
-    }
-}
+/// Fewest lines below the rows that say more of the selected flag: a rule, what it is, why it is where it is.
+const DETAIL: u16 = 3;
+/// Most lines for them, where no flag needs the room.
+const MOST_DETAIL: u16 = 5;
+/// From so many lines on there is room for them.
+const TALL: u16 = 10;
 
 /// Fewest and most lines for what was done last, with their title, where no flag needs the room.
 const LATEST: std::ops::RangeInclusive<u16> = 5..=11;
@@ -120,11 +254,11 @@ fn latest(model: &Model, world: &World, area: Rect, pen: &mut Pen<'_>) {
         ) && entry.event.kind() != "veto"
     });
     for (y, entry) in (top + 1..area.bottom()).zip(entries) {
-        if let Some(kind) = history::Kind::of(&entry.event, &entry.actor) {
+        if let Some(kind) = entry::Kind::of(&entry.event, &entry.actor) {
             let (symbol, style) = kind.symbol(pen);
             pen.put(area.x, y, symbol, style);
         }
-        log::draw_entry(entry, false, Rect { y, height: 1, ..area }, pen);
+        entry::draw_entry(entry, false, Rect { y, height: 1, ..area }, pen);
     }
 }
 
@@ -144,7 +278,7 @@ impl Row<'_> {
     fn draw(&self, columns: &[(&Column, u16)], area: Rect, pen: &mut Pen<'_>) {
         let theme = pen.theme;
         let (world, flag, y) = (self.world, &self.world.flags[self.place], area.y);
-        let old = super::is_stale(self.model) || world.is_old(flag);
+        let old = is_stale(self.model) || world.is_old(flag);
         let value = if old { theme.dim() } else { theme.plain() };
         if self.chosen {
             pen.text(area.x, y, 1, theme.marker(), theme.strong());
@@ -270,7 +404,7 @@ fn detail(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut P
         text.push_str(": ");
         text.push_str(&flag.spec.description);
     }
-    let mut facts = super::as_of(model).map_or_else(String::new, |moment| moment + ": ");
+    let mut facts = as_of(model).map_or_else(String::new, |moment| moment + ": ");
     let _ = write!(facts, "at {} for {}", flag.rollout, figures::ago(world.now, flag.changed_at));
     // Writing to a String cannot fail.
     let _ = match flag.report.age {

@@ -13,12 +13,12 @@
 
 use ratatui::layout::Rect;
 
-use super::history::Kind;
 use crate::tui::{
     Model, figures,
     pen::{Align, Pen},
     spark::{self, Metric, Record},
     theme::LEVELS,
+    view::entry::Kind,
     world::World,
 };
 use knightwatch_core::telemetry::{Millis, Verdict};

@@ -2,70 +2,19 @@
 //!
 //! A sentence takes two lines where there is room; the flag's own key is left out of it.
 
-use ratatui::{layout::Rect, style::Style};
+use ratatui::layout::Rect;
 
-use super::log;
 use crate::tui::{
     Model,
     pen::{Pen, wrap},
+    view::entry::{self, Kind},
 };
-use knightwatch_core::{
-    control::{Action, Actor, Decision, Event, Outcome},
-    flag::FlagKey,
-};
+use knightwatch_core::flag::FlagKey;
 
 /// From so many lines on a sentence may take two of them.
 const ROOMY: u16 = 7;
 /// Lines of a sentence at most.
 const LINES: u16 = 2;
-
-/// What an entry is on the time axis. The later ones cover the earlier ones in the same interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    /// A veto.
-    Veto,
-    /// Something was deployed.
-    Deployment,
-    /// A raise or a start.
-    Up,
-    /// A step down, a rollback, a pause by the program.
-    Down,
-    /// What a person did.
-    Person,
-}
-
-impl Kind {
-    /// What `event` by `actor` is; `None` for what has no mark.
-    pub(super) fn of(event: &Event, actor: &Actor) -> Option<Self> {
-        if matches!(event, Event::Deployed { .. }) {
-            return Some(Self::Deployment);
-        }
-        if matches!(actor, Actor::Person(_)) {
-            return Some(Self::Person);
-        }
-        match event {
-            Event::Decided(Decision { outcome: Outcome::Vetoed, .. }) => Some(Self::Veto),
-            Event::Decided(Decision { action: Action::RaiseTo(_), .. }) | Event::Started { .. } => {
-                Some(Self::Up)
-            }
-            Event::Decided(Decision { action: Action::RollBack | Action::StepDown, .. })
-            | Event::Paused { .. } => Some(Self::Down),
-            _ => None,
-        }
-    }
-
-    /// Its mark.
-    pub(super) fn symbol(self, pen: &Pen<'_>) -> (&'static str, Style) {
-        let theme = pen.theme;
-        match self {
-            Self::Veto => (theme.veto(), theme.dim()),
-            Self::Deployment => (theme.deployment(), theme.strong()),
-            Self::Up => (theme.up(), theme.plain()),
-            Self::Down => (theme.down(), theme.abnormal()),
-            Self::Person => (theme.by_person(), theme.person()),
-        }
-    }
-}
 
 /// Lines of an entry at most, in a history so many lines high.
 const fn lines(rows: u16) -> u16 {
@@ -78,7 +27,7 @@ pub(super) fn rows(height: u16) -> u16 {
     (rows / lines(rows)).max(1)
 }
 
-pub(super) fn draw(model: &Model, key: &FlagKey, area: Rect, pen: &mut Pen<'_>) {
+pub(super) fn draw(model: &Model, key: &FlagKey, scroll: usize, area: Rect, pen: &mut Pen<'_>) {
     if area.height == 0 {
         return;
     }
@@ -90,14 +39,14 @@ pub(super) fn draw(model: &Model, key: &FlagKey, area: Rect, pen: &mut Pen<'_>) 
     if all == 0 {
         pen.text(area.x + 2, area.y + 1, area.width, "nothing has happened to it yet", theme.dim());
     }
-    let scroll = model.scroll.min(all.saturating_sub(usize::from(rows(area.height))));
+    let scroll = scroll.min(all.saturating_sub(usize::from(rows(area.height))));
     let most = usize::from(lines(area.height - 1));
     let mut y = area.y + 1;
     for entry in model.entries_of(Some(key)).skip(scroll) {
         if y >= area.bottom() {
             break;
         }
-        let x = log::draw_head(entry, Rect { y, height: 1, ..area }, pen);
+        let x = entry::draw_head(entry, Rect { y, height: 1, ..area }, pen);
         if let Some(kind) = Kind::of(&entry.event, &entry.actor) {
             let (symbol, style) = kind.symbol(pen);
             pen.put(area.x, y, symbol, style);
