@@ -246,7 +246,7 @@ fn dispatch(cli: Cli) -> Outcome {
             Some(target) => control_room::remote(&target, &cli.scene, &cli.screen, &config),
             None => control_room::run(&cli.scene, &cli.screen, &config),
         },
-        Some(Verb::Order(verb)) => verbs::run(verb, &cli.connect, &config),
+        Some(Verb::Order(verb)) => verbs::run(&verb, &cli.connect, &config),
         Some(Verb::Token { what }) => access::token(&what, &config),
         Some(Verb::Backup { file, real }) => access::backup(&file, real, &config),
         Some(Verb::Restore { file, real, yes }) => access::restore(&file, real, yes, &config),

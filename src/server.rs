@@ -43,7 +43,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::{
-    access::{Access, Principal, Scope, TokenFile, TokenRecord, local_token},
+    access::{Access, Principal, TokenFile, TokenRecord, local_token},
     catalogue::Catalogue,
     hub::Hub,
     listen::{Listeners, Peer, Tls, serve},
@@ -53,6 +53,7 @@ pub use self::{
     webhooks::Hook,
 };
 use crate::server::{guarded::asking, state::Shared};
+use knightwatch_core::control::Scope;
 
 /// Largest body of a request that is not telemetry, and of one that is, in bytes.
 const MAX_BODY: usize = 256 << 10;
@@ -73,6 +74,7 @@ const MAX_TELEMETRY: usize = 4 << 20;
         (name = "telemetry", description = "Telemetry and deployments in"),
         (name = "simulation", description = "The pace of simulated time"),
     ),
+    components(schemas(answer::Ack, Problem)),
     modifiers(&Bearer)
 )]
 struct Description;
@@ -118,26 +120,11 @@ pub fn router(state: Shared) -> Router {
         // Under the layer too: browsers ask by a method that nothing else here knows.
         evaluation = evaluation.method_not_allowed_fallback(door::wrong_method).layer(door::cors(&state));
     }
-    let (api, mut description) = OpenApiRouter::with_openapi(Description::openapi())
+    let (api, mut description) = orders::routes(OpenApiRouter::with_openapi(Description::openapi()))
         .routes(asking!(read::status))
         .routes(asking!(read::flags))
-        .routes(asking!(orders::create))
         .routes(asking!(read::flag))
-        .routes(asking!(orders::change))
-        .routes(asking!(orders::start))
-        .routes(asking!(orders::pause))
-        .routes(asking!(orders::resume))
-        .routes(asking!(orders::roll_back))
-        .routes(asking!(orders::set))
-        .routes(asking!(orders::promote))
-        .routes(asking!(orders::release))
-        .routes(asking!(orders::archive))
-        .routes(asking!(orders::kill_all))
-        .routes(asking!(orders::rearm))
         .routes(asking!(read::alarms))
-        .routes(asking!(orders::acknowledge))
-        .routes(asking!(orders::shelve))
-        .routes(asking!(orders::acknowledge_briefing))
         .routes(asking!(journal::journal))
         .routes(asking!(journal::export))
         .routes(asking!(journal::verify))

@@ -2,16 +2,19 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use clap::Subcommand;
+use clap::{
+    Subcommand,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 use serde::Serialize;
 
 use super::{Failure, Outcome, USAGE, print, serve::Home};
 use crate::{
     config::{Config, SourceKind},
-    server::{Scope, TokenFile, TokenRecord},
+    server::{TokenFile, TokenRecord},
 };
 use knightwatch_core::{
-    control::State,
+    control::{Scope, State},
     flag::{FlagKey, Rollout},
     telemetry::Millis,
 };
@@ -29,7 +32,7 @@ pub(super) enum Token {
         /// Whose it is, as the journal will name them
         name: String,
         /// What it allows; may be given again
-        #[arg(long, value_enum, required = true)]
+        #[arg(long, value_parser = scopes(), required = true)]
         scope: Vec<Scope>,
         /// How long it lives, such as "720 h", or "never" [default: 2160 h]
         #[arg(long, value_name = "TIME")]
@@ -49,6 +52,13 @@ pub(super) enum Token {
         /// Its id, as `list` shows it
         id: String,
     },
+}
+
+/// The scopes by name, with what each one allows.
+fn scopes() -> impl TypedValueParser<Value = Scope> {
+    let names = Scope::ALL.map(|scope| PossibleValue::new(scope.as_str()).help(scope.about()));
+    PossibleValuesParser::new(names)
+        .try_map(|name| Scope::ALL.into_iter().find(|scope| scope.as_str() == name).ok_or("expected a scope"))
 }
 
 #[derive(Serialize)]

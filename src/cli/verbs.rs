@@ -1,12 +1,18 @@
-//! The control room's orders as verbs, for scripts and for a terminal that cannot draw.
+//! The orders as verbs, one for every row of the table of orders: for scripts and for a terminal that cannot draw.
 //!
 //! Exit status: 0 done, 1 refused, 2 usage, 3 no backend reached. With `--json` the acknowledgement or the error is one line
 //! of JSON on standard output.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use clap::{Args, Subcommand};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand,
+    builder::ValueParser,
+    error::{Error, ErrorKind},
+    value_parser,
+};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{
     Failure, Outcome, UNREACHABLE, USAGE,
@@ -16,9 +22,11 @@ use super::{
 };
 use crate::config::Config;
 use knightwatch_core::{
-    control::{Actor, AlarmId, Command, Order, OrderId, Seq, SpecChange},
-    flag::{Deployment, FlagKey, Ladder, Rollout, ServiceName, clean_line},
-    telemetry::Millis,
+    control::{
+        Actor, Argument, Command, Confirmation, ORDERS, Order, OrderId, OrderSpec, OrderTarget, Parameter,
+        Presence, Seq, ValueKind,
+    },
+    flag::FlagKey,
 };
 use knightwatch_engine::{
     backend::{Ack, Client, FlagsOff},
@@ -27,7 +35,7 @@ use knightwatch_engine::{
 
 /// What all verbs take.
 #[derive(Clone, Debug, Args)]
-pub(super) struct Common {
+struct Common {
     /// Why; goes into the journal
     #[arg(long, default_value = "")]
     reason: String,
@@ -41,187 +49,159 @@ pub(super) struct Common {
     json: bool,
 }
 
-/// A flag, and what all verbs take.
-#[derive(Clone, Debug, Args)]
-pub(super) struct OnFlag {
-    /// The flag
-    flag: FlagKey,
-
-    /// Only if its last change still has this number
-    #[arg(long, value_name = "SEQ")]
-    if_last: Option<u64>,
-
-    #[command(flatten)]
-    common: Common,
+/// An order's verb, with what was typed after it.
+#[derive(Clone, Debug)]
+pub(super) struct Verb {
+    spec: &'static OrderSpec,
+    typed: ArgMatches,
 }
 
-#[derive(Clone, Debug, Subcommand)]
-pub(super) enum Verb {
-    /// Starts an idle, rolled back or killed flag at its first rung
-    Start(OnFlag),
-    /// Pauses a ramping flag: no raises; the shield still guards
-    Pause(OnFlag),
-    /// Resumes a paused flag
-    Resume(OnFlag),
-    /// Rolls a flag back to 0 %
-    Rollback(OnFlag),
-    /// Overrides a flag's rollout for a time
-    Set {
-        #[command(flatten)]
-        flag: OnFlag,
-        /// The rollout in percent, 0 to 100
-        #[arg(value_name = "PERCENT", value_parser = percent)]
-        percent: Rollout,
-        /// How long the agent keeps off, such as "15 min" [default: as the backend is configured]
-        #[arg(long = "for", value_name = "TIME", value_parser = span)]
-        expires_in: Option<Millis>,
-        /// Without the shield's hard limits until then
-        #[arg(long)]
-        guard_off: bool,
-    },
-    /// Takes a flag to 100 % at once
-    Promote(OnFlag),
-    /// Hands a flag back to the agent
-    Release(OnFlag),
-    /// Kills everything: every flag off at once, the agent locked out until a person re-arms
-    KillAll {
-        /// Ask nothing
-        #[arg(long)]
-        yes: bool,
-        /// Refuse unless this is the backend's environment
-        #[arg(long, value_name = "NAME")]
-        env: Option<String>,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Opens the latch after a kill-all; starts nothing
-    Rearm {
-        /// The environment's name, as proof that it is the one that is meant
-        #[arg(long, value_name = "NAME")]
-        env: String,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Changes what is declared of a flag; its rollout stays where it is
-    Change {
-        #[command(flatten)]
-        flag: OnFlag,
-        /// What it is for
-        #[arg(long, value_name = "TEXT")]
-        description: Option<String>,
-        /// The rungs in percent, ascending, ending with 99 and 100, such as 1,5,25,99,100
-        #[arg(long, value_name = "PERCENTS", value_parser = ladder)]
-        ladder: Option<Ladder>,
-        /// The service whose deployment it waits for when it is started
-        #[arg(long, value_name = "SERVICE")]
-        deployment: Option<String>,
-        /// The artifact of that service; whichever where it is left out
-        #[arg(long, value_name = "ARTIFACT", requires = "deployment")]
-        artifact: Option<String>,
-        /// It waits for no deployment
-        #[arg(long, conflicts_with = "deployment")]
-        no_deployment: bool,
-    },
-    /// Puts a flag that is at rest away for good: its key is never used again
-    Archive {
-        #[command(flatten)]
-        flag: OnFlag,
-        /// Yes, for good
-        #[arg(long)]
-        yes: bool,
-    },
-    /// Takes an alarm out of sight for a time; it stays counted, and comes back by itself
-    Shelve {
-        /// Its number
-        alarm: u64,
-        /// For how long, from "1 min" to "8 h"
-        #[arg(long = "for", value_name = "TIME", value_parser = span)]
-        lasts: Millis,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Acknowledges an alarm
-    Acknowledge {
-        /// Its number
-        alarm: u64,
-        #[command(flatten)]
-        common: Common,
-    },
+impl Subcommand for Verb {
+    fn augment_subcommands(program: clap::Command) -> clap::Command {
+        program.subcommands(ORDERS.iter().map(subcommand))
+    }
+
+    fn augment_subcommands_for_update(program: clap::Command) -> clap::Command {
+        Self::augment_subcommands(program)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        ORDERS.iter().any(|spec| spec.verb == name)
+    }
 }
 
-fn percent(text: &str) -> Result<Rollout, String> {
-    let number: f64 =
-        text.trim_end_matches('%').trim().parse().map_err(|_| "expected a percentage".to_owned())?;
-    Rollout::from_percent(number).map_err(|error| error.to_string())
+impl FromArgMatches for Verb {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let found = matches
+            .subcommand()
+            .and_then(|(name, typed)| Some((ORDERS.iter().find(|spec| spec.verb == name)?, typed.clone())));
+        let (spec, typed) = found.ok_or_else(|| Error::new(ErrorKind::InvalidSubcommand))?;
+        Ok(Self { spec, typed })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
-fn ladder(text: &str) -> Result<Ladder, String> {
-    let rungs: Vec<Rollout> = text.split(',').map(percent).collect::<Result<_, _>>()?;
-    Ladder::try_from(rungs).map_err(|error| error.to_string())
+/// The verb of an order, with its arguments.
+fn subcommand(spec: &'static OrderSpec) -> clap::Command {
+    let flag =
+        |id: &'static str, help: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue).help(help);
+    let mut verb = clap::Command::new(spec.verb);
+    if spec.target == OrderTarget::Flag {
+        verb = verb.arg(positional("flag", "FLAG", value_parser!(FlagKey).into()).help("The flag")).arg(
+            Arg::new("if_last")
+                .long("if-last")
+                .value_name("SEQ")
+                .value_parser(value_parser!(u64))
+                .help("Only if its last change still has this number"),
+        );
+        verb = arguments(Common::augment_args(verb), spec);
+    } else {
+        if spec.confirmation == Confirmation::Arm {
+            let env = Arg::new("env").long("env").value_name("NAME");
+            verb = verb
+                .arg(flag("yes", "Ask nothing"))
+                .arg(env.help("Refuse unless this is the backend's environment"));
+        }
+        if spec.target == OrderTarget::Alarm {
+            verb = verb.arg(positional("alarm", "ALARM", value_parser!(u64).into()).help("Its number"));
+        }
+        verb = Common::augment_args(arguments(verb, spec));
+    }
+    if matches!(spec.confirmation, Confirmation::AskForGood(_)) {
+        verb = verb.arg(flag("yes", "Yes, for good"));
+    }
+    // Last: the arguments that all verbs take bring a sentence of their own.
+    verb.about(spec.sentence)
 }
 
-fn span(text: &str) -> Result<Millis, String> {
-    serde_json::from_value(serde_json::Value::from(text)).map_err(|error| error.to_string())
+fn positional(id: &'static str, value: &'static str, parser: ValueParser) -> Arg {
+    Arg::new(id).value_name(value).required(true).value_parser(parser)
+}
+
+/// Adds the arguments of an order's own parameters.
+fn arguments(verb: clap::Command, spec: &'static OrderSpec) -> clap::Command {
+    spec.parameters.iter().fold(verb, |verb, parameter| {
+        let parser = ValueParser::from(move |text: &str| parameter.parse(text));
+        let required = parameter.presence == Presence::Required;
+        let arg = match parameter.argument {
+            Argument::Positional(value) => positional(parameter.name, value, parser).required(required),
+            Argument::Option { name, .. } if matches!(parameter.kind, ValueKind::Switch { .. }) => {
+                Arg::new(parameter.name).long(name).action(ArgAction::SetTrue)
+            }
+            Argument::Option { name, value } => {
+                Arg::new(parameter.name).long(name).value_name(value).required(required).value_parser(parser)
+            }
+        };
+        let verb = verb.arg(arg.help(parameter.help));
+        let ValueKind::Deployment { clearable } = parameter.kind else { return verb };
+        let artifact = Arg::new("artifact").long("artifact").value_name("ARTIFACT").requires(parameter.name);
+        let verb = verb.arg(artifact.help("The artifact of that service; whichever where it is left out"));
+        if !clearable {
+            return verb;
+        }
+        let none = Arg::new("no_deployment").long("no-deployment").action(ArgAction::SetTrue);
+        verb.arg(none.conflicts_with(parameter.name).help("It waits for no deployment"))
+    })
+}
+
+/// What was typed for a parameter, as a field of the request body.
+fn field(parameter: &Parameter, typed: &ArgMatches) -> Option<Value> {
+    match parameter.kind {
+        ValueKind::Switch { .. } => Some(typed.get_flag(parameter.name).into()),
+        ValueKind::Deployment { clearable } => {
+            if clearable && typed.get_flag("no_deployment") {
+                return Some(Value::Null);
+            }
+            let mut deployment = typed.get_one::<Value>(parameter.name)?.clone();
+            if let Some(artifact) = typed.get_one::<String>("artifact") {
+                deployment["artifact"] = artifact.as_str().into();
+            }
+            Some(deployment)
+        }
+        _ => typed.get_one::<Value>(parameter.name).cloned(),
+    }
 }
 
 impl Verb {
     /// Whether it makes things safer.
     pub(super) const fn stops(&self) -> bool {
-        matches!(self, Self::KillAll { .. } | Self::Rollback(_) | Self::Pause(_))
+        self.spec.stops
+    }
+
+    /// What it acts on, as a field of the command.
+    fn target(&self) -> Option<Value> {
+        match self.spec.target {
+            OrderTarget::Flag => self.typed.get_one::<FlagKey>("flag").map(|key| key.as_str().into()),
+            OrderTarget::Alarm => self.typed.get_one::<u64>("alarm").map(|number| (*number).into()),
+            OrderTarget::Backend | OrderTarget::Briefing => None,
+        }
     }
 }
 
-pub(super) fn run(verb: Verb, connect: &ConnectArgs, config: &Config) -> Outcome {
-    let on = |flag: OnFlag, command: fn(FlagKey) -> Command| (command(flag.flag), flag.if_last, flag.common);
-    let (command, expected, common) = match verb {
-        Verb::Start(flag) => on(flag, |flag| Command::Start { flag }),
-        Verb::Pause(flag) => on(flag, |flag| Command::Pause { flag }),
-        Verb::Resume(flag) => on(flag, |flag| Command::Resume { flag }),
-        Verb::Rollback(flag) => on(flag, |flag| Command::Rollback { flag }),
-        Verb::Promote(flag) => on(flag, |flag| Command::Promote { flag }),
-        Verb::Release(flag) => on(flag, |flag| Command::Release { flag }),
-        Verb::Set { flag, percent: rollout, expires_in, guard_off } => {
-            (Command::Set { flag: flag.flag, rollout, expires_in, guard_off }, flag.if_last, flag.common)
-        }
-        Verb::KillAll { yes, env, common } => {
-            let target = connect.found(config)?;
-            let client = Client::new(&target).map_err(|error| remote(&error))?;
-            meant(&client, yes, env.as_deref()).map_err(|failure| undone(failure, &common))?;
-            return give(&client, &order(Command::KillAll, None, &common), &common);
-        }
-        Verb::Rearm { env: environment, common } => (Command::Rearm { environment }, None, common),
-        Verb::Change {
-            flag: OnFlag { flag, if_last, common },
-            description,
-            ladder,
-            deployment,
-            artifact,
-            no_deployment,
-        } => {
-            let wanted = deployment.map(|service| Deployment {
-                service: ServiceName(clean_line(&service).into()),
-                artifact: artifact.map(|artifact| clean_line(&artifact).into()),
-            });
-            let deployment = if no_deployment { Some(None) } else { wanted.map(Some) };
-            let description = description.map(|text| clean_line(&text));
-            (
-                Command::Change { flag, change: SpecChange { description, ladder, deployment } },
-                if_last,
-                common,
-            )
-        }
-        Verb::Archive { flag, yes: true } => on(flag, |flag| Command::Archive { flag }),
-        Verb::Archive { flag, yes: false } => {
-            let text = format!("archiving {} is for good: it needs --yes; nothing was done", flag.flag);
-            return Err(Failure { status: USAGE, text });
-        }
-        Verb::Shelve { alarm, lasts, common } => {
-            (Command::Shelve { alarm: AlarmId(alarm), lasts }, None, common)
-        }
-        Verb::Acknowledge { alarm, common } => (Command::Acknowledge { alarm: AlarmId(alarm) }, None, common),
+pub(super) fn run(verb: &Verb, connect: &ConnectArgs, config: &Config) -> Outcome {
+    let (spec, typed) = (verb.spec, &verb.typed);
+    let common = Common::from_arg_matches(typed).map_err(Failure::input)?;
+    let given = |parameter: &Parameter| Some((parameter.name.to_owned(), field(parameter, typed)?));
+    let fields: Map<String, Value> = spec.parameters.iter().filter_map(given).collect();
+    let command = spec.command(verb.target(), fields).map_err(Failure::input)?;
+    let expected = match spec.target {
+        OrderTarget::Flag => typed.get_one::<u64>("if_last").copied(),
+        OrderTarget::Alarm | OrderTarget::Backend | OrderTarget::Briefing => None,
     };
+    if matches!(spec.confirmation, Confirmation::AskForGood(_)) && !typed.get_flag("yes") {
+        let text = format!("{} is for good: it needs --yes; nothing was done", command.in_words());
+        return Err(Failure { status: USAGE, text });
+    }
     let target = connect.found(config)?;
     let client = Client::new(&target).map_err(|error| remote(&error))?;
+    if spec.confirmation == Confirmation::Arm {
+        let env = typed.get_one::<String>("env").map(String::as_str);
+        meant(&client, typed.get_flag("yes"), env).map_err(|failure| undone(failure, &common))?;
+    }
     give(&client, &order(command, expected, &common), &common)
 }
 

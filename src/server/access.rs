@@ -25,61 +25,11 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{Peer, Problem, state::ServerState};
-use knightwatch_core::{flag::clean_line, telemetry::Millis};
+use knightwatch_core::{control::Scope, flag::clean_line, telemetry::Millis};
 use knightwatch_engine::wall_clock;
 
 /// What whoever reaches loopback may without a token, unless `server.open_loopback` is false.
 pub(super) const OPEN_TO_LOOPBACK: [Scope; 2] = [Scope::Viewer, Scope::Eval];
-
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// To read everything.
-    Viewer,
-    /// To read, and to steer flags and kill everything.
-    Operator,
-    /// All of that, and to re-arm, create, change and archive.
-    Admin,
-    /// To steer flags as a program that decides by itself; not to re-arm.
-    Agent,
-    /// To send telemetry and deployments.
-    Ingest,
-    /// To evaluate flags.
-    Eval,
-}
-
-impl Scope {
-    /// Every scope.
-    pub const ALL: [Self; 6] =
-        [Self::Viewer, Self::Operator, Self::Admin, Self::Agent, Self::Ingest, Self::Eval];
-
-    /// Whether whoever has this one has `wanted` too.
-    #[must_use]
-    pub const fn allows(self, wanted: Self) -> bool {
-        match self {
-            Self::Admin => true,
-            Self::Operator => matches!(wanted, Self::Operator | Self::Viewer | Self::Eval),
-            Self::Agent => matches!(wanted, Self::Agent | Self::Operator | Self::Viewer | Self::Eval),
-            Self::Viewer => matches!(wanted, Self::Viewer),
-            Self::Ingest => matches!(wanted, Self::Ingest),
-            Self::Eval => matches!(wanted, Self::Eval),
-        }
-    }
-
-    /// The word for it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-            Self::Agent => "agent",
-            Self::Ingest => "ingest",
-            Self::Eval => "eval",
-        }
-    }
-}
 
 /// A token as it is kept: never the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -324,7 +274,7 @@ impl Access {
 }
 
 /// Who asks, once it is known that they may.
-fn allowed(parts: &Parts, state: &ServerState, wanted: Scope) -> Result<Principal, Problem> {
+pub(super) fn allowed(parts: &Parts, state: &ServerState, wanted: Scope) -> Result<Principal, Problem> {
     let principal = state.access.identify(parts)?;
     if principal.may(wanted) {
         return Ok(principal);
@@ -361,8 +311,6 @@ extractors! {
     Viewer: Viewer;
     /// Somebody who may steer.
     Operator: Operator;
-    /// Somebody who may re-arm and create.
-    Admin: Admin;
     /// Somebody who may evaluate flags.
     Eval: Eval;
     /// Somebody who may send telemetry and deployments.

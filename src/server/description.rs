@@ -4,17 +4,19 @@ use serde_json::Value;
 use utoipa::openapi::OpenApi;
 
 /// An idempotency key: printable ASCII, not quotes alone.
-const ID: &str = "^[!-~]*[!#-~][!-~]*$";
+pub(super) const ID: &str = "^[!-~]*[!#-~][!-~]*$";
 
 /// The `ETag` of one flag, or any.
-const VERSION: &str = "^(\\*|\"[0-9]{1,18}\")$";
+pub(super) const VERSION: &str = "^(\\*|\"[0-9]{1,18}\")$";
 
 /// Bodies that may be left out: the default is taken then.
 const OPTIONAL: [&str; 2] = ["#/components/schemas/Why", "#/components/schemas/Question"];
 
 /// The description that is served at `/openapi.json`.
 pub(super) fn description(api: &OpenApi) -> Value {
-    amended(serde_json::to_value(api).unwrap_or_default())
+    let mut described = serde_json::to_value(api).unwrap_or_default();
+    super::orders::describe(&mut described);
+    amended(described)
 }
 
 fn amended(mut description: Value) -> Value {

@@ -9,9 +9,10 @@ use utoipa::openapi::{PathItem, security::SecurityRequirement};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::{
-    Problem, Scope,
-    access::{Admin, Eval, Ingest, OPEN_TO_LOOPBACK, Operator, Viewer},
+    Problem,
+    access::{Eval, Ingest, OPEN_TO_LOOPBACK, Operator, Viewer},
 };
+use knightwatch_core::control::Scope;
 
 /// The name of the scheme in the description.
 pub(super) const SCHEME: &str = "bearer";
@@ -26,7 +27,7 @@ macro_rules! asks {
     ($($name:ident),*) => { $(impl Asks for $name { const SCOPE: Scope = Scope::$name; })* };
 }
 
-asks!(Viewer, Operator, Admin, Eval, Ingest);
+asks!(Viewer, Operator, Eval, Ingest);
 
 /// Turned away by the handler itself, which words the answer.
 impl<A: Asks> Asks for Result<A, Problem> {

@@ -3,19 +3,21 @@
 //! Keymap, footer, help, palette and the key table in `docs/keys.md` all come from it, so that they cannot disagree. Why a
 //! command cannot be used right now is a pure function of the model, shown when somebody tries all the same.
 //!
-//! The table is put together from the orders (here), the navigation that all screens share (`navigation.rs`) and the
+//! The table is put together from the orders (`orders.rs`), the navigation that all screens share (`navigation.rs`) and the
 //! rows of the screens' own commands (`screen/`).
 
 mod navigation;
+mod orders;
 mod reasons;
 
 use std::fmt::Write as _;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+pub(super) use orders::possible;
 pub(super) use reasons::why_not;
 
-use super::screen::{Ability, SCREENS, ScreenId, Section, briefing};
+use super::screen::{Ability, SCREENS, ScreenId, Section};
 use knightwatch_core::control::Command;
 use navigation::{FRAME, LEAVE, MOVEMENT, TOOLS};
 
@@ -75,28 +77,8 @@ impl Chord {
 /// Every command there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CommandId {
-    /// Arms kill-all.
-    KillAll,
-    /// Opens the re-arm form.
-    Rearm,
-    /// Starts a flag.
-    Start,
-    /// Takes a flag to 100 %.
-    Promote,
-    /// Hands a flag back to the agent.
-    Release,
-    /// Pauses or resumes a flag.
-    Pause,
-    /// Rolls a flag back.
-    Rollback,
-    /// Opens the override form.
-    Override,
-    /// Acknowledges an alarm.
-    Acknowledge,
-    /// Opens the form that shelves an alarm.
-    Shelve,
-    /// Acknowledges the briefing.
-    Comprehend,
+    /// Gives an order, by its name in the table of orders.
+    Order(&'static str),
     /// Speeds controller time up.
     Faster,
     /// Slows controller time down.
@@ -133,6 +115,11 @@ pub enum CommandId {
     Back,
     /// Back, and out at the top.
     Quit,
+}
+
+impl CommandId {
+    /// Arms kill-all.
+    pub const KILL_ALL: Self = Self::Order("kill_all");
 }
 
 /// One row of the table.
@@ -178,109 +165,12 @@ impl Scope {
     }
 }
 
-const EVERY: Scope = Scope::Every;
-const FLAGS: Scope = Scope::With(Ability::Flag);
-const ALARMS: Scope = Scope::With(Ability::Alarms);
-const BRIEFING: Scope = Scope::Only(briefing::ID);
-
-/// Commands that change something. Dangerous ones have keys away from the harmless ones, and ask before they act.
-const ORDERS: &[Spec] = &[
-    Spec {
-        id: CommandId::KillAll,
-        name: "kill-all",
-        short: "kill all",
-        keys: &[control('k'), control('x')],
-        screens: EVERY,
-        help: "every flag to 0 %, the agent locked out: arms it, then K executes",
-    },
-    Spec {
-        id: CommandId::Pause,
-        name: "pause or resume",
-        short: "pause/resume",
-        keys: &[letter('p')],
-        screens: FLAGS,
-        help: "no raises on this flag until resumed; the shield still guards; acts at once",
-    },
-    Spec {
-        id: CommandId::Rollback,
-        name: "roll back",
-        short: "roll back",
-        keys: &[letter('r')],
-        screens: FLAGS,
-        help: "this flag to 0 %; asks for y",
-    },
-    Spec {
-        id: CommandId::Override,
-        name: "override",
-        short: "override",
-        keys: &[letter('o')],
-        screens: FLAGS,
-        help: "set this flag's share by hand, with an expiry; a form",
-    },
-    Spec {
-        id: CommandId::Start,
-        name: "start",
-        short: "",
-        keys: &[key(KeyCode::F(5))],
-        screens: FLAGS,
-        help: "this flag to its first rung, then the agent moves it; asks for y",
-    },
-    Spec {
-        id: CommandId::Release,
-        name: "release",
-        short: "",
-        keys: &[key(KeyCode::F(6))],
-        screens: FLAGS,
-        help: "hand this flag back to the agent before a person's hold ends; asks for y",
-    },
-    Spec {
-        id: CommandId::Promote,
-        name: "promote",
-        short: "",
-        keys: &[key(KeyCode::F(8))],
-        screens: FLAGS,
-        help: "this flag straight to 100 %; asks for y",
-    },
-    Spec {
-        id: CommandId::Rearm,
-        name: "re-arm",
-        short: "",
-        keys: &[key(KeyCode::F(12))],
-        screens: EVERY,
-        help: "open the kill latch; starts nothing; wants the environment's name and a reason",
-    },
-    Spec {
-        id: CommandId::Acknowledge,
-        name: "acknowledge alarm",
-        short: "acknowledge",
-        keys: &[letter('a')],
-        screens: ALARMS,
-        help: "say that you have seen an alarm: the selected one, or the most urgent",
-    },
-    Spec {
-        id: CommandId::Shelve,
-        name: "shelve alarm",
-        short: "",
-        keys: &[letter('z')],
-        screens: ALARMS,
-        help: "take an alarm out of sight for a time, with a reason; it comes back by itself; a form",
-    },
-    Spec {
-        id: CommandId::Comprehend,
-        name: "acknowledge briefing",
-        short: "acknowledge",
-        keys: &[letter('a')],
-        screens: BRIEFING,
-        help: "acknowledge the briefing; it is journalled under your name",
-    },
-];
-
 /// The table.
 pub const COMMANDS: &[Spec] = &TABLE.rows;
 
 /// Rows of the table.
 const LENGTH: usize = {
-    let mut rows = ORDERS.len() + MOVEMENT.len() + TOOLS.len() + FRAME.len() + LEAVE.len();
+    let mut rows = orders::ROWS.len() + MOVEMENT.len() + TOOLS.len() + FRAME.len() + LEAVE.len();
     let mut place = 0;
     while place < SCREENS.len() {
         rows += SCREENS[place].commands.len() + SCREENS[place].opener.is_some() as usize;
@@ -290,8 +180,8 @@ const LENGTH: usize = {
 };
 
 const TABLE: Table = {
-    let mut table = Table { rows: [ORDERS[0]; LENGTH], end: 0 };
-    table.add(ORDERS);
+    let mut table = Table { rows: [orders::ROWS[0]; LENGTH], end: 0 };
+    table.add(orders::ROWS);
     table.add(MOVEMENT);
     table.add_screens(Section::Daily);
     table.add(TOOLS);
@@ -358,7 +248,7 @@ pub(super) fn find(screen: ScreenId, event: &KeyEvent) -> Option<&'static Spec> 
 #[must_use]
 pub fn key_table_markdown() -> String {
     let mut out = String::from("| keys | where | what |\n| --- | --- | --- |\n");
-    for spec in COMMANDS {
+    for spec in COMMANDS.iter().filter(|spec| !spec.keys.is_empty()) {
         let keys: Vec<_> = spec.keys.iter().map(|chord| format!("`{}`", chord.label())).collect();
         let (on, off): (Vec<_>, Vec<_>) = ScreenId::all().partition(|screen| spec.screens.includes(*screen));
         let place = match off[..] {
@@ -372,24 +262,7 @@ pub fn key_table_markdown() -> String {
     out
 }
 
-/// The command of the table that an order came from, where it is one on a flag.
+/// The command of the table that an order came from.
 pub(super) fn of_order(command: &Command) -> Option<CommandId> {
-    match command {
-        Command::Start { .. } => Some(CommandId::Start),
-        Command::Promote { .. } => Some(CommandId::Promote),
-        Command::Release { .. } => Some(CommandId::Release),
-        Command::Pause { .. } | Command::Resume { .. } => Some(CommandId::Pause),
-        Command::Rollback { .. } => Some(CommandId::Rollback),
-        Command::Set { .. } => Some(CommandId::Override),
-        Command::Create { .. }
-        | Command::Change { .. }
-        | Command::Archive { .. }
-        | Command::Shelve { .. }
-        | Command::KillAll
-        | Command::Rearm { .. }
-        | Command::Deployed { .. }
-        | Command::Definitions { .. }
-        | Command::Acknowledge { .. }
-        | Command::AcknowledgeBriefing => None,
-    }
+    command.spec().map(|spec| CommandId::Order(spec.entry()))
 }

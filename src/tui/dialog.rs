@@ -8,20 +8,15 @@ use nucleo_matcher::{
     Config, Matcher, Utf32Str,
     pattern::{CaseMatching, Normalization, Pattern},
 };
+use serde_json::{Map, Value};
 use tui_input::{Input, backend::crossterm::EventHandler};
 
 use super::command::{COMMANDS, CommandId};
 use knightwatch_core::{
-    control::{AlarmId, Command},
-    flag::{FlagKey, Rollout, clean, clean_line},
+    control::{AlarmId, Command, OrderSpec, Parameter, Presence, ReasonGiven, ValueKind},
+    flag::{FlagKey, clean, clean_line},
     telemetry::Millis,
 };
-
-/// Longest override, in minutes: a week. Longer ones are a decision, not an override.
-const MAX_OVERRIDE_MINUTES: u64 = 7 * 24 * 60;
-
-/// Longest time on the shelf, in minutes: 8 h.
-const MAX_SHELVED_MINUTES: u64 = 8 * 60;
 
 /// What lies over the screen and takes the keys.
 #[derive(Clone, Debug)]
@@ -30,15 +25,13 @@ pub(super) enum Dialog {
     Palette(PaletteDialog),
     /// Ask for `y`.
     Confirm {
-        /// Roll back, start, promote or release.
-        what: CommandId,
-        /// The flag it was opened on.
-        flag: FlagKey,
+        /// The order.
+        spec: &'static OrderSpec,
+        /// What it was opened on.
+        subject: Subject,
     },
-    /// Set a share by hand.
-    Override(OverrideForm),
-    /// Open the latch, or shelve an alarm.
-    Reason(ReasonForm),
+    /// Ask for the parameters of an order.
+    Order(OrderForm),
     /// Ask for `y` before the trainer is stopped.
     StopTraining,
 }
@@ -83,216 +76,180 @@ impl PaletteDialog {
     }
 }
 
-/// The fields of the override form, from top to bottom.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Field {
-    /// The share, in percent.
-    #[default]
-    Percent,
-    /// For how many minutes.
-    Minutes,
-    /// Why.
-    Reason,
-    /// Whether the hard limits are off.
-    Guard,
+/// What an order was begun on. It stays the same, whatever moves on the screen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A flag.
+    Flag(FlagKey),
+    /// An alarm, and what it says.
+    Alarm {
+        /// Its number.
+        id: AlarmId,
+        /// What it says.
+        text: String,
+    },
+    /// The whole backend.
+    Backend,
 }
 
-impl Field {
-    pub(super) const ALL: [Self; 4] = [Self::Percent, Self::Minutes, Self::Reason, Self::Guard];
-
-    fn step(self, by: usize) -> Self {
-        let place = Self::ALL.iter().position(|field| *field == self).unwrap_or(0);
-        Self::ALL[(place + by) % Self::ALL.len()]
-    }
-
-    pub(super) const fn label(self) -> &'static str {
+impl Subject {
+    /// As a field of a command.
+    pub(super) fn target(&self) -> Option<Value> {
         match self {
-            Self::Percent => "share",
-            Self::Minutes => "for",
-            Self::Reason => "reason",
-            Self::Guard => "guard",
+            Self::Flag(key) => Some(key.as_str().into()),
+            Self::Alarm { id, .. } => Some(id.0.into()),
+            Self::Backend => None,
         }
     }
 }
 
-/// Set a share by hand.
+/// One field of a form.
 #[derive(Clone, Debug)]
-pub(super) struct OverrideForm {
-    pub(super) flag: FlagKey,
-    pub(super) percent: Input,
-    pub(super) minutes: Input,
-    pub(super) reason: Input,
-    pub(super) guard_off: bool,
-    pub(super) field: Field,
-    /// What is wrong, and where.
-    pub(super) error: Option<(Field, String)>,
+pub(super) struct FormField {
+    /// What it is about; `None` for the reason.
+    pub(super) parameter: Option<&'static Parameter>,
+    pub(super) input: Input,
+    /// Whether it is switched on, where it is a switch.
+    pub(super) on: bool,
 }
 
-impl OverrideForm {
-    pub(super) fn new(flag: FlagKey) -> Self {
-        Self {
-            flag,
-            percent: Input::default(),
-            minutes: Input::default(),
-            reason: Input::default(),
-            guard_off: false,
-            field: Field::Percent,
-            error: None,
-        }
+impl FormField {
+    fn new(parameter: Option<&'static Parameter>) -> Self {
+        Self { parameter, input: Input::default(), on: false }
     }
 
-    pub(super) fn input(&self, field: Field) -> Option<&Input> {
-        match field {
-            Field::Percent => Some(&self.percent),
-            Field::Minutes => Some(&self.minutes),
-            Field::Reason => Some(&self.reason),
-            Field::Guard => None,
-        }
+    fn name(&self) -> &'static str {
+        self.parameter.map_or("reason", |parameter| parameter.name)
     }
 
-    pub(super) fn focussed(&mut self) -> Option<&mut Input> {
-        match self.field {
-            Field::Percent => Some(&mut self.percent),
-            Field::Minutes => Some(&mut self.minutes),
-            Field::Reason => Some(&mut self.reason),
-            Field::Guard => None,
+    pub(super) fn label(&self) -> &'static str {
+        self.parameter.map_or("reason", |parameter| parameter.label)
+    }
+
+    pub(super) fn is_switch(&self) -> bool {
+        self.parameter.is_some_and(is_switch)
+    }
+
+    fn typed(&self) -> &str {
+        self.input.value().trim()
+    }
+
+    /// What was typed, for a message.
+    fn found(&self) -> String {
+        if self.typed().is_empty() { "nothing".to_owned() } else { format!("{:?}", clean(self.typed())) }
+    }
+
+    /// The field of the request body; `None` where it is left out. Or what was expected and what was found.
+    fn value(&self, parameter: &Parameter, environment: &str) -> Result<Option<Value>, String> {
+        let typed = self.typed();
+        let required = parameter.presence == Presence::Required;
+        match parameter.kind {
+            ValueKind::Switch { .. } => return Ok(self.on.then_some(Value::Bool(true))),
+            ValueKind::Environment if typed == environment => {}
+            ValueKind::Environment => {
+                let found = self.found();
+                return Err(format!("expected the environment's name, {environment:?}, found {found}"));
+            }
+            _ if typed.is_empty() && !required => return Ok(None),
+            ValueKind::Percent => {
+                let found = self.found();
+                let wrong = |_| format!("expected a number from 0 to 100 (percent), found {found}");
+                return parameter.parse(typed).map(Some).map_err(wrong);
+            }
+            ValueKind::Span { form_minutes } => {
+                let minutes: Option<u64> = typed.parse().ok().filter(|m| (1..=form_minutes).contains(m));
+                let or_nothing = if required { "" } else { ", or nothing" };
+                let wrong = || {
+                    let found = self.found();
+                    format!("expected whole minutes from 1 to {form_minutes}{or_nothing}, found {found}")
+                };
+                return Ok(Some(Millis::from_secs(minutes.ok_or_else(wrong)? * 60).0.into()));
+            }
+            ValueKind::Deployment { clearable: true } if typed == "-" => return Ok(Some(Value::Null)),
+            _ if typed.is_empty() => return Err("expected a value, found nothing".to_owned()),
+            _ => {}
         }
+        parameter.parse(typed).map(Some)
+    }
+}
+
+fn is_switch(parameter: &Parameter) -> bool {
+    matches!(parameter.kind, ValueKind::Switch { .. })
+}
+
+/// The parameters of an order, and its reason.
+#[derive(Clone, Debug)]
+pub(super) struct OrderForm {
+    pub(super) spec: &'static OrderSpec,
+    pub(super) subject: Subject,
+    /// From top to bottom: what is typed, the reason, what is switched.
+    pub(super) fields: Vec<FormField>,
+    /// The field that has the keys.
+    pub(super) at: usize,
+    /// The field that is wrong, and what is wrong.
+    pub(super) error: Option<(usize, String)>,
+}
+
+impl OrderForm {
+    pub(super) fn new(spec: &'static OrderSpec, subject: Subject) -> Self {
+        let typed = spec.parameters.iter().filter(|parameter| !is_switch(parameter)).map(Some);
+        let switched = spec.parameters.iter().filter(|parameter| is_switch(parameter)).map(Some);
+        let fields = typed.chain([None]).chain(switched).map(FormField::new).collect();
+        Self { spec, subject, fields, at: 0, error: None }
+    }
+
+    /// The line of text that has the keys.
+    fn focussed(&mut self) -> Option<&mut Input> {
+        self.fields.get_mut(self.at).filter(|field| !field.is_switch()).map(|field| &mut field.input)
     }
 
     /// Takes a key; says whether the form is to be submitted.
     pub(super) fn key(&mut self, key: &KeyEvent) -> bool {
+        let fields = self.fields.len();
         match key.code {
             KeyCode::Enter => return true,
-            KeyCode::Tab | KeyCode::Down => self.field = self.field.step(1),
-            KeyCode::BackTab | KeyCode::Up => self.field = self.field.step(Field::ALL.len() - 1),
-            KeyCode::Char(' ') if self.field == Field::Guard => {
-                self.guard_off = !self.guard_off;
+            KeyCode::Tab | KeyCode::Down => self.at = (self.at + 1) % fields,
+            KeyCode::BackTab | KeyCode::Up => self.at = (self.at + fields - 1) % fields,
+            code => {
                 self.error = None;
-            }
-            _ => {
                 if let Some(input) = self.focussed() {
                     edit(input, key);
+                } else if let (KeyCode::Char(' '), Some(field)) = (code, self.fields.get_mut(self.at)) {
+                    field.on = !field.on;
                 }
-                self.error = None;
             }
         }
         false
     }
 
     /// The command and the reason, or which field is wrong, what was found and what was expected.
-    pub(super) fn order(&self) -> Result<(Command, String), (Field, String)> {
-        let typed = self.percent.value().trim().trim_end_matches('%').trim_end();
-        let wrong = || {
-            let found = if typed.is_empty() { "nothing".to_owned() } else { format!("{:?}", clean(typed)) };
-            (Field::Percent, format!("expected a number from 0 to 100 (percent), found {found}"))
-        };
-        let percent: f64 = typed.parse().map_err(|_| wrong())?;
-        let rollout = Rollout::from_percent(percent).map_err(|_| wrong())?;
-        let typed = self.minutes.value().trim();
-        let expires_in = if typed.is_empty() {
-            None
-        } else {
-            let minutes: Option<u64> = typed.parse().ok().filter(|m| (1..=MAX_OVERRIDE_MINUTES).contains(m));
-            let minutes = minutes.ok_or_else(|| {
-                let found = clean(typed);
-                let text = format!(
-                    "expected whole minutes from 1 to {MAX_OVERRIDE_MINUTES}, or nothing, found {found:?}"
-                );
-                (Field::Minutes, text)
-            })?;
-            Some(Millis::from_secs(minutes * 60))
-        };
-        let reason = clean_line(self.reason.value());
-        if self.guard_off && expires_in.is_none() {
-            return Err((
-                Field::Minutes,
-                "expected minutes: the guard is never off without an expiry".to_owned(),
-            ));
-        }
-        if self.guard_off && reason.is_empty() {
-            return Err((Field::Reason, "expected a reason: the guard is to be off".to_owned()));
-        }
-        let flag = self.flag.clone();
-        Ok((Command::Set { flag, rollout, expires_in, guard_off: self.guard_off }, reason))
-    }
-}
-
-/// What a form with a reason is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum About {
-    /// Open the latch: wants the environment's name.
-    Rearm,
-    /// Take an alarm out of sight: wants minutes.
-    Shelve {
-        /// The alarm it was opened on.
-        alarm: AlarmId,
-        /// What it says.
-        text: String,
-    },
-}
-
-/// One thing to be typed, and why.
-#[derive(Clone, Debug)]
-pub(super) struct ReasonForm {
-    pub(super) about: About,
-    /// The environment's name, or minutes.
-    pub(super) what: Input,
-    pub(super) reason: Input,
-    /// Whether the reason has the keys.
-    pub(super) on_reason: bool,
-    pub(super) error: Option<String>,
-}
-
-impl ReasonForm {
-    pub(super) fn new(about: About) -> Self {
-        let (what, reason) = (Input::default(), Input::default());
-        Self { about, what, reason, on_reason: false, error: None }
-    }
-
-    pub(super) const fn focussed(&mut self) -> &mut Input {
-        if self.on_reason { &mut self.reason } else { &mut self.what }
-    }
-
-    /// Takes a key; says whether the form is to be submitted.
-    pub(super) fn key(&mut self, key: &KeyEvent) -> bool {
-        match key.code {
-            KeyCode::Enter => return true,
-            KeyCode::Tab | KeyCode::Down | KeyCode::BackTab | KeyCode::Up => self.on_reason = !self.on_reason,
-            _ => {
-                edit(self.focussed(), key);
-                self.error = None;
+    pub(super) fn order(&self, environment: &str) -> Result<(Command, String), (usize, String)> {
+        let mut values = Map::new();
+        for (place, field) in self.fields.iter().enumerate() {
+            let Some(parameter) = field.parameter else { continue };
+            if let Some(value) = field.value(parameter, environment).map_err(|why| (place, why))? {
+                values.insert(parameter.name.to_owned(), value);
             }
         }
-        false
-    }
-
-    /// The command and the reason; or whether it is the reason that is wrong, and what.
-    pub(super) fn order(&self, environment: &str) -> Result<(Command, String), (bool, String)> {
-        let typed = self.what.value().trim();
-        let found = || if typed.is_empty() { "nothing".to_owned() } else { format!("{:?}", clean(typed)) };
-        let command = match &self.about {
-            About::Rearm if typed == environment => Command::Rearm { environment: typed.to_owned() },
-            About::Rearm => {
-                let found = found();
-                return Err((
-                    false,
-                    format!("expected the environment's name, {environment:?}, found {found}"),
-                ));
-            }
-            About::Shelve { alarm, .. } => {
-                let minutes =
-                    typed.parse().ok().filter(|minutes| (1..=MAX_SHELVED_MINUTES).contains(minutes));
-                let minutes = minutes.ok_or_else(|| {
-                    let found = found();
-                    (false, format!("expected whole minutes from 1 to {MAX_SHELVED_MINUTES}, found {found}"))
-                })?;
-                Command::Shelve { alarm: *alarm, lasts: Millis::from_secs(minutes * 60) }
-            }
-        };
-        let reason = clean_line(self.reason.value());
-        if reason.is_empty() {
-            return Err((true, "expected a reason, found nothing".to_owned()));
+        let reason = self.fields.iter().position(|field| field.parameter.is_none());
+        let reason = reason.map(|place| (place, clean_line(self.fields[place].input.value())));
+        let (place, reason) = reason.unwrap_or_default();
+        if matches!(self.spec.reason, ReasonGiven::Required(_)) && reason.is_empty() {
+            return Err((place, "expected a reason, found nothing".to_owned()));
         }
+        for field in self.fields.iter().filter(|field| field.on) {
+            let Some(ValueKind::Switch { needs, .. }) = field.parameter.map(|parameter| parameter.kind)
+            else {
+                continue;
+            };
+            for (name, why) in needs {
+                let empty = |field: &FormField| field.name() == *name && clean_line(field.typed()).is_empty();
+                if let Some(place) = self.fields.iter().position(empty) {
+                    return Err((place, (*why).to_owned()));
+                }
+            }
+        }
+        let command = self.spec.command(self.subject.target(), values).map_err(|why| (self.at, why))?;
         Ok((command, reason))
     }
 }
@@ -321,8 +278,7 @@ impl Dialog {
         match self {
             Self::Palette(palette) => Some(&mut palette.input),
             Self::Confirm { .. } | Self::StopTraining => None,
-            Self::Override(form) => form.focussed(),
-            Self::Reason(form) => Some(form.focussed()),
+            Self::Order(form) => form.focussed(),
         }
     }
 }

@@ -173,13 +173,8 @@ impl Model {
         self.screens.ground().flag()
     }
 
-    /// The alarm that `a` acknowledges: the selected one on the list, otherwise the most urgent.
+    /// The alarm that keys act on: the selected one on the list, otherwise the most urgent that asks for a person.
     pub(super) fn alarm_at_hand(&self) -> Option<&Alarm> {
-        self.alarm_to_shelve().filter(|alarm| alarm.acknowledged_by.is_none())
-    }
-
-    /// The alarm that `z` shelves: the selected one on the list, otherwise the most urgent that asks for a person.
-    pub(super) fn alarm_to_shelve(&self) -> Option<&Alarm> {
         let world = self.world.as_ref()?;
         self.screens.top().alarm(world).or_else(|| world.unacknowledged().into_iter().next())
     }
@@ -230,31 +225,8 @@ impl Model {
         let waiting = Waiting {
             id: command::of_order(command),
             flag: command.flag().cloned(),
-            what: describe(command),
+            what: command.in_words(),
         };
         self.waiting.insert(id, waiting);
-    }
-}
-
-/// An order in a few words.
-pub(super) fn describe(command: &Command) -> String {
-    match command {
-        Command::Create { spec } => format!("create {}", spec.key),
-        Command::Change { flag, .. } => format!("change {flag}"),
-        Command::Archive { flag } => format!("archive {flag}"),
-        Command::Start { flag } => format!("start {flag}"),
-        Command::Pause { flag } => format!("pause {flag}"),
-        Command::Resume { flag } => format!("resume {flag}"),
-        Command::Rollback { flag } => format!("roll {flag} back"),
-        Command::Set { flag, rollout, .. } => format!("set {flag} to {rollout}"),
-        Command::Promote { flag } => format!("promote {flag} to 100 %"),
-        Command::Release { flag } => format!("release {flag}"),
-        Command::KillAll => "kill-all".to_owned(),
-        Command::Rearm { environment } => format!("re-arm {environment}"),
-        Command::Deployed { what, .. } => format!("note the deployment of {what}"),
-        Command::Definitions { .. } => "say how the flag definitions are".to_owned(),
-        Command::Acknowledge { alarm } => format!("acknowledge alarm {}", alarm.0),
-        Command::Shelve { alarm, lasts } => format!("shelve alarm {} for {lasts}", alarm.0),
-        Command::AcknowledgeBriefing => "acknowledge the briefing".to_owned(),
     }
 }

@@ -5,6 +5,7 @@
 
 mod commands;
 mod dialogs;
+mod orders;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -198,7 +199,7 @@ fn press(model: &mut Model, now: Real, event: KeyEvent, effects: &mut Vec<Effect
         Pressed::NotMine => {}
     }
     if kill::arms(&event) {
-        return commands::run(model, CommandId::KillAll, effects);
+        return commands::run(model, CommandId::KILL_ALL, effects);
     }
     let interrupts = event.code == KeyCode::Char('c') && event.modifiers.contains(KeyModifiers::CONTROL);
     if model.kill.is_shown() {
@@ -268,7 +269,7 @@ fn new_order(model: &mut Model, command: Command, reason: String) -> Order {
 /// Gives an order and says that it is out, no more.
 fn send(model: &mut Model, command: Command, reason: String, effects: &mut Vec<Effect>) {
     let order = new_order(model, command, reason);
-    let what = super::model::describe(&order.command);
+    let what = order.command.in_words();
     model.say(Tone::Plain, format!("sent: {what}; no answer yet"));
     effects.push(Effect::Send(order));
 }

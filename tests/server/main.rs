@@ -12,6 +12,7 @@ mod faults;
 mod feed;
 mod kept;
 mod life;
+mod orders;
 mod service;
 #[path = "../support/mod.rs"]
 mod support;

@@ -68,6 +68,7 @@ impl Room {
                 "PgDn" => KeyCode::PageDown,
                 "PgUp" => KeyCode::PageUp,
                 "Space" => KeyCode::Char(' '),
+                "Backspace" => KeyCode::Backspace,
                 _ if name.starts_with("C-") => {
                     self.key(KeyCode::Char(letters.nth(2).unwrap()), KeyModifiers::CONTROL);
                     continue;

@@ -16,11 +16,14 @@ mod explanation;
 mod moment;
 mod observation;
 mod observatory;
+mod order;
+mod parameter;
 mod phase;
 mod policy;
 mod reason;
+mod refusal;
 mod report_text;
-mod sentence;
+mod scope;
 mod shadow;
 mod shield;
 mod spec_change;
@@ -30,7 +33,7 @@ mod watch;
 
 pub use action::{Action, ActionMask, Outcome, Proposal};
 pub use alarm::{Alarm, AlarmId, AlarmKind, Priority, Shelf};
-pub use command::{Command, Order, OrderId, Refusal};
+pub use command::{Command, ORDERS};
 pub use config::{ControlConfig, ExposureLimits, FreezeWindow, RearmConfig, ShieldConfig};
 pub use decide::{Granted, decide};
 pub use deployment::{DeployKind, Deployed, Waiting};
@@ -39,10 +42,17 @@ pub use explanation::Explanation;
 pub use moment::Moment;
 pub use observation::Observation;
 pub use observatory::{Observatory, Outlook};
+pub use order::{
+    Confirmation, HttpMethod, Offer, Order, OrderId, OrderSpec, OrderTarget, PaletteEntry, ReasonGiven, Seen,
+    SeenFlag,
+};
+pub use parameter::{Argument, Parameter, Presence, ValueKind};
 pub use phase::Phase;
 pub use policy::{Policy, PolicyFault, PolicySettings, policy_in_words};
 pub use reason::Reason;
 pub use reason::grouped;
+pub use refusal::Refusal;
+pub use scope::Scope;
 pub use shadow::Shadow;
 pub use shield::{Ruling, Shield};
 pub use spec_change::SpecChange;

@@ -1,18 +1,15 @@
 //! What each command of the table does to the model.
 
-use super::{Effect, Model, close_dialog, fetch_older, send};
+use super::{Effect, Model, close_dialog, fetch_older, orders};
 use crate::tui::{
     command::{self, CommandId},
-    dialog::{About, Dialog, OverrideForm, PaletteDialog, ReasonForm},
+    dialog::{Dialog, PaletteDialog},
     model::Tone,
     pace,
     screen::{Next, SCREENS, ScreenId, Step, flag::FlagScreen},
     view,
 };
-use knightwatch_core::{
-    control::{Command, Phase},
-    flag::FlagKey,
-};
+use knightwatch_core::flag::FlagKey;
 
 /// Does a command, or says why not.
 pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
@@ -20,34 +17,7 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
         return model.say(Tone::Bad, why);
     }
     match id {
-        CommandId::KillAll => model.kill.arm(model.now),
-        CommandId::Rearm => model.dialog = Some(Dialog::Reason(ReasonForm::new(About::Rearm))),
-        CommandId::Start | CommandId::Promote | CommandId::Release | CommandId::Rollback => {
-            if let Some(flag) = model.flag_at_hand().cloned() {
-                model.dialog = Some(Dialog::Confirm { what: id, flag });
-            }
-        }
-        CommandId::Override => {
-            if let Some(flag) = model.flag_at_hand().cloned() {
-                model.dialog = Some(Dialog::Override(OverrideForm::new(flag)));
-            }
-        }
-        CommandId::Pause => pause(model, effects),
-        CommandId::Acknowledge => {
-            if let Some(alarm) = model.alarm_at_hand().map(|alarm| alarm.id) {
-                send(model, Command::Acknowledge { alarm }, String::new(), effects);
-            }
-        }
-        CommandId::Shelve => {
-            if let Some(alarm) = model.alarm_to_shelve() {
-                let about = About::Shelve { alarm: alarm.id, text: alarm.text.clone() };
-                model.dialog = Some(Dialog::Reason(ReasonForm::new(about)));
-            }
-        }
-        CommandId::Comprehend => {
-            send(model, Command::AcknowledgeBriefing, String::new(), effects);
-            model.screens.back();
-        }
+        CommandId::Order(name) => orders::begin(model, name, effects),
         CommandId::Faster | CommandId::Slower => {
             let step = if id == CommandId::Faster { pace::faster } else { pace::slower };
             if let Some(next) = model.world.as_ref().and_then(|world| step(world.pace)) {
@@ -86,18 +56,6 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
             }
         }
     }
-}
-
-fn pause(model: &mut Model, effects: &mut Vec<Effect>) {
-    let Some(world) = &model.world else { return };
-    let Some(flag) = model.flag_at_hand().and_then(|key| world.flag(key)) else { return };
-    let key = flag.spec.key.clone();
-    let command = if flag.phase == Phase::Paused {
-        Command::Resume { flag: key }
-    } else {
-        Command::Pause { flag: key }
-    };
-    send(model, command, String::new(), effects);
 }
 
 /// Opens a screen by its command. Goes back to it where it is open below; one that was closed keeps its cursor.

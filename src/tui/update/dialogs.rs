@@ -1,14 +1,15 @@
 //! Keys while a dialog is open.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use serde_json::Map;
 
 use super::{Effect, Model, close_dialog, commands, send};
 use crate::tui::{
     command::{CommandId, why_not},
-    dialog::{self, Dialog, PaletteDialog},
+    dialog::{self, Dialog, PaletteDialog, Subject},
     model::Tone,
 };
-use knightwatch_core::{control::Command, flag::FlagKey};
+use knightwatch_core::control::{Command, OrderSpec};
 
 /// What a dialog wants done after a key.
 enum Then {
@@ -34,29 +35,15 @@ pub(super) fn key(model: &mut Model, event: &KeyEvent, effects: &mut Vec<Effect>
     let Some(dialog) = &mut model.dialog else { return };
     let then = match dialog {
         Dialog::Palette(palette) => in_palette(palette, event),
-        Dialog::Confirm { what, flag } => in_confirm(*what, flag, event),
+        Dialog::Confirm { spec, subject } => in_confirm(spec, subject, event),
         Dialog::StopTraining => in_stop_training(event),
-        Dialog::Override(form) => {
-            if form.key(event) {
-                match form.order() {
-                    Ok((command, reason)) => Then::Send(command, reason),
-                    Err(error) => {
-                        form.field = error.0;
-                        form.error = Some(error);
-                        Then::Stay
-                    }
-                }
-            } else {
-                Then::Stay
-            }
-        }
-        Dialog::Reason(form) => {
+        Dialog::Order(form) => {
             if form.key(event) {
                 match form.order(&environment) {
                     Ok((command, reason)) => Then::Send(command, reason),
                     Err(error) => {
-                        form.on_reason = error.0;
-                        form.error = Some(error.1);
+                        form.at = error.0;
+                        form.error = Some(error);
                         Then::Stay
                     }
                 }
@@ -119,18 +106,14 @@ fn in_stop_training(event: &KeyEvent) -> Then {
 const NOT_BY_ENTER: &str = "Enter does not confirm: press y, or n to leave it";
 
 /// `y` and nothing else confirms.
-fn in_confirm(what: CommandId, flag: &FlagKey, event: &KeyEvent) -> Then {
+fn in_confirm(spec: &OrderSpec, subject: &Subject, event: &KeyEvent) -> Then {
     if event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
         return Then::Stay;
     }
-    let flag = flag.clone();
     match event.code {
-        KeyCode::Char('y') => match what {
-            CommandId::Rollback => Then::Send(Command::Rollback { flag }, String::new()),
-            CommandId::Start => Then::Send(Command::Start { flag }, String::new()),
-            CommandId::Promote => Then::Send(Command::Promote { flag }, String::new()),
-            CommandId::Release => Then::Send(Command::Release { flag }, String::new()),
-            _ => Then::Close,
+        KeyCode::Char('y') => match spec.command(subject.target(), Map::new()) {
+            Ok(command) => Then::Send(command, String::new()),
+            Err(why) => Then::Say(why),
         },
         KeyCode::Char('n' | 'q') => Then::Close,
         KeyCode::Enter => Then::Say(NOT_BY_ENTER.to_owned()),

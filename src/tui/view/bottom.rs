@@ -35,7 +35,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let rest = COMMANDS.iter().filter(|spec| !first(spec));
     for spec in COMMANDS.iter().filter(first).chain(rest) {
         let here =
-            spec.screens.includes(screen.id) && !spec.short.is_empty() && spec.id != CommandId::KillAll;
+            spec.screens.includes(screen.id) && !spec.short.is_empty() && spec.id != CommandId::KILL_ALL;
         if !here || why_not(spec.id, model).is_some() {
             continue;
         }

@@ -14,10 +14,10 @@ use tui_input::Input;
 use crate::tui::{
     Model,
     command::{self, CommandId, why_not},
-    dialog::{About, Dialog, Field, OverrideForm, PaletteDialog, ReasonForm},
+    dialog::{Dialog, FormField, OrderForm, PaletteDialog, Subject},
     pen::{Align, Pen},
 };
-use knightwatch_core::flag::FlagKey;
+use knightwatch_core::control::{Confirmation, OrderSpec, ValueKind};
 
 /// Widest dialog.
 const WIDE: u16 = 76;
@@ -42,10 +42,9 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     match &model.dialog {
         None => {}
         Some(Dialog::Palette(palette)) => draw_palette(model, palette, area, pen),
-        Some(Dialog::Confirm { what, flag }) => draw_confirm(model, *what, flag, area, pen),
-        Some(Dialog::Override(form)) => draw_override(model, form, area, pen),
+        Some(Dialog::Confirm { spec, subject }) => draw_confirm(model, spec, subject, area, pen),
+        Some(Dialog::Order(form)) => draw_form(model, form, area, pen),
         Some(Dialog::StopTraining) => draw_stop_training(area, pen),
-        Some(Dialog::Reason(form)) => draw_reason(model, form, area, pen),
     }
 }
 
@@ -140,29 +139,48 @@ fn draw_stop_training(area: Rect, pen: &mut Pen<'_>) {
     pen.text(inside.x, inside.y + 2, inside.width, answer, theme.strong());
 }
 
-fn draw_confirm(model: &Model, what: CommandId, flag: &FlagKey, area: Rect, pen: &mut Pen<'_>) {
+/// What the palette calls an order.
+fn name_of(spec: &OrderSpec) -> &'static str {
+    command::spec(CommandId::Order(spec.entry())).map_or(spec.verb, |row| row.name)
+}
+
+/// A text of a row of the table of orders, with what is known now of what it is about. `None` for a flag that is gone.
+fn filled(text: &str, model: &Model, subject: &Subject) -> Option<String> {
+    match subject {
+        Subject::Flag(key) => {
+            let flag = model.world.as_ref().and_then(|world| world.flag(key))?;
+            let text = text.replace("{phase}", flag.phase.as_str());
+            let text = text.replace("{rollout}", &flag.rollout.to_string());
+            Some(text.replace("{first}", &flag.spec.ladder.first().to_string()))
+        }
+        Subject::Alarm { text: said, .. } => Some(text.replace("{text}", said)),
+        Subject::Backend => {
+            let environment = model.world.as_ref().map_or("", |world| world.environment.as_str());
+            Some(text.replace("{environment}", environment))
+        }
+    }
+}
+
+fn draw_confirm(model: &Model, spec: &OrderSpec, subject: &Subject, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let now = model.world.as_ref().and_then(|world| world.flag(flag));
-    let at = now.map_or_else(|| "unknown".to_owned(), |flag| flag.rollout.to_string());
-    let phase = now.map_or("unknown", |flag| flag.phase.as_str());
-    let (title, effect) = match what {
-        CommandId::Rollback => {
-            ("roll back", "It goes to 0 % at once; only a person starts it again.".to_owned())
+    let title = name_of(spec);
+    let (question, now) = match subject {
+        Subject::Flag(flag) => {
+            let now = filled("It is {phase} at {rollout}.", model, subject);
+            (format!("{title} {flag}?"), now.unwrap_or_else(|| "It is unknown at unknown.".to_owned()))
         }
-        CommandId::Start => {
-            let first =
-                now.map_or_else(|| "its first rung".to_owned(), |flag| flag.spec.ladder.first().to_string());
-            ("start", format!("It goes to {first}, and the agent moves it from there."))
-        }
-        CommandId::Promote => {
-            ("promote", "It goes straight to 100 %: the agent's steps are left out.".to_owned())
-        }
-        _ => ("release", "The agent may move it again at once; a person's hold ends.".to_owned()),
+        Subject::Alarm { id, text } => (format!("{title} {}?", id.0), text.clone()),
+        Subject::Backend => (format!("{title}?"), String::new()),
     };
+    let effect = match spec.confirmation {
+        Confirmation::Ask(effect) | Confirmation::AskForGood(effect) => effect,
+        Confirmation::None | Confirmation::Form { .. } | Confirmation::Arm => "",
+    };
+    let effect =
+        filled(effect, model, subject).unwrap_or_else(|| effect.replace("{first}", "its first rung"));
     let inside = pen.frame(place(area, 5), title, theme.strong());
-    let name = format!("{title} {flag}?");
-    pen.text(inside.x, inside.y, inside.width, &name, theme.strong());
-    pen.text(inside.x, inside.y + 1, inside.width, &format!("It is {phase} at {at}."), theme.plain());
+    pen.text(inside.x, inside.y, inside.width, &question, theme.strong());
+    pen.text(inside.x, inside.y + 1, inside.width, &now, theme.plain());
     pen.text(inside.x, inside.y + 2, inside.width, &effect, theme.plain());
     keys(inside, &[("y", title), ("n", "leave it")], pen);
 }
@@ -172,93 +190,69 @@ const LABEL: u16 = 9;
 /// Width of a number in a form.
 const NUMBER: u16 = 10;
 
-fn draw_override(model: &Model, form: &OverrideForm, area: Rect, pen: &mut Pen<'_>) {
+fn draw_form(model: &Model, form: &OrderForm, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let inside = pen.frame(place(area, 8), &format!("override {}", form.flag), theme.strong());
-    let now = model.world.as_ref().and_then(|world| world.flag(&form.flag));
-    let text = now.map_or_else(
-        || "the flag is not known any more".to_owned(),
-        |flag| format!("now {} at {}; the agent keeps off until this expires", flag.phase, flag.rollout),
-    );
-    pen.text(inside.x, inside.y, inside.width, &text, theme.dim());
-    for (line, field) in (inside.y + 1..inside.bottom()).zip(Field::ALL) {
-        let focussed = form.field == field;
+    let Confirmation::Form { does, text } = form.spec.confirmation else { return };
+    let (title, style) = match &form.subject {
+        Subject::Flag(flag) => (format!("{} {flag}", name_of(form.spec)), theme.dim()),
+        Subject::Alarm { .. } | Subject::Backend => (name_of(form.spec).to_owned(), theme.plain()),
+    };
+    let rows = u16::try_from(form.fields.len()).unwrap_or(u16::MAX - 4);
+    let inside = pen.frame(place(area, rows + 4), &title, theme.strong());
+    let text =
+        filled(text, model, &form.subject).unwrap_or_else(|| "the flag is not known any more".to_owned());
+    pen.text(inside.x, inside.y, inside.width, &text, style);
+    for ((line, field), row) in (inside.y + 1..inside.bottom()).zip(&form.fields).zip(0..) {
+        let focussed = form.at == row;
         let label = if focussed { theme.strong() } else { theme.dim() };
         if focussed {
             pen.text(inside.x, line, 1, theme.marker(), theme.strong());
         }
         pen.text(inside.x + 2, line, LABEL - 2, field.label(), label);
-        let x = inside.x + LABEL;
-        let room = inside.right().saturating_sub(x);
-        match field {
-            Field::Percent | Field::Minutes => {
-                let hint = if field == Field::Percent {
-                    "percent, 0 to 100"
-                } else {
-                    "minutes; empty: the backend's default hold"
-                };
-                if let Some(input) = form.input(field) {
-                    draw_input(input, focussed, (x, line, NUMBER.min(room)), pen);
-                }
-                pen.text(x + NUMBER + 1, line, room.saturating_sub(NUMBER + 1), hint, theme.dim());
-            }
-            Field::Reason => draw_input(&form.reason, focussed, (x, line, room), pen),
-            Field::Guard => {
-                let (text, style) = if form.guard_off {
-                    ("[x] hard limits OFF until it expires", theme.abnormal())
-                } else {
-                    ("[ ] hard limits stay on (Space switches them off)", theme.plain())
-                };
-                pen.text(x, line, room, text, style);
-            }
-        }
+        draw_field(model, form, field, focussed, line, inside, pen);
     }
-    let y = inside.y + 6;
+    let y = inside.y + rows + 2;
     if y < inside.bottom()
-        && let Some((field, error)) = &form.error
+        && let Some((place, error)) = &form.error
     {
-        pen.text(inside.x, y, inside.width, &format!("{}: {error}", field.label()), theme.abnormal());
+        let label = form.fields.get(*place).map_or("", FormField::label);
+        pen.text(inside.x, y, inside.width, &format!("{label}: {error}"), theme.abnormal());
     }
-    keys(inside, &[("Enter", "set"), ("Tab", "next field"), ("Esc", "leave it")], pen);
+    keys(inside, &[("Enter", does), ("Tab", "next field"), ("Esc", "leave it")], pen);
 }
 
-fn draw_reason(model: &Model, form: &ReasonForm, area: Rect, pen: &mut Pen<'_>) {
+/// A field of a form, beside its label.
+fn draw_field(
+    model: &Model,
+    form: &OrderForm,
+    field: &FormField,
+    focussed: bool,
+    line: u16,
+    inside: Rect,
+    pen: &mut Pen<'_>,
+) {
     let theme = pen.theme;
-    let environment = model.world.as_ref().map_or("", |world| world.environment.as_str());
-    let (title, label, does, text, hint) = match &form.about {
-        About::Rearm => {
-            let text = "This opens the kill latch and starts nothing: every flag stays killed.";
-            ("re-arm", "name", "re-arm", text, format!("type {environment}"))
+    let x = inside.x + LABEL;
+    let mut room = inside.right().saturating_sub(x);
+    let hint = field.parameter.map_or("", |parameter| parameter.hint);
+    match field.parameter.map(|parameter| parameter.kind) {
+        Some(ValueKind::Switch { off, on, .. }) => {
+            let (mark, text, style) =
+                if field.on { ('x', on, theme.abnormal()) } else { (' ', off, theme.plain()) };
+            pen.text(x, line, room, &format!("[{mark}] {text}"), style);
         }
-        About::Shelve { text, .. } => {
-            ("shelve alarm", "for", "shelve", text.as_str(), "minutes, 1 to 480".to_owned())
+        Some(ValueKind::Percent | ValueKind::Span { .. }) => {
+            draw_input(&field.input, focussed, (x, line, NUMBER.min(room)), pen);
+            pen.text(x + NUMBER + 1, line, room.saturating_sub(NUMBER + 1), hint, theme.dim());
         }
-    };
-    let inside = pen.frame(place(area, 7), title, theme.strong());
-    pen.text(inside.x, inside.y, inside.width, text, theme.plain());
-    let rows = [(label, &form.what, !form.on_reason), ("reason", &form.reason, form.on_reason)];
-    for (line, (label, input, focussed)) in (inside.y + 2..inside.bottom()).zip(rows) {
-        let style = if focussed { theme.strong() } else { theme.dim() };
-        if focussed {
-            pen.text(inside.x, line, 1, theme.marker(), theme.strong());
-        }
-        pen.text(inside.x + 2, line, LABEL - 2, label, style);
-        let x = inside.x + LABEL;
-        let mut room = inside.right().saturating_sub(x);
-        if label != "reason" {
+        _ => {
+            let hint = filled(hint, model, &form.subject).unwrap_or_default();
             let width = pen.width_of(&hint).min(room / 2);
             room -= width;
             pen.cell(x + room, line, width, Align::Right, &hint, theme.dim());
+            draw_input(&field.input, focussed, (x, line, room), pen);
         }
-        draw_input(input, focussed, (x, line, room), pen);
     }
-    let y = inside.y + 5;
-    if y < inside.bottom()
-        && let Some(error) = &form.error
-    {
-        pen.text(inside.x, y, inside.width, error, theme.abnormal());
-    }
-    keys(inside, &[("Enter", does), ("Tab", "next field"), ("Esc", "leave it")], pen);
 }
 
 /// The keys of a dialog, on its last line.

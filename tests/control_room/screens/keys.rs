@@ -3,9 +3,15 @@
 use std::collections::BTreeSet;
 
 use crossterm::event::{KeyCode, KeyModifiers};
-use knightwatch::tui::{COMMANDS, Effect, Glyphs, Message, ScreenId, Settings, key_table_markdown};
+use knightwatch::tui::{
+    COMMANDS, Chord, CommandId, Effect, Glyphs, Message, ScreenId, Settings, key_table_markdown,
+};
 use knightwatch_core::{
-    control::{Actor, AlarmId, AlarmKind, Archived, Command, Latch, Phase, RearmAsked, Refusal, Seq, Shelf},
+    control::{
+        Actor, AlarmId, AlarmKind, Archived, Command, Latch, ORDERS, Offer, Phase, RearmAsked, Refusal, Seq,
+        Shelf, SpecChange,
+    },
+    flag::Ladder,
     telemetry::Millis,
 };
 use knightwatch_engine::backend::{OrderError, Pace, Snapshot};
@@ -56,10 +62,56 @@ fn no_key_means_two_things_on_one_screen() {
 }
 
 #[test]
+fn each_order_is_in_the_palette_under_its_name_with_its_keys() {
+    for spec in ORDERS {
+        let id = CommandId::Order(spec.entry());
+        let row = COMMANDS.iter().find(|row| row.id == id).unwrap_or_else(|| panic!("{}", spec.name));
+        if let Offer::Entry(entry) = spec.offer {
+            let labels: Vec<_> = row.keys.iter().map(Chord::label).collect();
+            assert_eq!(labels, entry.keys, "{}: keys as they are printed", spec.name);
+        }
+        let mut room = room();
+        room.press(":").press(&format!("'{}", row.name.replace(' ', "_")));
+        let text = room.text(160, 45);
+        let chosen = format!("▸ {}", row.name);
+        assert!(text.lines().any(|line| line.contains(&chosen)), "{}: {text}", spec.name);
+    }
+}
+
+#[test]
+fn an_order_without_a_key_is_given_from_the_palette_by_a_form_that_its_row_describes() {
+    let mut room = at("quiet-hours");
+    room.press(":").press("'change_flag").press("Enter");
+    assert!(room.text(120, 40).contains("change flag quiet-hours"));
+    room.press("'at_night Tab '5,99 Enter");
+    assert!(room.orders().is_empty());
+    let text = room.text(120, 40);
+    assert!(text.contains("ladder: "), "{text}");
+    room.press("Backspace").press("'9,100 Tab '- Tab 'asked Enter");
+    let orders = room.orders();
+    assert_eq!(orders.len(), 1, "{}", room.text(120, 40));
+    let change = SpecChange {
+        description: Some("at night".to_owned()),
+        ladder: Some(Ladder::try_from(vec![percent(5.0), percent(99.0), percent(100.0)]).unwrap()),
+        deployment: Some(None),
+    };
+    assert_eq!(orders[0].command, Command::Change { flag: key("quiet-hours"), change });
+    assert_eq!(orders[0].reason, "asked");
+    room.press(":").press("'archive").press("Enter");
+    assert!(room.text(120, 40).contains("archive quiet-hours?"));
+    assert_eq!(only(room.press("y")), Command::Archive { flag: key("quiet-hours") });
+    room.press(":").press("'create_flag").press("Enter");
+    room.press("'dark-mode Tab 'web Enter");
+    let Command::Create { spec } = only(&mut room) else { panic!("a flag is made") };
+    assert_eq!((spec.key, spec.service.as_str()), (key("dark-mode"), "web"));
+}
+
+#[test]
 fn the_key_table_names_every_key() {
     let table = key_table_markdown();
     for spec in COMMANDS {
-        assert!(table.contains(spec.help), "{}", spec.help);
+        // What has no key is in the palette alone.
+        assert_eq!(table.contains(spec.help), !spec.keys.is_empty(), "{}", spec.help);
         for chord in spec.keys {
             assert!(table.contains(&format!("`{}`", chord.label())));
         }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use knightwatch::tui::{Effect, Glyphs, Message, QUIET_MS, Settings};
-use knightwatch_core::{control::Command, telemetry::Millis};
+use knightwatch_core::{
+    control::{Command, Confirmation, ORDERS, Offer, OrderTarget},
+    telemetry::Millis,
+};
 use knightwatch_engine::backend::{Link, OrderError, Update};
 use proptest::prelude::*;
 
@@ -55,39 +58,29 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// Whether the keys since the last order are the documented confirmation of this one.
+/// Whether the keys since the last order are the confirmation of this one that its row of the table of orders documents.
 fn confirmed(command: &Command, keys: &[KeyCode], before: &str) -> bool {
     let last = keys.last().copied();
-    match command {
-        Command::KillAll => last == Some(KeyCode::Char('K')) && before.contains("KILL-ALL"),
-        Command::Rollback { flag } => {
-            last == Some(KeyCode::Char('y')) && before.contains(&format!("roll back {flag}?"))
+    let Some(spec) = command.spec() else { return false };
+    let entry = ORDERS.iter().find(|other| other.name == spec.entry()).unwrap();
+    let Offer::Entry(entry) = entry.offer else { return false };
+    let flag = command.flag().filter(|_| spec.target == OrderTarget::Flag);
+    let title = flag.map_or_else(|| entry.name.to_owned(), |flag| format!("{} {flag}", entry.name));
+    match spec.confirmation {
+        Confirmation::Arm => last == Some(KeyCode::Char('K')) && before.contains("KILL-ALL"),
+        Confirmation::Ask(_) | Confirmation::AskForGood(_) => {
+            last == Some(KeyCode::Char('y')) && before.contains(&format!("{title}?"))
         }
-        Command::Start { flag } => {
-            last == Some(KeyCode::Char('y')) && before.contains(&format!("start {flag}?"))
+        Confirmation::Form { text, .. } => {
+            last == Some(KeyCode::Enter)
+                && before.contains(&title)
+                && (text.contains('{') || before.contains(text))
         }
-        Command::Promote { flag } => {
-            last == Some(KeyCode::Char('y')) && before.contains(&format!("promote {flag}?"))
+        // By its key, or by Enter in the palette.
+        Confirmation::None => {
+            let key = |code: char| entry.keys.contains(&code.to_string().as_str());
+            matches!(last, Some(KeyCode::Enter)) || matches!(last, Some(KeyCode::Char(code)) if key(code))
         }
-        Command::Release { flag } => {
-            last == Some(KeyCode::Char('y')) && before.contains(&format!("release {flag}?"))
-        }
-        Command::Set { flag, .. } => {
-            last == Some(KeyCode::Enter) && before.contains(&format!("override {flag}"))
-        }
-        Command::Rearm { .. } => last == Some(KeyCode::Enter) && before.contains("opens the kill latch"),
-        Command::Pause { .. } | Command::Resume { .. } => {
-            matches!(last, Some(KeyCode::Char('p') | KeyCode::Enter))
-        }
-        Command::Acknowledge { .. } | Command::AcknowledgeBriefing => {
-            matches!(last, Some(KeyCode::Char('a') | KeyCode::Enter))
-        }
-        Command::Shelve { .. } => last == Some(KeyCode::Enter) && before.contains("shelve alarm"),
-        Command::Create { .. }
-        | Command::Change { .. }
-        | Command::Archive { .. }
-        | Command::Deployed { .. }
-        | Command::Definitions { .. } => false,
     }
 }
 

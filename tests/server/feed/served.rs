@@ -7,7 +7,8 @@ use std::{
     time::Instant,
 };
 
-use knightwatch::server::{Scope, TokenFile};
+use knightwatch::server::TokenFile;
+use knightwatch_core::control::Scope;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 

@@ -47,7 +47,7 @@ impl State {
                         known.or_else(|| created.get(id.index().checked_sub(self.flags.len())?)).cloned()
                     }),
                 };
-                let mut sentence = super::sentence::sentence(&event, flag.as_ref(), self, at);
+                let mut sentence = event.sentence(flag.as_ref(), self, at);
                 if !note.is_empty() {
                     sentence.push_str(REASON_GIVEN);
                     sentence.push_str(&note);

@@ -306,7 +306,7 @@ impl Granted {
 
 /// Refuses an order on a flag that is not as it was seen. What makes things safer never asks.
 fn unchanged(state: &State, order: &Order) -> Result<(), Refusal> {
-    let exempt = matches!(order.command, Command::KillAll | Command::Rollback { .. } | Command::Pause { .. });
+    let exempt = order.command.spec().is_some_and(|spec| spec.stops);
     let Some(expected) = order.expected.filter(|_| !exempt) else { return Ok(()) };
     let Some(flag) = order.command.flag().and_then(|key| state.flag(key)) else { return Ok(()) };
     let found = flag.version();
@@ -338,4 +338,66 @@ fn unlatched<'a>(state: &'a State, key: &FlagKey) -> Result<&'a FlagState, Refus
 
 fn wrong_phase(flag: &FlagState, expected: &str) -> Refusal {
     Refusal::WrongPhase { flag: flag.spec.key.clone(), phase: flag.phase, expected: expected.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        control::{Entry, ORDERS, OrderId, Seq},
+        flag::{FlagKind, Ladder, ServiceName},
+    };
+
+    /// A state in which a person holds the flag `dark-mode` at 25 %.
+    fn held() -> State {
+        let mut state = State::default();
+        let spec = FlagSpec {
+            key: "dark-mode".parse().unwrap(),
+            service: ServiceName("web".into()),
+            kind: FlagKind::Requests,
+            description: String::new(),
+            ladder: Ladder::default(),
+            deployment: None,
+        };
+        carry_out(&mut state, Command::Create { spec }, None).unwrap();
+        let rollout = Rollout::from_percent(25.0).unwrap();
+        carry_out(&mut state, set(rollout), None).unwrap();
+        state
+    }
+
+    fn flag() -> FlagKey {
+        "dark-mode".parse().unwrap()
+    }
+
+    fn set(rollout: Rollout) -> Command {
+        Command::Set { flag: flag(), rollout, expires_in: Some(Millis::from_secs(600)), guard_off: false }
+    }
+
+    /// What an order by `ana` comes to, folded into the state.
+    fn carry_out(state: &mut State, command: Command, expected: Option<Seq>) -> Result<Vec<Entry>, Refusal> {
+        let order = Order {
+            id: OrderId("1".to_owned()),
+            actor: Actor::Person("ana".to_owned()),
+            authenticated: None,
+            reason: String::new(),
+            expected,
+            command,
+        };
+        let (observatory, config) = (Observatory::new(), ControlConfig::default());
+        let granted = decide(state, &observatory, &config, Millis::from_secs(60), &order)?;
+        let entries = state.entries(Millis::from_secs(60), granted.happened, "");
+        entries.iter().for_each(|entry| state.apply(entry));
+        Ok(entries)
+    }
+
+    #[test]
+    fn only_what_makes_things_safer_is_given_on_a_flag_that_has_changed_since() {
+        for spec in ORDERS.iter().filter(|spec| spec.parameters.is_empty()) {
+            let target = spec.target.field().filter(|field| *field == "flag").map(|_| "dark-mode".into());
+            let Ok(command) = spec.command(target, serde_json::Map::new()) else { continue };
+            let answer = carry_out(&mut held(), command.clone(), Some(Seq(1)));
+            let refused = matches!(answer, Err(Refusal::Changed { .. }));
+            assert_eq!(refused, command.flag().is_some() && !spec.stops, "{}: {answer:?}", spec.name);
+        }
+    }
 }

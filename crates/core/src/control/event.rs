@@ -1,11 +1,12 @@
-//! What has happened. Events are the only thing that changes state, and what the journal keeps.
+//! What has happened, and what is said of it. Events are the only thing that changes state, and what the journal keeps.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, AlarmId, AlarmKind, DeployKind, Explanation, Outcome, PolicySettings, Reason, SpecChange,
+    Action, AlarmId, AlarmKind, Command, DeployKind, Explanation, Outcome, PolicySettings, Reason,
+    SpecChange, State, policy_in_words,
 };
 use crate::{
     flag::{Deployment, FlagId, FlagKey, FlagSpec, Rollout},
@@ -393,6 +394,123 @@ impl Event {
         }
     }
 
+    /// Whether any flag may look different after it, and not only the one that it names.
+    #[must_use]
+    pub const fn affects_all_flags(&self) -> bool {
+        match self {
+            Self::SessionStarted { .. }
+            | Self::SessionResumed { .. }
+            | Self::Deployed { .. }
+            | Self::KilledAll { .. }
+            | Self::Rearmed => true,
+            Self::Created { .. }
+            | Self::Started { .. }
+            | Self::Waiting { .. }
+            | Self::Decided(_)
+            | Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::RolledBack { .. }
+            | Self::Set { .. }
+            | Self::Promoted { .. }
+            | Self::Released { .. }
+            | Self::HoldExpired { .. }
+            | Self::Changed { .. }
+            | Self::Archived { .. }
+            | Self::RearmAsked { .. }
+            | Self::AlarmRaised { .. }
+            | Self::AlarmCleared { .. }
+            | Self::AlarmAcknowledged { .. }
+            | Self::AlarmShelved { .. }
+            | Self::AlarmUnshelved { .. }
+            | Self::BriefingAcknowledged
+            | Self::Shadow { .. }
+            | Self::ShadowFaulty { .. } => false,
+        }
+    }
+
+    /// The event as one plain sentence: what the log shows, the journal keeps and a screen reader reads. `state` is the state
+    /// before it.
+    pub(super) fn sentence(&self, flag: Option<&FlagKey>, state: &State, at: Millis) -> String {
+        let key = flag.map_or("the fleet", FlagKey::as_str);
+        match self {
+            Self::SessionStarted { environment, source, policy, settings, .. } => {
+                let policy = policy_in_words(policy, settings.as_ref());
+                format!("Session on {environment}: {source}, steered by {policy}.")
+            }
+            Self::SessionResumed { policy, settings } => {
+                format!("Session resumed, steered by {}.", policy_in_words(policy, settings.as_ref()))
+            }
+            Self::Created { spec } => format!("{key} created in {}.", spec.service),
+            Self::Changed { change, .. } => format!("{key} changed: {change}."),
+            Self::Archived { from, .. } if from.is_full() => format!(
+                "{key} archived at 100 %: applications that still ask for it get the default in their own code."
+            ),
+            Self::Archived { .. } => format!("{key} archived; its key is never used again."),
+            Self::Waiting { flag } => {
+                let wanted = state.flags.get(flag.index()).and_then(|flag| flag.spec.deployment.as_ref());
+                let wanted = wanted.map(|wanted| format!(" of {wanted}")).unwrap_or_default();
+                format!("{key} starts when the deployment{wanted} is there.")
+            }
+            Self::Deployed { kind, what } => format!("Deployment: {what} {}.", kind.as_str()),
+            Self::Started { flag, to }
+                if state.flags.get(flag.index()).is_some_and(|flag| flag.waiting.is_some()) =>
+            {
+                format!(
+                    "{key} started at {to}, as ordered for when its deployment is there; the agent takes over."
+                )
+            }
+            Self::Started { to, .. } => format!("{key} started at {to}; the agent takes over."),
+            Self::Decided(decision) => decided(key, decision),
+            Self::Paused { reason: None, .. } => format!("{key} paused."),
+            Self::Paused { reason: Some(reason), .. } => format!("{key} paused: {reason}."),
+            Self::Resumed { .. } => format!("{key} resumed; the agent goes on."),
+            Self::RolledBack { from, .. } => format!("{key} rolled back from {from} to 0 %."),
+            Self::Set { from, to, until, guard_off, overrode, .. } => format!(
+                "{key} set from {from} to {to} for {}{}.{}",
+                until.since(at),
+                if *guard_off { ", hard limits off" } else { "" },
+                went_over(overrode)
+            ),
+            Self::Promoted { from, overrode, .. } => {
+                format!("{key} promoted from {from} to 100 %.{}", went_over(overrode))
+            }
+            Self::Released { .. } => format!("{key} handed back to the agent."),
+            Self::HoldExpired { .. } => format!("The hold on {key} has run out; the agent may act again."),
+            Self::KilledAll { exposed } => format!(
+                "KILL-ALL: every flag off ({exposed} had traffic, {} in all); the agent is locked out until re-armed.",
+                state.alive().count()
+            ),
+            Self::RearmAsked { who, until } => {
+                format!("Re-arming asked for by {who}: another person has until {} to agree.", until.stamp())
+            }
+            Self::Rearmed => "Re-armed: the latch is open, every flag stays off until started.".to_owned(),
+            Self::AlarmRaised { text, .. } => format!("Alarm: {text}"),
+            Self::AlarmCleared { id } => format!("Alarm over: {}", alarm_text(state, *id)),
+            Self::AlarmAcknowledged { id } => format!("Alarm acknowledged: {}", alarm_text(state, *id)),
+            Self::AlarmShelved { id, until, .. } => {
+                let lasts = until.since(at);
+                format!("Alarm shelved for {lasts}, until {}: {}", until.stamp(), alarm_text(state, *id))
+            }
+            Self::AlarmUnshelved { id } => {
+                format!("Alarm back, its time on the shelf is over: {}", alarm_text(state, *id))
+            }
+            Self::BriefingAcknowledged => "Briefing read and acknowledged.".to_owned(),
+            Self::Shadow { policy, would, did, from, .. } if would == did => {
+                format!("{key} at {from}: the shadow {policy} agrees again: {did}.")
+            }
+            Self::Shadow { policy, would, did, from, reason, evidence, .. } => {
+                // Whether that was what moved it, nobody can say of a policy that may not even have looked.
+                let evidence = if evidence.is_empty() { String::new() } else { format!(" ({evidence})") };
+                format!(
+                    "{key} at {from}: the shadow {policy} would {would}; done was: {did}. What there was to see: {reason}{evidence}."
+                )
+            }
+            Self::ShadowFaulty { policy, fault } => format!(
+                "The shadow {policy} gives no usable answer: {fault}. Nothing else is touched by it; this is said once."
+            ),
+        }
+    }
+
     /// Whether it raises somebody's exposure: what must not happen while kill-all is in force.
     #[must_use]
     pub fn is_raise(&self) -> bool {
@@ -420,4 +538,96 @@ pub struct Entry {
     pub event: Event,
     /// The same as one plain sentence, with the person's reason where one was given.
     pub sentence: String,
+}
+
+impl Entry {
+    /// The order that an entry came of; `None` for what steers nothing: alarms, and the briefing.
+    #[must_use]
+    pub fn command(&self, environment: &str) -> Option<Command> {
+        let flag = self.flag.clone();
+        Some(match &self.event {
+            Event::Created { spec } => Command::Create { spec: spec.clone() },
+            Event::Changed { change, .. } => Command::Change { flag: flag?, change: change.clone() },
+            Event::Archived { .. } => Command::Archive { flag: flag? },
+            Event::Started { .. } | Event::Waiting { .. } => Command::Start { flag: flag? },
+            Event::Deployed { kind, what } => Command::Deployed { kind: *kind, what: what.clone() },
+            Event::Paused { .. } => Command::Pause { flag: flag? },
+            Event::Resumed { .. } => Command::Resume { flag: flag? },
+            Event::RolledBack { .. } => Command::Rollback { flag: flag? },
+            Event::Set { to, until, guard_off, .. } => Command::Set {
+                flag: flag?,
+                rollout: *to,
+                expires_in: Some(until.since(self.at)),
+                guard_off: *guard_off,
+            },
+            Event::Promoted { .. } => Command::Promote { flag: flag? },
+            Event::Released { .. } => Command::Release { flag: flag? },
+            Event::KilledAll { .. } => Command::KillAll,
+            Event::RearmAsked { .. } | Event::Rearmed => {
+                Command::Rearm { environment: environment.to_owned() }
+            }
+            Event::SessionStarted { .. }
+            | Event::SessionResumed { .. }
+            | Event::Decided(_)
+            | Event::HoldExpired { .. }
+            | Event::AlarmRaised { .. }
+            | Event::AlarmCleared { .. }
+            | Event::AlarmAcknowledged { .. }
+            | Event::AlarmShelved { .. }
+            | Event::AlarmUnshelved { .. }
+            | Event::BriefingAcknowledged
+            | Event::Shadow { .. }
+            | Event::ShadowFaulty { .. } => return None,
+        })
+    }
+}
+
+fn alarm_text(state: &State, id: super::AlarmId) -> String {
+    state
+        .alarms
+        .iter()
+        .find(|alarm| alarm.id == id)
+        .map_or_else(|| format!("number {}.", id.0), |alarm| alarm.text.clone())
+}
+
+fn decided(key: &str, decision: &Decision) -> String {
+    let Decision { proposed, outcome, action, from, to, reason, evidence, holds, explanation, .. } = decision;
+    let after = match holds {
+        0 => String::new(),
+        1 => " After 1 hold.".to_owned(),
+        holds => format!(" After {holds} holds."),
+    };
+    let evidence = if evidence.is_empty() { String::new() } else { format!(" ({evidence})") };
+    // Only of its own moves: a veto and what the shield does by itself have the shield's reasons.
+    let own = matches!(outcome, Outcome::Allowed | Outcome::Clipped);
+    let moved = explanation.as_ref().filter(|_| own).and_then(|explanation| explanation.moved_most());
+    let evidence = match moved {
+        Some(moved) => format!("{evidence}; moved most by {moved}"),
+        None => evidence,
+    };
+    match (outcome, action) {
+        (Outcome::Vetoed, _) => {
+            format!("{key} stays at {from}: vetoed {proposed}: {reason}{evidence}.{after}")
+        }
+        (_, Action::Hold) => format!("{key} stays at {from}: {reason}{evidence}.{after}"),
+        (Outcome::Obliged, Action::RollBack) => {
+            format!("{key} rolled back from {from} to 0 %: {reason}{evidence}.{after}")
+        }
+        (Outcome::Clipped, _) => {
+            format!("{key} moved from {from} to {to}, clipped from {proposed}: {reason}{evidence}.{after}")
+        }
+        (_, Action::RollBack) => format!("{key} rolled back from {from} to 0 %: {reason}{evidence}.{after}"),
+        (_, Action::StepDown) => {
+            format!("{key} stepped down from {from} to {to}: {reason}{evidence}.{after}")
+        }
+        (_, Action::RaiseTo(_)) => format!("{key} raised from {from} to {to}: {reason}{evidence}.{after}"),
+    }
+}
+
+fn went_over(reasons: &[Reason]) -> String {
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let all: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    format!(" Went over: {}.", all.join("; "))
 }

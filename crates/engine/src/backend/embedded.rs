@@ -266,7 +266,7 @@ impl Views {
 
     fn change(&self, engine: &Engine, pace: Pace, news: &[Entry], ticked: bool) -> Change {
         let state = engine.state();
-        let everything = ticked || news.iter().any(|entry| of_all_flags(&entry.event));
+        let everything = ticked || news.iter().any(|entry| entry.event.affects_all_flags());
         let touched: Vec<_> = news.iter().filter_map(|entry| entry.event.flag()).collect();
         let created = news.iter().filter(|entry| matches!(entry.event, Event::Created { .. })).count();
         // A flag that is made is told alone: ten thousand that are made one after the other would be told ten thousand times.
@@ -286,39 +286,6 @@ impl Views {
             briefed: state.briefed,
             done: engine.done(),
         }
-    }
-}
-
-/// Whether any flag may look different after it, and not only the one that it names.
-const fn of_all_flags(event: &Event) -> bool {
-    match event {
-        Event::SessionStarted { .. }
-        | Event::SessionResumed { .. }
-        | Event::Deployed { .. }
-        | Event::KilledAll { .. }
-        | Event::Rearmed => true,
-        Event::Created { .. }
-        | Event::Started { .. }
-        | Event::Waiting { .. }
-        | Event::Decided(_)
-        | Event::Paused { .. }
-        | Event::Resumed { .. }
-        | Event::RolledBack { .. }
-        | Event::Set { .. }
-        | Event::Promoted { .. }
-        | Event::Released { .. }
-        | Event::HoldExpired { .. }
-        | Event::Changed { .. }
-        | Event::Archived { .. }
-        | Event::RearmAsked { .. }
-        | Event::AlarmRaised { .. }
-        | Event::AlarmCleared { .. }
-        | Event::AlarmAcknowledged { .. }
-        | Event::AlarmShelved { .. }
-        | Event::AlarmUnshelved { .. }
-        | Event::BriefingAcknowledged
-        | Event::Shadow { .. }
-        | Event::ShadowFaulty { .. } => false,
     }
 }
 

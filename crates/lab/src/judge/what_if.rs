@@ -341,7 +341,7 @@ fn orders(journal: &[Entry], environment: &str) -> Orders {
     let mut orders = VecDeque::new();
     for entry in journal {
         if by_order(entry, &state)
-            && let Some(command) = command(entry, environment)
+            && let Some(command) = entry.command(environment)
         {
             let reason = entry.sentence.rsplit_once(" Reason given: ").map(|(_, reason)| reason.to_owned());
             let authenticated = match &entry.event {
@@ -361,41 +361,4 @@ fn orders(journal: &[Entry], environment: &str) -> Orders {
         state.apply(entry);
     }
     orders
-}
-
-/// The order that an entry came of; `None` for what steers nothing: alarms, and the briefing.
-fn command(entry: &Entry, environment: &str) -> Option<Command> {
-    let flag = entry.flag.clone();
-    Some(match &entry.event {
-        Event::Created { spec } => Command::Create { spec: spec.clone() },
-        Event::Changed { change, .. } => Command::Change { flag: flag?, change: change.clone() },
-        Event::Archived { .. } => Command::Archive { flag: flag? },
-        Event::Started { .. } | Event::Waiting { .. } => Command::Start { flag: flag? },
-        Event::Deployed { kind, what } => Command::Deployed { kind: *kind, what: what.clone() },
-        Event::Paused { .. } => Command::Pause { flag: flag? },
-        Event::Resumed { .. } => Command::Resume { flag: flag? },
-        Event::RolledBack { .. } => Command::Rollback { flag: flag? },
-        Event::Set { to, until, guard_off, .. } => Command::Set {
-            flag: flag?,
-            rollout: *to,
-            expires_in: Some(until.since(entry.at)),
-            guard_off: *guard_off,
-        },
-        Event::Promoted { .. } => Command::Promote { flag: flag? },
-        Event::Released { .. } => Command::Release { flag: flag? },
-        Event::KilledAll { .. } => Command::KillAll,
-        Event::RearmAsked { .. } | Event::Rearmed => Command::Rearm { environment: environment.to_owned() },
-        Event::SessionStarted { .. }
-        | Event::SessionResumed { .. }
-        | Event::Decided(_)
-        | Event::HoldExpired { .. }
-        | Event::AlarmRaised { .. }
-        | Event::AlarmCleared { .. }
-        | Event::AlarmAcknowledged { .. }
-        | Event::AlarmShelved { .. }
-        | Event::AlarmUnshelved { .. }
-        | Event::BriefingAcknowledged
-        | Event::Shadow { .. }
-        | Event::ShadowFaulty { .. } => return None,
-    })
 }

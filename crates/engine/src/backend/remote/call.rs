@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use super::target::{RemoteError, Target, root_of};
 use crate::backend::{Ack, FlagsOff, OrderError, Pace};
 use knightwatch_core::{
-    control::{Command, DeployKind, Entry, Order, Seq},
-    flag::{FlagKey, clean_line},
+    control::{Command, DeployKind, Entry, HttpMethod, Order, Seq},
+    flag::clean_line,
 };
 
 /// How long one attempt may take.
@@ -146,9 +146,7 @@ impl Caller {
 
     /// Gives an order; the same id goes with every attempt.
     pub(super) async fn order(&self, order: &Order) -> Result<Ack, OrderError> {
-        let (path, body) = place(order);
-        let method =
-            if matches!(order.command, Command::Change { .. }) { Method::PATCH } else { Method::POST };
+        let (method, path, body) = request_of(order)?;
         let attempt = || async {
             let mut request =
                 self.request(method.clone(), &path).header("idempotency-key", &order.id.0).json(&body);
@@ -301,48 +299,18 @@ fn never_left(error: &reqwest::Error) -> bool {
     false
 }
 
-/// Where an order goes, and its body.
-fn place(order: &Order) -> (String, Value) {
-    let reason = &order.reason;
-    // A key may have a slash, which in a path stands between segments.
-    let one = |key: &FlagKey| format!("/api/v1/flags/{}", key.as_str().replace('/', "%2F"));
-    let flag = |key: &FlagKey, what: &str| (format!("{}/{what}", one(key)), json!({"reason": reason}));
+/// The method, the path and the body of an order.
+fn request_of(order: &Order) -> Result<(Method, String, Value), OrderError> {
+    if let Some(spec) = order.command.spec() {
+        let method = match spec.method {
+            HttpMethod::Post => Method::POST,
+            HttpMethod::Patch => Method::PATCH,
+        };
+        let (path, mut body) = spec.request(&order.command);
+        body.insert("reason".to_owned(), order.reason.as_str().into());
+        return Ok((method, path, body.into()));
+    }
     match &order.command {
-        Command::Create { spec } => {
-            let ladder: Vec<f64> = spec.ladder.rungs().iter().map(|rung| rung.percent()).collect();
-            let body = json!({
-                "key": spec.key, "service": spec.service, "kind": spec.kind, "description": spec.description,
-                "ladder": ladder, "deployment": spec.deployment, "reason": reason,
-            });
-            ("/api/v1/flags".to_owned(), body)
-        }
-        Command::Change { flag: key, change } => {
-            let mut body = json!({"reason": reason});
-            if let Some(description) = &change.description {
-                body["description"] = json!(description);
-            }
-            if let Some(ladder) = &change.ladder {
-                body["ladder"] = ladder.rungs().iter().map(|rung| rung.percent()).collect();
-            }
-            if let Some(deployment) = &change.deployment {
-                body["deployment"] = json!(deployment);
-            }
-            (one(key), body)
-        }
-        Command::Archive { flag: key } => flag(key, "archive"),
-        Command::Start { flag: key } => flag(key, "start"),
-        Command::Pause { flag: key } => flag(key, "pause"),
-        Command::Resume { flag: key } => flag(key, "resume"),
-        Command::Rollback { flag: key } => flag(key, "rollback"),
-        Command::Promote { flag: key } => flag(key, "promote"),
-        Command::Release { flag: key } => flag(key, "release"),
-        Command::Set { flag: key, rollout, expires_in, guard_off } => {
-            let (path, _) = flag(key, "set");
-            let body = json!({
-                "percent": rollout.percent(), "expires_in": expires_in, "guard_off": guard_off, "reason": reason,
-            });
-            (path, body)
-        }
         Command::Deployed { kind, what } => {
             let word = match kind {
                 DeployKind::Deployed => "deployed",
@@ -355,22 +323,9 @@ fn place(order: &Order) -> (String, Value) {
                 },
                 "subject": {"id": what.service, "content": {"artifactId": what.artifact}},
             });
-            ("/api/v1/deployments".to_owned(), document)
+            Ok((Method::POST, "/api/v1/deployments".to_owned(), document))
         }
-        Command::KillAll => ("/api/v1/kill-all".to_owned(), json!({"reason": reason})),
-        Command::Rearm { environment } => {
-            ("/api/v1/rearm".to_owned(), json!({"environment": environment, "reason": reason}))
-        }
-        Command::Acknowledge { alarm } => {
-            (format!("/api/v1/alarms/{}/acknowledge", alarm.0), json!({"reason": reason}))
-        }
-        Command::Shelve { alarm, lasts } => {
-            (format!("/api/v1/alarms/{}/shelve", alarm.0), json!({"for": lasts, "reason": reason}))
-        }
-        // There is no such door: what a backend says of its own files comes from no client.
-        Command::Definitions { fault } => ("/api/v1/definitions".to_owned(), json!({"fault": fault})),
-        Command::AcknowledgeBriefing => {
-            ("/api/v1/briefing/acknowledge".to_owned(), json!({"reason": reason}))
-        }
+        // What a backend says of its own files comes from no client.
+        other => Err(OrderError::NotSent(format!("no client orders this: {}", other.in_words()))),
     }
 }
