@@ -134,7 +134,7 @@ fn standing(latched: bool, phase: Phase, rollout: Rollout) -> Standing {
 impl Stand {
     fn asked(target: &Target) -> Result<Self, RemoteError> {
         let room = status::ask(target)?;
-        let latched = room.latch.is_some();
+        let latched = room.controller.latch.is_some();
         let each = room.flags.iter();
         let by_key =
             each.map(|flag| (flag.spec.key.clone(), standing(latched, flag.phase, flag.rollout))).collect();

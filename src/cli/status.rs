@@ -156,14 +156,14 @@ fn told(snapshot: &Snapshot, definitions_fault: Option<String>, target: &Target)
         backend: Some(target.to_string()),
         environment: snapshot.environment.clone(),
         source: snapshot.source.clone(),
-        policy: snapshot.policy.name.clone(),
+        policy: snapshot.controller.policy.name.clone(),
         settings: None,
-        steered_by: steered_by(&snapshot.policy),
-        at: snapshot.now,
-        seq: snapshot.seq,
-        latch: snapshot.latch.clone(),
+        steered_by: steered_by(&snapshot.controller.policy),
+        at: snapshot.controller.now,
+        seq: snapshot.controller.seq,
+        latch: snapshot.controller.latch.clone(),
         definitions_fault,
-        alarms: snapshot.alarms.clone(),
+        alarms: snapshot.controller.alarms.clone(),
         flags: snapshot
             .alive()
             .map(|flag| {

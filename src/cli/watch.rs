@@ -91,24 +91,24 @@ fn follow(args: &Args, target: &Target) -> Outcome {
     }
     let remote = Remote::connect(target).map_err(|error| connect::remote(&error))?;
     let mut updates = remote.subscribe();
-    let mut room: Option<Snapshot> = None;
+    let mut room: Option<Arc<Snapshot>> = None;
     // While contact is lost: why.
     let mut lost: Option<Option<String>> = None;
     while let Some(update) = updates.blocking_recv() {
         match update {
             Update::Snapshot(snapshot) => {
-                let known = room.as_ref().map_or(Seq(0), |room| room.seq);
+                let known = room.as_ref().map_or(Seq(0), |room| room.controller.seq);
                 for entry in snapshot.entries.iter().filter(|entry| entry.seq > known && shown(args, entry)) {
                     show(args, entry)?;
                 }
-                room = Some((*snapshot).clone());
+                room = Some(snapshot);
             }
             Update::Change(change) => {
                 for entry in change.entries.iter().filter(|entry| shown(args, entry)) {
                     show(args, entry)?;
                 }
                 if let Some(room) = &mut room {
-                    room.fold(&change);
+                    Arc::make_mut(room).apply(&change);
                 }
             }
             Update::Link(Link::Lost { why, .. }) => {
@@ -138,7 +138,7 @@ fn follow(args: &Args, target: &Target) -> Outcome {
             let good = watched().all(|flag| flag.phase == Phase::Complete);
             return Ok(if good { 0 } else { REFUSED });
         }
-        if room.done {
+        if room.controller.done {
             return Ok(if args.until == Until::End { 0 } else { REFUSED });
         }
     }

@@ -1,6 +1,6 @@
 //! The hub: the backend's updates as events, encoded once for all who listen.
 //!
-//! It folds updates into one picture and keeps the newest encoded changes in a ring. A listener is nothing but a place in
+//! It applies updates to one picture and keeps the newest encoded changes in a ring. A listener is nothing but a place in
 //! that ring: one that resumes at a place that is still there misses nothing, one that is too far behind gets everything
 //! anew. Nobody's slowness costs anybody else anything. Knows nothing of HTTP.
 
@@ -126,7 +126,7 @@ impl Hub {
     /// Waits, not for long, until what can be read is at least as new as entry `seq`: whoever was told that an order is
     /// done reads it done.
     pub(super) async fn caught_up(&self, seq: Seq) {
-        if !self.shows(|room| room.seq >= seq).await {
+        if !self.shows(|room| room.controller.seq >= seq).await {
             tracing::warn!("what can be read is behind entry {seq}");
         }
     }
@@ -173,7 +173,7 @@ impl Hub {
         if let Some((_, event)) = picture.anew.as_ref().filter(|(number, _)| *number == picture.count) {
             return Next::Event(Arc::clone(event), here);
         }
-        match picture.encoder.anew(&room) {
+        match Encoder::snapshot(&room) {
             Ok(data) => {
                 let event = Arc::new(Event { kind: SNAPSHOT, data });
                 picture.anew = Some((picture.count, Arc::clone(&event)));
@@ -192,7 +192,7 @@ impl Hub {
             Update::Snapshot(snapshot) => picture.begin(snapshot),
             Update::Change(change) => {
                 let Some(room) = &mut picture.room else { return };
-                Arc::make_mut(room).fold(&change);
+                Arc::make_mut(room).apply(&change);
                 match picture.encoder.change(&change) {
                     Ok(data) => picture.push(Event { kind: CHANGE, data }),
                     Err(error) => {
@@ -223,7 +223,7 @@ impl Picture {
         self.ring.clear();
         self.bytes = 0;
         self.anew = None;
-        if let Err(error) = self.encoder.snapshot(&room) {
+        if let Err(error) = self.encoder.start_from(&room) {
             tracing::error!("the state cannot be told: {error}");
         }
         self.room = Some(room);

@@ -295,14 +295,22 @@ impl Page<'_> {
         self.gauge(
             "knightwatch_kill_latch",
             "Whether kill-all is in force",
-            u32::from(room.latch.is_some()),
+            u32::from(room.controller.latch.is_some()),
         )?;
-        self.gauge("knightwatch_journal_entries", "Number of the journal's last entry", room.seq.0)?;
-        self.gauge("knightwatch_controller_time_seconds", "Controller time", Number(room.now.as_secs_f64()))?;
+        self.gauge(
+            "knightwatch_journal_entries",
+            "Number of the journal's last entry",
+            room.controller.seq.0,
+        )?;
+        self.gauge(
+            "knightwatch_controller_time_seconds",
+            "Controller time",
+            Number(room.controller.now.as_secs_f64()),
+        )?;
         self.gauge(
             "knightwatch_policy_fault",
             "Whether the agent holds everywhere for a fault of its own",
-            u32::from(room.policy.fault.is_some()),
+            u32::from(room.controller.policy.fault.is_some()),
         )?;
         let kinds = [Priority::Low, Priority::High, Priority::Critical]
             .into_iter()
@@ -312,7 +320,7 @@ impl Page<'_> {
                 alarm.priority() == priority && alarm.acknowledged_by.is_some() == seen
             };
             let labels = ([("priority", priority.as_str())], [("acknowledged", seen)]);
-            (labels, room.alarms.iter().filter(fits).count())
+            (labels, room.controller.alarms.iter().filter(fits).count())
         });
         self.gauges(
             "knightwatch_alarms",
@@ -322,7 +330,7 @@ impl Page<'_> {
         self.gauge(
             "knightwatch_alarms_shelved",
             "Alarms that are out of sight for a time",
-            room.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count(),
+            room.controller.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count(),
         )?;
         let rollouts = room.alive().map(|flag| {
             let labels = [("flag", flag.spec.key.as_str()), ("service", flag.spec.service.as_str())];

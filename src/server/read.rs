@@ -43,7 +43,7 @@ impl ServerState {
 pub(super) async fn status(State(state): State<Shared>, _: Viewer) -> Result<Json<Status>, Problem> {
     // Kill-all is answered before anybody is told: whoever has its answer reads it here all the same.
     if state.register.is_latched() {
-        state.hub.shows(|room| room.latch.is_some()).await;
+        state.hub.shows(|room| room.controller.latch.is_some()).await;
     }
     let fault = state.catalogue.fault().map(|why| why.to_string());
     Ok(Json(Status::of(&*state.room()?, fault, state.listen.get().map_or(&[], Vec::as_slice))))
@@ -167,7 +167,7 @@ pub(super) async fn flag(
     )
 )]
 pub(super) async fn alarms(State(state): State<Shared>, _: Viewer) -> Result<Json<Alarms>, Problem> {
-    Ok(Json(Alarms { alarms: state.room()?.alarms.iter().map(Into::into).collect() }))
+    Ok(Json(Alarms { alarms: state.room()?.controller.alarms.iter().map(Into::into).collect() }))
 }
 
 /// The pace of simulated time
@@ -179,7 +179,7 @@ pub(super) async fn alarms(State(state): State<Shared>, _: Viewer) -> Result<Jso
     )
 )]
 pub(super) async fn pace(State(state): State<Shared>, _: Viewer) -> Result<Json<Speed>, Problem> {
-    let pace = state.room()?.pace;
+    let pace = state.room()?.controller.pace;
     Ok(Json(Speed { speed: speed(pace), real: pace == Pace::Real }))
 }
 
@@ -210,7 +210,8 @@ pub(super) async fn readyz(State(state): State<Shared>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
     };
     let standing = |alarm: &&knightwatch_core::control::Alarm| alarm.cleared_at.is_none();
-    let failing = room.alarms.iter().filter(standing).find(|alarm| alarm.kind == AlarmKind::NotDurable);
+    let failing =
+        room.controller.alarms.iter().filter(standing).find(|alarm| alarm.kind == AlarmKind::NotDurable);
     if let Some(alarm) = failing {
         let health = Health { status: "not durable".to_owned(), details: vec![alarm.text.clone()] };
         return (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();

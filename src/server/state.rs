@@ -138,11 +138,11 @@ impl ServerState {
         let Some(room) = self.hub.room() else { return };
         let fault = self.catalogue.fault().map(|why| why.to_string());
         let stands = |alarm: &Alarm| alarm.kind == AlarmKind::Definitions && alarm.cleared_at.is_none();
-        if fault.is_none() && !room.alarms.iter().any(stands) {
+        if fault.is_none() && !room.controller.alarms.iter().any(stands) {
             return;
         }
         let order = Order {
-            id: OrderId(format!("definitions-{}", room.seq.0)),
+            id: OrderId(format!("definitions-{}", room.controller.seq.0)),
             actor: Actor::System,
             authenticated: None,
             reason: String::new(),

@@ -231,7 +231,7 @@ impl Teller {
     /// The entries above `place` that are on the disk.
     async fn read(&self, place: Seq) -> Result<Vec<(Head, Entry)>, StoreError> {
         // Nothing new is known from memory, without a look at the disk.
-        if self.state.hub.room().is_some_and(|room| room.seq <= place) {
+        if self.state.hub.room().is_some_and(|room| room.controller.seq <= place) {
             return Ok(Vec::new());
         }
         let path = self.journal.clone();

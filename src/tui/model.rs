@@ -201,7 +201,7 @@ impl Model {
 
     /// Entries of the log, newest first, or only those that one flag felt: kill-all is about every flag.
     pub(super) fn entries_of(&self, flag: Option<&FlagKey>) -> impl Iterator<Item = &Entry> {
-        let entries = self.world.as_ref().into_iter().flat_map(|world| world.entries.iter().rev());
+        let entries = self.world.as_ref().into_iter().flat_map(|world| world.log().rev());
         let spec = flag.and_then(|key| {
             let world = self.world.as_ref()?;
             Some(Arc::clone(&world.flags.get(world.place(key)?)?.spec))

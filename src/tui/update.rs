@@ -104,10 +104,11 @@ fn take_update(model: &mut Model, update: Update, effects: &mut Vec<Effect>) {
     model.touch();
     match update {
         Update::Snapshot(snapshot) => {
-            let world = World::new(&snapshot);
-            model.all_fetched = world.entries.front().is_none_or(|entry| entry.seq.0 <= 1);
+            let briefed = snapshot.controller.briefed;
+            let world = World::new(snapshot);
+            model.all_fetched = world.oldest().is_none_or(|oldest| oldest.0 <= 1);
             model.fetching = false;
-            if model.settings.briefing && !snapshot.briefed && !model.briefing_shown {
+            if model.settings.briefing && !briefed && !model.briefing_shown {
                 model.briefing_shown = true;
                 commands::open_screen(model, briefing::ID);
             }
@@ -118,10 +119,11 @@ fn take_update(model: &mut Model, update: Update, effects: &mut Vec<Effect>) {
         }
         Update::Change(change) => {
             let Some(world) = &mut model.world else { return };
-            let was_latched = world.latch.is_some();
-            world.change(&change);
+            let was_latched = world.controller.latch.is_some();
+            world.apply(&change);
             // Re-armed: what the panel says of the old order is over.
-            if was_latched && change.latch.is_none() && matches!(model.kill, Kill::Acknowledged(_)) {
+            if was_latched && change.controller.latch.is_none() && matches!(model.kill, Kill::Acknowledged(_))
+            {
                 model.kill = Kill::Idle;
             }
         }
@@ -150,7 +152,7 @@ fn take_entries(model: &mut Model, result: Result<Vec<Entry>, OrderError>) {
         Ok(entries) => {
             let Some(world) = &mut model.world else { return };
             let added = world.add_older(entries);
-            model.all_fetched = added == 0 || world.entries.front().is_some_and(|entry| entry.seq.0 <= 1);
+            model.all_fetched = added == 0 || world.oldest().is_some_and(|oldest| oldest.0 <= 1);
         }
         Err(error) => model.say(Tone::Bad, format!("older entries: {error}")),
     }
@@ -287,5 +289,5 @@ fn fetch_older(model: &mut Model, effects: &mut Vec<Effect>) {
     }
     let Some(world) = &model.world else { return };
     model.fetching = true;
-    effects.push(Effect::FetchEntries { before: world.entries.front().map(|entry| entry.seq), limit: FETCH });
+    effects.push(Effect::FetchEntries { before: world.oldest(), limit: FETCH });
 }

@@ -86,7 +86,7 @@ pub(super) fn is_stale(model: &Model) -> bool {
 /// The moment that what is shown is of, where it may be out of date: ages are as they were then.
 pub(super) fn as_of(model: &Model) -> Option<String> {
     let world = model.world.as_ref().filter(|_| is_stale(model))?;
-    Some(format!("as of {}", super::figures::clock(world.now)))
+    Some(format!("as of {}", super::figures::clock(world.controller.now)))
 }
 
 /// The first row of the page that the cursor is on.

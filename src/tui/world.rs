@@ -1,135 +1,103 @@
-//! What the control room knows of the world: the last snapshot with every change since folded in.
+//! What the control room knows of the world: the backend's [`Snapshot`], kept up to date, and a longer log.
 //!
-//! Holds copies of what the backend sent and nothing derived from keys; the screens read it. It must not know which
-//! screen is open.
+//! Holds what the backend sent and nothing derived from keys; the screens read it. It must not know which screen is open.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    ops::Deref,
+    sync::Arc,
+};
 
 use knightwatch_core::{
-    control::{Alarm, AlarmId, AlarmKind, Entry, Latch, Phase, Priority, Seq},
+    control::{Alarm, AlarmId, AlarmKind, Entry, Phase, Priority, Seq},
     flag::{FlagKey, FlagKind},
     telemetry::{Millis, Verdict},
 };
-use knightwatch_engine::backend::{Change, FlagView, Pace, Point, PolicyView, Snapshot};
+use knightwatch_engine::backend::{Change, FlagView, Snapshot};
 
-/// Points kept of each flag: 40 min at the default interval.
-const RING: usize = 240;
-/// Points kept of each flag in a large fleet, where 240 would cost 150 MB.
-const RING_LARGE: usize = 60;
-/// A fleet is large from here on.
-const LARGE_FLEET: usize = 2_000;
 /// Journal entries kept; older ones are fetched again when somebody scrolls to them.
 const KEPT_ENTRIES: usize = 5_000;
 
-/// The backend's state as last heard.
+/// The backend's state as last heard. Reads as a [`Snapshot`]; only [`World::apply`] changes that.
 #[derive(Clone, Debug)]
 pub(super) struct World {
-    pub(super) environment: String,
-    pub(super) source: String,
-    pub(super) simulated: bool,
-    pub(super) policy: PolicyView,
-    pub(super) now: Millis,
-    pub(super) interval: Millis,
-    pub(super) pace: Pace,
-    pub(super) seq: Seq,
-    pub(super) latch: Option<Latch>,
-    pub(super) alarms: Vec<Alarm>,
-    pub(super) flags: Vec<FlagView>,
-    pub(super) history: Vec<VecDeque<Point>>,
-    /// Oldest first, numbers ascending.
-    pub(super) entries: VecDeque<Entry>,
-    pub(super) briefed: bool,
-    pub(super) done: bool,
+    /// Copied by a change only while somebody else still holds it.
+    snapshot: Arc<Snapshot>,
+    /// Journal entries from before those of the snapshot, oldest first.
+    older: VecDeque<Entry>,
     index: HashMap<FlagKey, usize>,
 }
 
+impl Deref for World {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
 impl World {
-    pub(super) fn new(snapshot: &Snapshot) -> Self {
-        let mut world = Self {
-            environment: snapshot.environment.clone(),
-            source: snapshot.source.clone(),
-            simulated: snapshot.simulated,
-            policy: snapshot.policy.clone(),
-            now: snapshot.now,
-            interval: snapshot.interval,
-            pace: snapshot.pace,
-            seq: snapshot.seq,
-            latch: snapshot.latch.clone(),
-            alarms: snapshot.alarms.clone(),
-            flags: snapshot.flags.clone(),
-            history: Vec::with_capacity(snapshot.flags.len()),
-            entries: VecDeque::new(),
-            briefed: snapshot.briefed,
-            done: snapshot.done,
-            index: snapshot.flags.iter().enumerate().map(|(i, flag)| (flag.spec.key.clone(), i)).collect(),
-        };
-        let ring = world.ring();
-        for place in 0..snapshot.flags.len() {
-            let points = snapshot.history.get(place).map_or(&[][..], Vec::as_slice);
-            world.history.push(points[points.len().saturating_sub(ring)..].iter().copied().collect());
-        }
-        world.add_entries(&snapshot.entries);
+    pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
+        let mut world = Self { snapshot, older: VecDeque::new(), index: HashMap::new() };
+        world.index_from(0);
         world
     }
 
-    pub(super) fn change(&mut self, change: &Change) {
-        self.now = change.now;
-        self.seq = change.seq;
-        self.pace = change.pace;
-        if let Some(policy) = &change.policy {
-            self.policy = policy.clone();
-        }
-        self.latch.clone_from(&change.latch);
-        self.alarms.clone_from(&change.alarms);
-        self.briefed = change.briefed;
-        self.done = change.done;
-        let ring = self.ring();
-        for flag in &change.flags {
-            let place = *self.index.entry(flag.spec.key.clone()).or_insert(self.flags.len());
-            if place == self.flags.len() {
-                self.flags.push(flag.clone());
-                self.history.push(VecDeque::new());
-            } else {
-                self.flags[place].clone_from(flag);
-            }
-            // The same point may come again with a command between two ticks.
-            let points = &mut self.history[place];
-            if change.tick && points.back().is_none_or(|last| last.at < flag.point.at) {
-                if points.len() >= ring {
-                    points.pop_front();
-                }
-                points.push_back(flag.point);
-            }
-        }
-        self.add_entries(&change.entries);
-        while self.entries.len() > KEPT_ENTRIES {
-            self.entries.pop_front();
-        }
+    pub(super) fn apply(&mut self, change: &Change) {
+        let known = self.flags.len();
+        let dropped = Arc::make_mut(&mut self.snapshot).apply(change);
+        self.older.extend(dropped);
+        let surplus = self.log_len().saturating_sub(KEPT_ENTRIES);
+        self.older.drain(..surplus.min(self.older.len()));
+        self.index_from(known);
     }
 
-    /// Adds entries newer than all that are here.
-    fn add_entries(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            if self.entries.back().is_none_or(|last| last.seq < entry.seq) {
-                self.entries.push_back(entry.clone());
-            }
-        }
+    /// Notes the keys of the flags from this place on.
+    fn index_from(&mut self, first: usize) {
+        let flags = self.snapshot.flags.iter().enumerate().skip(first);
+        self.index.extend(flags.map(|(place, flag)| (flag.spec.key.clone(), place)));
+    }
+
+    /// The journal as far as it is here, oldest first, numbers ascending.
+    pub(super) fn log(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.older.iter().chain(&self.entries)
+    }
+
+    pub(super) fn log_len(&self) -> usize {
+        self.older.len() + self.entries.len()
+    }
+
+    /// Number of the oldest journal entry that is here.
+    pub(super) fn oldest(&self) -> Option<Seq> {
+        self.log().next().map(|entry| entry.seq)
+    }
+
+    /// How many of the entries that are here have a smaller number.
+    pub(super) fn log_before(&self, seq: Seq) -> usize {
+        let is_before = |entry: &Entry| entry.seq < seq;
+        self.older.partition_point(is_before) + self.entries.partition_point(is_before)
+    }
+
+    /// The journal entry with this number, where it is still here.
+    pub(super) fn entry(&self, seq: Seq) -> Option<&Entry> {
+        let place = self.log_before(seq);
+        let entry = match place.checked_sub(self.older.len()) {
+            None => self.older.get(place),
+            Some(place) => self.entries.get(place),
+        };
+        entry.filter(|entry| entry.seq == seq)
     }
 
     /// Adds entries older than all that are here; `entries` is newest last. Returns how many were new.
     pub(super) fn add_older(&mut self, entries: Vec<Entry>) -> usize {
         let mut added = 0;
         for entry in entries.into_iter().rev() {
-            if self.entries.front().is_none_or(|first| entry.seq < first.seq) {
-                self.entries.push_front(entry);
+            if self.oldest().is_none_or(|oldest| entry.seq < oldest) {
+                self.older.push_front(entry);
                 added += 1;
             }
         }
         added
-    }
-
-    fn ring(&self) -> usize {
-        if self.flags.len() > LARGE_FLEET { RING_LARGE } else { RING }
     }
 
     pub(super) fn place(&self, key: &FlagKey) -> Option<usize> {
@@ -145,37 +113,27 @@ impl World {
         self.flags.iter().filter(|flag| !flag.rollout.is_zero()).count()
     }
 
-    /// The flags that were not archived.
-    pub(super) fn alive(&self) -> impl Iterator<Item = &FlagView> {
-        self.flags.iter().filter(|flag| flag.archived.is_none())
-    }
-
-    /// Alarms out of sight for a time.
-    pub(super) fn shelved(&self) -> usize {
-        self.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count()
-    }
-
     pub(super) fn count(&self, phase: Phase) -> usize {
         self.alive().filter(|flag| flag.phase == phase).count()
     }
 
     /// Alarms that nobody has acknowledged and that are not shelved: the highest priority first, what lasts before what is over, then the newest.
     pub(super) fn unacknowledged(&self) -> Vec<&Alarm> {
-        let mut alarms: Vec<_> = self.alarms.iter().filter(|alarm| alarm.is_open()).collect();
+        let mut alarms: Vec<_> = self.controller.alarms.iter().filter(|alarm| alarm.is_open()).collect();
         alarms.sort_by_key(|alarm| urgency(alarm));
         alarms
     }
 
     /// All alarms in the order of the list: unacknowledged, acknowledged, shelved; of each as on the banner.
     pub(super) fn alarms_in_order(&self) -> Vec<&Alarm> {
-        let mut alarms: Vec<_> = self.alarms.iter().collect();
+        let mut alarms: Vec<_> = self.controller.alarms.iter().collect();
         alarms.sort_by_key(|alarm| (alarm.shelf.is_some(), alarm.acknowledged_by.is_some(), urgency(alarm)));
         alarms
     }
 
     /// Flags that were rolled back, or are worse than their record, and nobody has said to have seen it.
     pub(super) fn unseen(&self) -> HashSet<&FlagKey> {
-        let alarms = self.alarms.iter().filter(|alarm| alarm.acknowledged_by.is_none());
+        let alarms = self.controller.alarms.iter().filter(|alarm| alarm.acknowledged_by.is_none());
         alarms
             .filter_map(|alarm| match &alarm.kind {
                 AlarmKind::RolledBack(key) | AlarmKind::Breach(key) => Some(key),
@@ -184,14 +142,10 @@ impl World {
             .collect()
     }
 
-    /// The journal entry with this number, where it is still here.
-    pub(super) fn entry(&self, seq: Seq) -> Option<&Entry> {
-        self.entries.binary_search_by_key(&seq, |entry| entry.seq).ok().map(|place| &self.entries[place])
-    }
-
     /// Numbers of the critical alarms that nobody has acknowledged.
     pub(super) fn critical(&self) -> HashSet<AlarmId> {
-        self.alarms
+        self.controller
+            .alarms
             .iter()
             .filter(|alarm| alarm.priority() == Priority::Critical && alarm.acknowledged_by.is_none())
             .map(|alarm| alarm.id)

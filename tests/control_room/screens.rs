@@ -35,7 +35,7 @@ use scene::{NOW, scene};
 use seen::Seen;
 
 fn latched(mut snapshot: Snapshot) -> Snapshot {
-    snapshot.latch = Some(Latch {
+    snapshot.controller.latch = Some(Latch {
         by: Actor::Person("maria".to_owned()),
         at: Millis(NOW.0 - 95_000),
         seq: Seq(112),
@@ -73,7 +73,7 @@ fn screens(settings: &Settings) -> Vec<(&'static str, Room)> {
         room
     };
     let mut briefing = scene(12);
-    briefing.briefed = false;
+    briefing.controller.briefed = false;
     let form = pressed("j o '140 Enter");
     let mut armed = pressed("j C-k");
     armed.wait(400).wake();
@@ -244,10 +244,10 @@ fn only_an_unacknowledged_critical_alarm_blinks() {
         assert_eq!(blinks(&mut room), 0, "{name}");
     }
     let mut snapshot = scene(12);
-    snapshot.alarms[1].kind = knightwatch_core::control::AlarmKind::PolicyFault;
+    snapshot.controller.alarms[1].kind = knightwatch_core::control::AlarmKind::PolicyFault;
     let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
     assert_eq!(blinks(&mut room), "ALARM critical".len());
-    snapshot.alarms[1].acknowledged_by = Some("maria".to_owned());
+    snapshot.controller.alarms[1].acknowledged_by = Some("maria".to_owned());
     let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
     assert_eq!(blinks(&mut room), 0);
 }
@@ -345,7 +345,7 @@ fn a_rollback_that_somebody_has_seen_sinks_below_the_ramping_flags() {
     let text = Room::new(settings(Glyphs::Unicode), &snapshot).text(80, 30);
     assert!(row(&text, "  power-peg") < row(&text, "new-checkout-ui"), "{text}");
     // Seen and over: it leaves the list.
-    snapshot.alarms.remove(1);
+    snapshot.controller.alarms.remove(1);
     let text = Room::new(settings(Glyphs::Unicode), &snapshot).text(80, 30);
     assert!(row(&text, "  power-peg") > row(&text, "new-checkout-ui"), "{text}");
 }

@@ -97,7 +97,7 @@ fn a_session_is_lived_through_ahead_before_anything_is_shown() {
     let engine = begun(&scenario("good"), 1, &Disk::default());
     let backend = Embedded::start(engine, EmbeddedOptions { ahead, ..options(Pace::Stopped) }).unwrap();
     let Some(Update::Snapshot(snapshot)) = backend.subscribe().blocking_recv() else { panic!("a snapshot") };
-    assert_eq!(snapshot.now, scenario("good").start + ahead);
+    assert_eq!(snapshot.controller.now, scenario("good").start + ahead);
     assert_eq!(snapshot.history[0].len(), 30, "a point an interval");
     assert!(snapshot.entries.iter().any(|entry| matches!(entry.event, Event::Started { .. })));
 }
@@ -113,8 +113,8 @@ fn a_recording_plays_to_its_end_and_takes_no_orders() {
     let played = Engine::playback(recorded, config, "recorded".to_owned());
     let backend: Arc<dyn Backend> = Arc::new(Embedded::start(played, options(Pace::Times(3_600))).unwrap());
     let mut room = contract::Room::of(&backend);
-    room.until(|room| room.seen.done);
-    assert_eq!(room.seen.seq, Seq(entries.len() as u64));
+    room.until(|room| room.seen.controller.done);
+    assert_eq!(room.seen.controller.seq, Seq(entries.len() as u64));
     assert_eq!(contract::wait(backend.entries(None, usize::MAX)).unwrap(), entries);
     let refused =
         contract::wait(backend.send(disk::order("kill", knightwatch_core::control::Command::KillAll)));

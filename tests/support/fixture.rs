@@ -11,7 +11,8 @@ use knightwatch_core::{
     telemetry::{Millis, Verdict, WindowReport},
 };
 use knightwatch_engine::backend::{
-    Ack, Backend, FlagView, Link, OrderError, Pace, Pending, Point, PolicyView, Snapshot, Update,
+    Ack, Backend, ControllerView, FlagView, Link, OrderError, Pace, Pending, Point, PolicyView, Snapshot,
+    Update,
 };
 use portable_pty::CommandBuilder;
 use rustix::{
@@ -208,26 +209,32 @@ fn snapshot(text: &str, percent: f64) -> Snapshot {
         environment: text.to_owned(),
         source: text.to_owned(),
         simulated: true,
-        policy: PolicyView { name: text.to_owned(), about: text.to_owned(), fault: Some(text.to_owned()) },
-        now,
         interval: Millis::from_secs(10),
-        pace: Pace::Real,
-        seq: Seq(1),
-        latch: None,
-        alarms: vec![Alarm {
-            id: AlarmId(1),
-            kind: AlarmKind::PolicyFault,
-            text: format!("{text}: the policy stalled"),
-            raised_at: now,
-            cleared_at: None,
-            acknowledged_by: None,
-            shelf: None,
-        }],
-        history: flags.iter().map(|flag| vec![flag.point]).collect(),
+        controller: ControllerView {
+            policy: PolicyView {
+                name: text.to_owned(),
+                about: text.to_owned(),
+                fault: Some(text.to_owned()),
+            },
+            now,
+            pace: Pace::Real,
+            seq: Seq(1),
+            latch: None,
+            alarms: vec![Alarm {
+                id: AlarmId(1),
+                kind: AlarmKind::PolicyFault,
+                text: format!("{text}: the policy stalled"),
+                raised_at: now,
+                cleared_at: None,
+                acknowledged_by: None,
+                shelf: None,
+            }],
+            briefed: true,
+            done: false,
+        },
+        history: flags.iter().map(|flag| [flag.point].into()).collect(),
         flags,
         entries: vec![entry],
-        briefed: true,
-        done: false,
     }
 }
 

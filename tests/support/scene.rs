@@ -1,6 +1,6 @@
 //! A fleet as it might look at four in the afternoon, the same every time: what the screens are tested and measured on.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use knightwatch_core::{
     control::{
@@ -11,7 +11,7 @@ use knightwatch_core::{
     telemetry::{ArmStats, MetricEvidence, Millis, Verdict, WindowReport},
 };
 use knightwatch_engine::backend::{
-    ArmPoint, Change, FlagView, Pace, Point, PolicyView, ProposalView, RulingView, Snapshot,
+    ArmPoint, Change, ControllerView, FlagView, Pace, Point, PolicyView, ProposalView, RulingView, Snapshot,
 };
 
 /// 2026-03-06 16:04:10 UTC.
@@ -124,14 +124,13 @@ fn point(place: u64, number: u64, newest: u64) -> Point {
     point
 }
 
-fn stats(points: &[Point], arm: impl Fn(&Point) -> ArmPoint) -> ArmStats {
-    let recent = &points[points.len().saturating_sub(6)..];
-    let requests = recent.iter().filter_map(|point| arm(point).requests).map(u64::from).sum();
-    let errors = recent
-        .iter()
+fn stats(points: &VecDeque<Point>, arm: impl Fn(&Point) -> ArmPoint) -> ArmStats {
+    let recent = || points.range(points.len().saturating_sub(6)..);
+    let requests = recent().filter_map(|point| arm(point).requests).map(u64::from).sum();
+    let errors = recent()
         .filter_map(|point| Some(f64::from(arm(point).error_rate?) * f64::from(arm(point).requests?)))
         .sum::<f64>();
-    let p99: Vec<f64> = recent.iter().filter_map(|point| arm(point).p99_ms).map(f64::from).collect();
+    let p99: Vec<f64> = recent().filter_map(|point| arm(point).p99_ms).map(f64::from).collect();
     let mean = (!p99.is_empty()).then(|| p99.iter().sum::<f64>() / p99.len() as f64);
     ArmStats { requests, errors: errors.round() as u64, p99_ms: mean }
 }
@@ -157,7 +156,7 @@ fn evidence(treatment: f64, control: f64, n: u64, verdict: Verdict) -> MetricEvi
     }
 }
 
-fn report(cast: &Cast, points: &[Point]) -> WindowReport {
+fn report(cast: &Cast, points: &VecDeque<Point>) -> WindowReport {
     let treatment = stats(points, |point| point.treatment);
     let full = cast.rollout >= 100.0;
     // At 100 % it is the record: 0.4 % of many requests, and the P99 that treatment is a multiple of.
@@ -205,7 +204,7 @@ fn actor(name: &str) -> Actor {
     }
 }
 
-fn flag_view(place: u64, points: &[Point], now: Millis) -> FlagView {
+fn flag_view(place: u64, points: &VecDeque<Point>, now: Millis) -> FlagView {
     let cast = cast(place);
     let at = Millis(now.0 - cast.minutes * 60_000);
     let held = matches!(cast.name, "fraud-score-v3" | "one-click-refund") && place < 12;
@@ -237,7 +236,7 @@ fn flag_view(place: u64, points: &[Point], now: Millis) -> FlagView {
         }),
         verdict: cast.verdict,
         report,
-        point: points.last().copied().unwrap_or_default(),
+        point: points.back().copied().unwrap_or_default(),
         assumed: cast.name == "image-cdn-switch",
         proposal: Some(ProposalView {
             action: match cast.shield.0 {
@@ -322,7 +321,7 @@ fn entries() -> Vec<Entry> {
 /// The scene with so many flags, at [`NOW`].
 pub fn scene(flags: u64) -> Snapshot {
     let newest = NOW.0 / INTERVAL.0;
-    let history: Vec<Vec<Point>> = (0..flags)
+    let history: Vec<VecDeque<Point>> = (0..flags)
         .map(|place| (newest - HISTORY..=newest).map(|number| point(place, number, newest)).collect())
         .collect();
     let alarm = |id, kind: AlarmKind, text: &str, seconds: u64, by: Option<&str>| Alarm {
@@ -338,56 +337,59 @@ pub fn scene(flags: u64) -> Snapshot {
         environment: "demo".to_owned(),
         source: "scenario default (seed 7)".to_owned(),
         simulated: true,
-        policy: PolicyView {
-            name: "flagger".to_owned(),
-            about: "rule policy: raises while checks pass".to_owned(),
-            fault: None,
-        },
-        now: NOW,
         interval: INTERVAL,
-        pace: Pace::Times(60),
-        seq: Seq(111),
-        latch: None,
-        alarms: vec![
-            alarm(
-                1,
-                AlarmKind::TelemetryLost(key("search-typo-fix")),
-                "search-typo-fix: no telemetry for 5 min",
-                372,
-                Some("maria"),
-            ),
-            alarm(
-                2,
-                AlarmKind::RolledBack(key("power-peg")),
-                "the shield rolled power-peg back from 10 %: errors 12.1 % above control",
-                120,
-                None,
-            ),
-            alarm(
-                3,
-                AlarmKind::BadTelemetry(key("invoice-pdf-worker")),
-                "invoice-pdf-worker: 3 samples came too late",
-                60,
-                None,
-            ),
-        ],
+        controller: ControllerView {
+            policy: PolicyView {
+                name: "flagger".to_owned(),
+                about: "rule policy: raises while checks pass".to_owned(),
+                fault: None,
+            },
+            now: NOW,
+            pace: Pace::Times(60),
+            seq: Seq(111),
+            latch: None,
+            alarms: vec![
+                alarm(
+                    1,
+                    AlarmKind::TelemetryLost(key("search-typo-fix")),
+                    "search-typo-fix: no telemetry for 5 min",
+                    372,
+                    Some("maria"),
+                ),
+                alarm(
+                    2,
+                    AlarmKind::RolledBack(key("power-peg")),
+                    "the shield rolled power-peg back from 10 %: errors 12.1 % above control",
+                    120,
+                    None,
+                ),
+                alarm(
+                    3,
+                    AlarmKind::BadTelemetry(key("invoice-pdf-worker")),
+                    "invoice-pdf-worker: 3 samples came too late",
+                    60,
+                    None,
+                ),
+            ],
+            briefed: true,
+            done: false,
+        },
         flags: (0..flags).zip(&history).map(|(place, points)| flag_view(place, points, NOW)).collect(),
         history,
         entries: entries(),
-        briefed: true,
-        done: false,
     }
 }
 
 /// The next tick after `snapshot`: one new point a flag; `snapshot` is moved on with it.
 pub fn tick(snapshot: &mut Snapshot) -> Change {
     let newest = NOW.0 / INTERVAL.0;
-    snapshot.now = snapshot.now + INTERVAL;
-    let number = snapshot.now.0 / INTERVAL.0;
+    let controller = &mut snapshot.controller;
+    controller.now = controller.now + INTERVAL;
+    let number = snapshot.controller.now.0 / INTERVAL.0;
     for (place, points) in (0_u64..).zip(&mut snapshot.history) {
         let mut next = point(place, number, newest);
-        next.rollout = points.last().map_or(Rollout::ZERO, |last| last.rollout);
-        points.push(next);
+        next.rollout = points.back().map_or(Rollout::ZERO, |last| last.rollout);
+        points.push_back(next);
         let flag = &mut snapshot.flags[usize::try_from(place).unwrap()];
         flag.report = report(cast(place), points);
         flag.point = next;
@@ -397,17 +399,6 @@ pub fn tick(snapshot: &mut Snapshot) -> Change {
 
 /// What a change says when nothing but `snapshot` itself is new.
 pub fn change(snapshot: &Snapshot, tick: bool) -> Change {
-    Change {
-        now: snapshot.now,
-        seq: snapshot.seq,
-        tick,
-        policy: None,
-        pace: snapshot.pace,
-        latch: snapshot.latch.clone(),
-        alarms: snapshot.alarms.clone(),
-        flags: snapshot.flags.clone(),
-        entries: Vec::new(),
-        briefed: snapshot.briefed,
-        done: snapshot.done,
-    }
+    let (controller, flags) = (snapshot.controller.clone(), snapshot.flags.clone());
+    Change { controller, tick, flags, entries: Vec::new() }
 }

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use remote::{Client, Remote, RemoteError, Target};
 pub use view::{
-    Ack, ArmPoint, Change, FlagView, FlagsOff, Link, OrderError, Pace, Point, PolicyView, ProposalView,
-    RulingView, Snapshot, Update,
+    Ack, ArmPoint, Change, ControllerView, FlagView, FlagsOff, Link, OrderError, Pace, Point, PolicyView,
+    ProposalView, RulingView, Snapshot, Update,
 };
 
 use knightwatch_core::control::{Entry, Order, Seq};

@@ -135,8 +135,8 @@ fn why_not_order(spec: &OrderSpec, model: &Model) -> Option<String> {
     let mut seen = Seen {
         flag: None,
         alarm: model.alarm_at_hand(),
-        latched: world.is_some_and(|world| world.latch.is_some()),
-        briefed: world.is_some_and(|world| world.briefed),
+        latched: world.is_some_and(|world| world.controller.latch.is_some()),
+        briefed: world.is_some_and(|world| world.controller.briefed),
         live: matches!(model.link, Link::Embedded | Link::Connected),
     };
     match spec.target {
@@ -159,7 +159,7 @@ fn why_not_order(spec: &OrderSpec, model: &Model) -> Option<String> {
             if model.is_waiting_for(CommandId::Order(spec.entry()), key) {
                 return Some(format!("{key}: the same order is still waiting for its answer"));
             }
-            let held = flag.hold.as_ref().is_some_and(|hold| hold.until > world.now);
+            let held = flag.hold.as_ref().is_some_and(|hold| hold.until > world.controller.now);
             seen.flag = Some(SeenFlag { key, phase: flag.phase, rollout: flag.rollout, held });
         }
     }

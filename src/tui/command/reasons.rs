@@ -30,11 +30,15 @@ pub(in crate::tui) fn why_not(id: CommandId, model: &Model) -> Option<String> {
                 return Some("controller time is real time: it cannot be sped up".to_owned());
             }
             let next = world.and_then(|world| {
-                if id == CommandId::Faster { pace::faster(world.pace) } else { pace::slower(world.pace) }
+                if id == CommandId::Faster {
+                    pace::faster(world.controller.pace)
+                } else {
+                    pace::slower(world.controller.pace)
+                }
             });
             next.is_none().then(|| match world {
                 None => "no data from the backend yet".to_owned(),
-                Some(world) => format!("the pace is {} already", pace::name(world.pace)),
+                Some(world) => format!("the pace is {} already", pace::name(world.controller.pace)),
             })
         }
         CommandId::Own(screen, _) if screen != model.screens.ground().row().id => {

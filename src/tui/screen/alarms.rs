@@ -179,7 +179,7 @@ fn in_full(alarm: &Alarm, world: &World) -> String {
         alarm.priority(),
         alarm.id.0,
         figures::day_and_clock(alarm.raised_at),
-        figures::ago(world.now, alarm.raised_at),
+        figures::ago(world.controller.now, alarm.raised_at),
         alarm.text
     )
 }

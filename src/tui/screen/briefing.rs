@@ -148,7 +148,7 @@ fn lines(model: &Model, width: u16) -> Vec<Line> {
     add(&mut lines, Kind::Pledge, &format!("\"{ACKNOWLEDGEMENT}\""));
     lines.push(blank());
     let (by, read_only) = (&model.settings.operator, model.settings.read_only);
-    let briefed = model.world.as_ref().is_some_and(|world| world.briefed);
+    let briefed = model.world.as_ref().is_some_and(|world| world.controller.briefed);
     let last = if briefed {
         "This has been acknowledged. Esc leaves.".to_owned()
     } else if read_only {

@@ -191,7 +191,7 @@ fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
         pen.gauge(x, area.y, 12, flag.rollout.share(), theme.plain());
         x += 13;
     }
-    let text = format!("{} for {}", flag.rollout, world.now.since(flag.changed_at));
+    let text = format!("{} for {}", flag.rollout, world.controller.now.since(flag.changed_at));
     x = pen.text(x, area.y, area.right().saturating_sub(x), &text, theme.strong()) + 2;
     let mut about = format!("{}, {}", flag.spec.service, unit(flag));
     if !flag.spec.description.is_empty() {

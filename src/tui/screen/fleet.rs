@@ -388,7 +388,7 @@ fn by(flag: &FlagView, world: &World, (x, y, width): (u16, u16, u16), pen: &mut 
         pen.text(x, y, width, figures::NONE, theme.dim());
         return;
     };
-    let span = world.now.since(last.at);
+    let span = world.controller.now.since(last.at);
     let ago = if width < BY { figures::short(span) } else { figures::coarse(span) };
     let room = width.saturating_sub(if width < BY { 4 } else { 7 });
     let style = if matches!(last.by, Actor::Person(_)) { theme.person() } else { theme.plain() };
@@ -405,7 +405,7 @@ fn detail(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut P
         text.push_str(&flag.spec.description);
     }
     let mut facts = as_of(model).map_or_else(String::new, |moment| moment + ": ");
-    let _ = write!(facts, "at {} for {}", flag.rollout, figures::ago(world.now, flag.changed_at));
+    let _ = write!(facts, "at {} for {}", flag.rollout, figures::ago(world.controller.now, flag.changed_at));
     // Writing to a String cannot fail.
     let _ = match flag.report.age {
         Some(age) => write!(facts, ", telemetry {age} old"),

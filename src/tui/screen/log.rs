@@ -55,8 +55,8 @@ impl LogScreen {
     /// The row of the cursor, newest first.
     fn cursor(&self, world: &World) -> usize {
         let Some(at) = self.at else { return 0 };
-        let older = world.entries.partition_point(|entry| entry.seq < at);
-        world.entries.len().saturating_sub(older + 1)
+        let older = world.log_before(at);
+        world.log_len().saturating_sub(older + 1)
     }
 
     /// The same, before there is a world too.
@@ -96,14 +96,14 @@ impl Screen for LogScreen {
 
     fn step(&mut self, step: Step, world: Option<&World>, _last_scroll: usize) {
         let Some(world) = world else { return };
-        let row = step.from(self.cursor(world), world.entries.len());
-        let entry = world.entries.iter().rev().nth(row);
+        let row = step.from(self.cursor(world), world.log_len());
+        let entry = world.log().rev().nth(row);
         // At the top the cursor follows what is new.
         self.at = entry.filter(|_| row > 0).map(|entry| entry.seq);
     }
 
     fn wants_older(&self, model: &Model, body: Rect) -> bool {
-        let entries = model.world.as_ref().map_or(0, |world| world.entries.len());
+        let entries = model.world.as_ref().map_or(0, |world| world.log_len());
         self.cursor_of(model) + self.page(model, body) >= entries
     }
 

@@ -20,7 +20,7 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
         CommandId::Order(name) => orders::begin(model, name, effects),
         CommandId::Faster | CommandId::Slower => {
             let step = if id == CommandId::Faster { pace::faster } else { pace::slower };
-            if let Some(next) = model.world.as_ref().and_then(|world| step(world.pace)) {
+            if let Some(next) = model.world.as_ref().and_then(|world| step(world.controller.pace)) {
                 effects.push(Effect::SetPace(next));
             }
         }

@@ -9,7 +9,7 @@ use knightwatch_engine::backend::Link;
 /// Banners there are to show: one for the latch, one for a lost link, one for alarms.
 pub(super) fn rows(model: &Model) -> u16 {
     let Some(world) = &model.world else { return 0 };
-    u16::from(world.latch.is_some())
+    u16::from(world.controller.latch.is_some())
         + u16::from(lost_text(model).is_some())
         + u16::from(!alarms(model).is_empty())
 }
@@ -30,7 +30,7 @@ fn alarms(model: &Model) -> Vec<&knightwatch_core::control::Alarm> {
 /// What the latch banner says: since when, by whom and why, and how many flags the backend has at 0 %.
 fn latch_text(model: &Model, width: u16) -> Option<String> {
     let world = model.world.as_ref()?;
-    let latch = world.latch.as_ref()?;
+    let latch = world.controller.latch.as_ref()?;
     let all = world.alive().count();
     let off = all - world.exposed();
     let flags_off = format!("{off} of {all} flags at 0 %");
@@ -40,10 +40,10 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
     let clock = clock.get(..5).unwrap_or(&clock);
     // How long ago it is only goes on while there is contact.
     let ago = match super::as_of(model) {
-        None => format!(" ({} ago)", figures::ago(world.now, latch.at)),
+        None => format!(" ({} ago)", figures::ago(world.controller.now, latch.at)),
         Some(_) => String::new(),
     };
-    let rearms = latch.asked_at(world.now).map_or_else(
+    let rearms = latch.asked_at(world.controller.now).map_or_else(
         || "F12 re-arms".to_owned(),
         |asked| {
             format!("{} asked to re-arm until {}, another person's F12 does", asked.who, asked.until.stamp())

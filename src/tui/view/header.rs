@@ -34,20 +34,20 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     };
 
     let clock = if area.width >= 100 {
-        format!("{} UTC", figures::day_and_clock(world.now))
+        format!("{} UTC", figures::day_and_clock(world.controller.now))
     } else {
-        figures::clock(world.now)
+        figures::clock(world.controller.now)
     };
     // Without contact no age goes on: what is shown is of that moment.
     let clock = if super::is_stale(model) { format!("as of {clock}") } else { clock };
-    let stopped = world.pace == knightwatch_engine::backend::Pace::Stopped;
+    let stopped = world.controller.pace == knightwatch_engine::backend::Pace::Stopped;
     let mut right = Vec::new();
-    if world.done {
+    if world.controller.done {
         right.push(("ended".to_owned(), strong));
     }
     if world.simulated {
         let style = if stopped { theme.abnormal() } else { plain };
-        right.push((pace::name(world.pace), style));
+        right.push((pace::name(world.controller.pace), style));
     }
     right.push((clock, plain));
     right.push((link, link_style));
@@ -88,18 +88,21 @@ fn second_line(model: &Model, area: Rect, pen: &mut Pen<'_>) {
             let _ = write!(counts, ", {count} {phase}");
         }
     }
-    if world.shelved() > 0 {
-        let _ = write!(counts, ", {} alarms shelved", world.shelved());
+    if world.controller.shelved() > 0 {
+        let _ = write!(counts, ", {} alarms shelved", world.controller.shelved());
     }
     // The policy's name comes first, the counts next, what kind of policy it is last.
-    let fault = world.policy.fault.is_some();
-    let name = format!("policy {}", world.policy.name);
+    let fault = world.controller.policy.fault.is_some();
+    let name = format!("policy {}", world.controller.policy.name);
     let name_style = if fault { theme.abnormal() } else { theme.plain() };
     let x = pen.text(area.x, area.y, area.width, &name, name_style) + 1;
     let start = area.right().saturating_sub(pen.width_of(&counts)).max(x + 1);
     pen.text(start, area.y, area.right().saturating_sub(start), &counts, theme.dim());
-    let about =
-        if fault { "(FAULT: the agent holds)".to_owned() } else { format!("({})", world.policy.about) };
+    let about = if fault {
+        "(FAULT: the agent holds)".to_owned()
+    } else {
+        format!("({})", world.controller.policy.about)
+    };
     let style = if fault { theme.abnormal() } else { theme.dim() };
     pen.text(x, area.y, start.saturating_sub(x + 1), &about, style);
 }

@@ -68,7 +68,8 @@ fn effect(model: &Model) -> String {
     let Some(world) = &model.world else {
         return "Sets every flag to 0 % and locks the agent out until a person re-arms.".to_owned();
     };
-    let already = world.latch.as_ref().map(|latch| format!("It is in force already, set by {}. ", latch.by));
+    let already =
+        world.controller.latch.as_ref().map(|latch| format!("It is in force already, set by {}. ", latch.by));
     let exposed = world.exposed();
     let traffic = match super::as_of(model) {
         None => format!("{exposed} have treatment traffic now"),

@@ -14,12 +14,12 @@ use knightwatch_engine::backend::{FlagView, RulingView};
 
 /// Whether a person holds the flag.
 fn is_held(flag: &FlagView, world: &World) -> bool {
-    flag.hold.as_ref().is_some_and(|hold| hold.until > world.now)
+    flag.hold.as_ref().is_some_and(|hold| hold.until > world.controller.now)
 }
 
 /// Whether the hard limits are off.
 fn is_unguarded(flag: &FlagView, world: &World) -> bool {
-    flag.guard_off_until.is_some_and(|until| until > world.now)
+    flag.guard_off_until.is_some_and(|until| until > world.controller.now)
 }
 
 /// The mark of a guard that is off or of a person's hold; the guard is the more urgent.
@@ -115,7 +115,7 @@ fn ruled(flag: &FlagView, ruling: &RulingView, world: &World) -> String {
     };
     let allowed = matches!(ruling.outcome, Outcome::Allowed | Outcome::Clipped);
     match (&flag.proposal, ruling.outcome) {
-        (None, _) if allowed && world.policy.fault.is_some() => {
+        (None, _) if allowed && world.controller.policy.fault.is_some() => {
             "the policy has failed and gives no answer: the flag holds, the shield still guards".to_owned()
         }
         // A move that went through is one move, whatever was allowed before it.
@@ -133,7 +133,8 @@ fn done(flag: &FlagView, world: &World) -> String {
     let Some(last) = &flag.last else {
         return "nothing was done to it yet; a person starts it".to_owned();
     };
-    let mut text = format!("{} by {} {} ago", last.what, last.by, figures::ago(world.now, last.at));
+    let mut text =
+        format!("{} by {} {} ago", last.what, last.by, figures::ago(world.controller.now, last.at));
     let entry = world.entry(last.seq);
     let because = entry.and_then(|entry| match &entry.event {
         Event::Decided(decision) if decision.evidence.is_empty() => Some(decision.reason.to_string()),

@@ -31,7 +31,7 @@ fn summary(model: &Model, pen: &Pen<'_>) -> (String, ratatui::style::Style) {
         return (training::summary(training), theme.plain());
     }
     let Some(world) = &model.world else { return ("no data yet".to_owned(), theme.dim()) };
-    if let Some(latch) = &world.latch {
+    if let Some(latch) = &world.controller.latch {
         return (format!("KILL-ALL by {}", latch.by), theme.critical());
     }
     if let Link::Stale(age) | Link::Lost { age, .. } = &model.link {

@@ -321,11 +321,11 @@ fn speed_goes_up_and_down_its_steps_and_stops() {
     room.press("+ -");
     assert_eq!(room.effects, [Effect::SetPace(Pace::Times(120)), Effect::SetPace(Pace::Times(30))]);
     let mut snapshot = scene(12);
-    snapshot.pace = Pace::Times(1);
+    snapshot.controller.pace = Pace::Times(1);
     let mut slow = Room::new(settings(Glyphs::Unicode), &snapshot);
     slow.press("-");
     assert_eq!(slow.effects, [Effect::SetPace(Pace::Stopped)]);
-    snapshot.pace = Pace::Stopped;
+    snapshot.controller.pace = Pace::Stopped;
     slow.change(change(&snapshot, false));
     assert!(slow.text(120, 40).contains("STOPPED"));
     slow.effects.clear();
@@ -365,7 +365,8 @@ fn z_shelves_an_alarm_for_minutes_and_a_reason_and_never_a_critical_one() {
     let lasts = Millis::from_secs(1_800);
     assert_eq!(only(&mut room), Command::Shelve { alarm: AlarmId(3), lasts });
     let mut snapshot = scene(12);
-    snapshot.alarms.iter_mut().find(|alarm| alarm.id == AlarmId(2)).unwrap().kind = AlarmKind::NotDurable;
+    snapshot.controller.alarms.iter_mut().find(|alarm| alarm.id == AlarmId(2)).unwrap().kind =
+        AlarmKind::NotDurable;
     let mut critical = Room::new(settings(Glyphs::Unicode), &snapshot);
     critical.press("z");
     let said = critical.text(120, 40);
@@ -375,14 +376,14 @@ fn z_shelves_an_alarm_for_minutes_and_a_reason_and_never_a_critical_one() {
 #[test]
 fn what_is_shelved_is_counted_and_what_is_archived_is_gone() {
     let mut snapshot = scene(12);
-    for alarm in &mut snapshot.alarms {
-        let until = Millis(snapshot.now.0 + 600_000);
+    for alarm in &mut snapshot.controller.alarms {
+        let until = Millis(snapshot.controller.now.0 + 600_000);
         alarm.shelf = Some(Shelf { by: "ana".to_owned(), until, why: "known".to_owned() });
     }
     let gone = snapshot.flags[3].spec.key.clone();
-    let at = snapshot.now;
+    let at = snapshot.controller.now;
     snapshot.flags[3].archived = Some(Archived { at, by: Actor::Person("ana".to_owned()) });
-    let count = snapshot.alarms.len();
+    let count = snapshot.controller.alarms.len();
     let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
     let text = room.text(140, 40);
     assert!(text.contains("11 flags") && !text.contains(gone.as_str()), "{text}");
@@ -399,12 +400,12 @@ fn a_room_shows_who_asked_to_re_arm() {
     let asked = RearmAsked {
         by: by.clone(),
         who: "ana".to_owned(),
-        at: snapshot.now,
-        until: Millis(snapshot.now.0 + 600_000),
+        at: snapshot.controller.now,
+        until: Millis(snapshot.controller.now.0 + 600_000),
     };
-    snapshot.latch = Some(Latch {
+    snapshot.controller.latch = Some(Latch {
         by,
-        at: snapshot.now,
+        at: snapshot.controller.now,
         seq: Seq(1),
         exposed: 3,
         reason: String::new(),
@@ -417,7 +418,7 @@ fn a_room_shows_who_asked_to_re_arm() {
         "{text}"
     );
     // What nobody can agree to any more is not shown.
-    snapshot.now = Millis(snapshot.now.0 + 600_000);
+    snapshot.controller.now = Millis(snapshot.controller.now.0 + 600_000);
     let mut later = Room::new(settings(Glyphs::Unicode), &snapshot);
     assert!(later.text(200, 50).contains("F12 re-arms"));
 }
@@ -425,7 +426,7 @@ fn a_room_shows_who_asked_to_re_arm() {
 #[test]
 fn the_briefing_is_shown_once_and_acknowledged_by_name() {
     let mut snapshot = scene(12);
-    snapshot.briefed = false;
+    snapshot.controller.briefed = false;
     let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
     let sentence = "I comprehend the risks of deploying without feature flags, the difference between CI/CD and \
                     Release, and I know how to start the local environment";
@@ -504,7 +505,7 @@ fn pasted_text_is_typed_into_a_field_and_is_never_read_as_keys() {
 fn the_bell_rings_once_for_a_critical_alarm() {
     let mut snapshot = scene(12);
     let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    snapshot.alarms[1].kind = knightwatch_core::control::AlarmKind::PolicyFault;
+    snapshot.controller.alarms[1].kind = knightwatch_core::control::AlarmKind::PolicyFault;
     room.change(change(&snapshot, false));
     room.change(change(&snapshot, false));
     assert_eq!(room.effects, [Effect::Bell]);

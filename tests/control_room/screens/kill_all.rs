@@ -25,7 +25,7 @@ fn text(room: &mut Room) -> String {
 #[test]
 fn it_arms_on_every_screen_and_over_every_dialog() {
     let mut unbriefed = scene(12);
-    unbriefed.briefed = false;
+    unbriefed.controller.briefed = false;
     for keys in ["Esc", "Enter", "l", "A", "?", "B", ":", ": 'ro", "r", "o", "o '12 Tab", "F5"] {
         for arm in ["C-k", "C-x"] {
             let mut room = room();
@@ -254,7 +254,7 @@ fn re_arming_wants_the_name_and_a_reason_and_closes_what_is_over() {
     room.answer(&orders[0].id, Err(OrderError::Refused(Refusal::NotLatched)));
     assert!(text(&mut room).contains("refused: nothing to re-arm"));
     assert!(text(&mut room).contains("KILL-ALL by maria"));
-    snapshot.latch = None;
+    snapshot.controller.latch = None;
     room.change(change(&snapshot, false));
     assert!(!text(&mut room).contains("KILL-ALL"));
 }

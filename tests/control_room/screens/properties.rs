@@ -155,9 +155,9 @@ proptest! {
         let mut snapshot = scene(12);
         snapshot.environment.clone_from(&text);
         snapshot.source.clone_from(&text);
-        snapshot.policy.about.clone_from(&text);
+        snapshot.controller.policy.about.clone_from(&text);
         for entry in &mut snapshot.entries { entry.sentence.clone_from(&text); }
-        for alarm in &mut snapshot.alarms { alarm.text.clone_from(&text); }
+        for alarm in &mut snapshot.controller.alarms { alarm.text.clone_from(&text); }
         for flag in &mut snapshot.flags {
             if let Some(last) = &mut flag.last { last.what.clone_from(&text); }
             if let Some(ruling) = &mut flag.ruling { ruling.reason = Arc::from(text.as_str()); }

@@ -20,12 +20,6 @@ use crate::support::disk::{order, rearm, set};
 /// Far longer than anything takes.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Points that a control room keeps of each flag, as the snapshot does.
-const HISTORY: usize = 240;
-
-/// Entries that a snapshot has.
-const NEWEST: usize = 200;
-
 pub(crate) fn wait<T>(pending: Pending<T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(PATIENCE, pending).await.expect("an answer in time") })
@@ -37,7 +31,7 @@ fn next(updates: &mut Receiver<Update>) -> Update {
     runtime.block_on(next).expect("the stream goes on")
 }
 
-/// A control room reduced to what it knows: the fold of a snapshot and the changes after it.
+/// A control room reduced to what it knows: a snapshot and the changes after it.
 pub(crate) struct Room {
     updates: Receiver<Update>,
     pub(crate) seen: Snapshot,
@@ -61,7 +55,7 @@ impl Room {
             }
             Update::Change(change) => {
                 self.changes += 1;
-                self.fold(&change);
+                self.apply(&change);
             }
             Update::Link(link) => {
                 assert!(matches!(link, Link::Connected), "contact is never lost here: {link:?}");
@@ -69,44 +63,26 @@ impl Room {
         }
     }
 
-    fn fold(&mut self, change: &Change) {
-        let seen = &mut self.seen;
+    fn apply(&mut self, change: &Change) {
+        let mut known = self.seen.controller.seq;
         for entry in &change.entries {
-            assert_eq!(entry.seq.0, seen.seq.0 + 1, "a gap");
-            seen.seq = entry.seq;
+            assert_eq!(entry.seq.0, known.0 + 1, "a gap");
+            known = entry.seq;
         }
-        assert_eq!(seen.seq, change.seq, "a gap");
-        assert!(change.now >= seen.now, "time does not go back");
-        for flag in &change.flags {
-            if let Some(known) = seen.flags.get_mut(flag.id.index()) {
-                *known = flag.clone();
-            } else {
-                seen.flags.push(flag.clone());
-                seen.history.push(Vec::new());
-            }
-            if change.tick {
-                let history = &mut seen.history[flag.id.index()];
-                history.push(flag.point);
-                let surplus = history.len().saturating_sub(HISTORY);
-                history.drain(..surplus);
-            }
-        }
-        seen.entries.extend(change.entries.iter().cloned());
-        let surplus = seen.entries.len().saturating_sub(NEWEST);
-        seen.entries.drain(..surplus);
-        (seen.now, seen.pace, seen.briefed, seen.done) =
-            (change.now, change.pace, change.briefed, change.done);
-        seen.latch.clone_from(&change.latch);
-        seen.alarms.clone_from(&change.alarms);
-        if let Some(policy) = &change.policy {
-            seen.policy = policy.clone();
-        }
+        assert_eq!(known, change.controller.seq, "a gap");
+        assert!(change.controller.now >= self.seen.controller.now, "time does not go back");
+        self.seen.apply(change);
     }
 
     pub(crate) fn until(&mut self, wanted: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !wanted(self) {
-            assert!(begun.elapsed() < PATIENCE, "it does not come: {:?} at {}", self.seen.seq, self.seen.now);
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "it does not come: {:?} at {}",
+                self.seen.controller.seq,
+                self.seen.controller.now
+            );
             self.hear();
         }
     }
@@ -115,11 +91,11 @@ impl Room {
 /// Lives through about so many intervals, and then stands still.
 fn live(backend: &Arc<dyn Backend>, intervals: u64) {
     let mut room = Room::of(backend);
-    let end = room.seen.now.0 + intervals * room.seen.interval.0;
+    let end = room.seen.controller.now.0 + intervals * room.seen.interval.0;
     backend.set_pace(Pace::Times(3_600)).unwrap();
-    room.until(|room| room.seen.now.0 >= end);
+    room.until(|room| room.seen.controller.now.0 >= end);
     backend.set_pace(Pace::Stopped).unwrap();
-    room.until(|room| room.seen.pace == Pace::Stopped);
+    room.until(|room| room.seen.controller.pace == Pace::Stopped);
 }
 
 fn first_flag(backend: &Arc<dyn Backend>) -> FlagKey {
@@ -132,7 +108,7 @@ pub(crate) fn the_first_update_is_a_snapshot_of_everything(backend: &Arc<dyn Bac
     assert_eq!(seen.environment, "test");
     assert!(!seen.flags.is_empty() && seen.flags.len() == seen.history.len());
     assert!(seen.history.iter().all(|points| points.len() >= 30));
-    assert_eq!(seen.entries.last().unwrap().seq, seen.seq);
+    assert_eq!(seen.entries.last().unwrap().seq, seen.controller.seq);
     assert!(seen.flags.iter().enumerate().all(|(index, flag)| flag.id.index() == index));
 }
 
@@ -142,8 +118,8 @@ pub(crate) fn changes_apply_without_a_gap(backend: &Arc<dyn Backend>) {
     // So fast that there is much to tell, and no faster than a reader on a busy machine keeps up with: one that falls behind
     // gets everything anew, which is another test.
     backend.set_pace(Pace::Times(200)).unwrap();
-    let end = room.seen.now.0 + 40 * room.seen.interval.0;
-    room.until(|room| room.seen.now.0 >= end);
+    let end = room.seen.controller.now.0 + 40 * room.seen.interval.0;
+    room.until(|room| room.seen.controller.now.0 >= end);
     for (number, command) in [
         Command::Pause { flag: flag.clone() },
         set(&flag, 12.0),
@@ -159,10 +135,10 @@ pub(crate) fn changes_apply_without_a_gap(backend: &Arc<dyn Backend>) {
         room.until(|room| room.changes > seen + 3);
     }
     backend.set_pace(Pace::Stopped).unwrap();
-    room.until(|room| room.seen.pace == Pace::Stopped);
+    room.until(|room| room.seen.controller.pace == Pace::Stopped);
     assert!(room.changes > 40 && room.snapshots == 1, "{} changes", room.changes);
     let fresh = Room::of(backend).seen;
-    assert_eq!(room.seen.seq, fresh.seq);
+    assert_eq!(room.seen.controller.seq, fresh.controller.seq);
     assert_eq!(room.seen.entries, fresh.entries);
     assert_eq!(room.seen.history, fresh.history);
     for (folded, fresh) in room.seen.flags.iter().zip(&fresh.flags) {
@@ -178,14 +154,16 @@ pub(crate) fn a_reader_that_does_not_read_gets_everything_anew_and_nobody_waits_
     // More than anybody's queue holds.
     live(backend, 300);
     let mut room = Room::of(backend);
-    lazy.until(|lazy| lazy.snapshots > 1 && lazy.seen.now >= room.seen.now);
+    lazy.until(|lazy| lazy.snapshots > 1 && lazy.seen.controller.now >= room.seen.controller.now);
     assert_eq!(lazy.seen, room.seen);
     assert!(lazy.changes < 300, "it was not told everything");
     // From there on it hears changes again.
     let told = lazy.changes;
     live(backend, 3);
-    lazy.until(|lazy| lazy.changes > told && lazy.seen.pace == Pace::Stopped);
-    room.until(|room| room.seen.now == lazy.seen.now && room.seen.pace == Pace::Stopped);
+    lazy.until(|lazy| lazy.changes > told && lazy.seen.controller.pace == Pace::Stopped);
+    room.until(|room| {
+        room.seen.controller.now == lazy.seen.controller.now && room.seen.controller.pace == Pace::Stopped
+    });
     assert_eq!(lazy.seen, room.seen);
 }
 
@@ -209,7 +187,7 @@ pub(crate) fn an_order_is_acknowledged_with_its_entry(backend: &Arc<dyn Backend>
     assert_eq!(entries[0].sentence, ack.done[0]);
     assert!(entries[0].sentence.contains("Reason given: a test"), "{}", entries[0].sentence);
     let mut room = Room::of(backend);
-    room.until(|room| room.seen.seq >= ack.seq);
+    room.until(|room| room.seen.controller.seq >= ack.seq);
     let seen = room.seen;
     assert_eq!(seen.flags[0].phase, Phase::Ramping);
     assert_eq!(seen.flags[0].last.as_ref().unwrap().seq, ack.seq);
@@ -246,7 +224,7 @@ pub(crate) fn an_order_id_is_of_one_command_and_kill_all_acts_all_the_same(backe
     // From afar the answer and the news come by two ways.
     let seen = || {
         let mut room = Room::of(backend);
-        room.until(|room| room.seen.seq >= ack.seq);
+        room.until(|room| room.seen.controller.seq >= ack.seq);
         room.seen
     };
     let before = seen();
@@ -258,7 +236,7 @@ pub(crate) fn an_order_id_is_of_one_command_and_kill_all_acts_all_the_same(backe
     let killed = wait(backend.send(order("one", Command::KillAll))).unwrap();
     assert!(killed.durable && killed.seq > ack.seq, "{killed:?}");
     // Kill-all is answered before any room has heard of it.
-    Room::of(backend).until(|room| room.seen.latch.is_some());
+    Room::of(backend).until(|room| room.seen.controller.latch.is_some());
     assert_eq!(wait(backend.send(order("one", Command::KillAll))).unwrap(), killed);
     assert_eq!(wait(backend.send(start)).unwrap(), ack);
 }
@@ -266,12 +244,12 @@ pub(crate) fn an_order_id_is_of_one_command_and_kill_all_acts_all_the_same(backe
 pub(crate) fn a_shelved_alarm_is_seen_by_all_and_comes_back(backend: &Arc<dyn Backend>) {
     let mut room = Room::of(backend);
     backend.set_pace(Pace::Times(3_600)).unwrap();
-    room.until(|room| !room.seen.alarms.is_empty());
+    room.until(|room| !room.seen.controller.alarms.is_empty());
     backend.set_pace(Pace::Stopped).unwrap();
-    room.until(|room| room.seen.pace == Pace::Stopped);
-    let alarm = room.seen.alarms[0].id;
+    room.until(|room| room.seen.controller.pace == Pace::Stopped);
+    let alarm = room.seen.controller.alarms[0].id;
     let found = |room: &Room| -> Alarm {
-        room.seen.alarms.iter().find(|other| other.id == alarm).expect("it stays counted").clone()
+        room.seen.controller.alarms.iter().find(|other| other.id == alarm).expect("it stays counted").clone()
     };
     let long = Command::Shelve { alarm, lasts: Millis::from_secs(9 * 3_600) };
     let refused = wait(backend.send(order("long", long))).unwrap_err();
@@ -280,12 +258,12 @@ pub(crate) fn a_shelved_alarm_is_seen_by_all_and_comes_back(backend: &Arc<dyn Ba
     wait(backend.send(order("shelve", Command::Shelve { alarm, lasts }))).unwrap();
     room.until(|room| found(room).shelf.is_some());
     let shelf = found(&room).shelf.unwrap();
-    assert_eq!((shelf.why.as_str(), shelf.until), ("a test", Millis(room.seen.now.0 + 300_000)));
+    assert_eq!((shelf.why.as_str(), shelf.until), ("a test", Millis(room.seen.controller.now.0 + 300_000)));
     backend.set_pace(Pace::Times(3_600)).unwrap();
-    room.until(|room| room.seen.now >= shelf.until);
+    room.until(|room| room.seen.controller.now >= shelf.until);
     backend.set_pace(Pace::Stopped).unwrap();
-    room.until(|room| room.seen.pace == Pace::Stopped);
-    assert!(room.seen.alarms.iter().all(|other| other.id != alarm || other.shelf.is_none()));
+    room.until(|room| room.seen.controller.pace == Pace::Stopped);
+    assert!(room.seen.controller.alarms.iter().all(|other| other.id != alarm || other.shelf.is_none()));
 }
 
 pub(crate) fn a_changed_flag_is_told_whole_and_an_archived_one_keeps_its_place(backend: &Arc<dyn Backend>) {
@@ -304,17 +282,20 @@ pub(crate) fn a_changed_flag_is_told_whole_and_an_archived_one_keeps_its_place(b
     assert!(matches!(stale, OrderError::Refused(Refusal::Changed { .. })), "{stale:?}");
     changing.expected = Some(Seq(0));
     let ack = wait(backend.send(changing)).unwrap();
-    room.until(|room| room.seen.seq >= ack.seq);
+    room.until(|room| room.seen.controller.seq >= ack.seq);
     let seen = &room.seen.flags[1];
     assert_eq!((seen.spec.description.as_str(), &seen.spec.ladder), ("for whom", &ladder));
     assert_eq!(seen.last.as_ref().unwrap().seq, ack.seq);
     let ack = wait(backend.send(order("archive", Command::Archive { flag: flag.clone() }))).unwrap();
-    room.until(|room| room.seen.seq >= ack.seq);
+    room.until(|room| room.seen.controller.seq >= ack.seq);
     assert!(room.seen.flags[1].archived.is_some() && room.seen.flags[1].spec.key == flag);
     let refused = wait(backend.send(order("start", Command::Start { flag }))).unwrap_err();
     assert!(matches!(refused, OrderError::Refused(Refusal::Archived { .. })), "{refused:?}");
     live(backend, 5);
-    room.until(|room| room.seen.now == Room::of(backend).seen.now && room.seen.pace == Pace::Stopped);
+    room.until(|room| {
+        room.seen.controller.now == Room::of(backend).seen.controller.now
+            && room.seen.controller.pace == Pace::Stopped
+    });
     assert_eq!(room.seen, Room::of(backend).seen);
 }
 
@@ -322,17 +303,17 @@ pub(crate) fn kill_all_comes_through_while_time_races(backend: &Arc<dyn Backend>
     live(backend, 30);
     backend.set_pace(Pace::Times(3_600)).unwrap();
     let mut room = Room::of(backend);
-    let begun = room.seen.now;
-    room.until(|room| room.seen.now > begun);
+    let begun = room.seen.controller.now;
+    room.until(|room| room.seen.controller.now > begun);
     let ack = wait(backend.send(order("kill", Command::KillAll))).unwrap();
     assert!(ack.durable);
     let of = u32::try_from(room.seen.flags.iter().filter(|flag| flag.archived.is_none()).count()).unwrap();
     assert!(of > 0);
     assert_eq!(ack.flags_off, Some(FlagsOff { off: of, of }), "counted in the engine's state");
-    room.until(|room| room.seen.latch.is_some());
-    let latched = room.seen.now;
-    room.until(|room| room.seen.now.0 > latched.0 + 20 * room.seen.interval.0);
-    assert_eq!(room.seen.latch.as_ref().unwrap().seq, ack.seq);
+    room.until(|room| room.seen.controller.latch.is_some());
+    let latched = room.seen.controller.now;
+    room.until(|room| room.seen.controller.now.0 > latched.0 + 20 * room.seen.interval.0);
+    assert_eq!(room.seen.controller.latch.as_ref().unwrap().seq, ack.seq);
     assert!(room.seen.flags.iter().all(|flag| flag.rollout.is_zero() && flag.phase == Phase::Killed));
     let after: Vec<_> = wait(backend.entries(None, usize::MAX)).unwrap();
     assert!(after.iter().all(|entry| entry.seq <= ack.seq || !entry.event.is_raise()));
@@ -341,13 +322,13 @@ pub(crate) fn kill_all_comes_through_while_time_races(backend: &Arc<dyn Backend>
 pub(crate) fn two_readers_see_the_same_latch(backend: &Arc<dyn Backend>) {
     let (mut one, mut other) = (Room::of(backend), Room::of(backend));
     wait(backend.send(order("kill", Command::KillAll))).unwrap();
-    one.until(|room| room.seen.latch.is_some());
-    other.until(|room| room.seen.latch.is_some());
+    one.until(|room| room.seen.controller.latch.is_some());
+    other.until(|room| room.seen.controller.latch.is_some());
     assert_eq!(one.seen, other.seen);
     assert_eq!(Room::of(backend).seen, one.seen);
     wait(backend.send(order("re-arm", rearm()))).unwrap();
-    one.until(|room| room.seen.latch.is_none());
-    other.until(|room| room.seen.latch.is_none());
+    one.until(|room| room.seen.controller.latch.is_none());
+    other.until(|room| room.seen.controller.latch.is_none());
     assert!(one.seen.flags.iter().all(|flag| flag.phase == Phase::Killed), "re-arming starts nothing");
     assert_eq!(one.seen, other.seen);
 }
@@ -360,7 +341,7 @@ pub(crate) fn the_pace_has_its_range(backend: &Arc<dyn Backend>) {
     let mut room = Room::of(backend);
     for pace in [Pace::Times(1), Pace::Real, Pace::Times(3_600), Pace::Stopped] {
         backend.set_pace(pace).unwrap();
-        room.until(|room| room.seen.pace == pace);
+        room.until(|room| room.seen.controller.pace == pace);
     }
 }
 
@@ -387,5 +368,5 @@ pub(crate) fn a_reader_that_has_gone_is_no_trouble(backend: &Arc<dyn Backend>) {
     drop(backend.send(order("one", Command::KillAll)));
     let mut room = Room::of(backend);
     // Nobody waited for the answer; the order stands.
-    room.until(|room| room.seen.latch.is_some());
+    room.until(|room| room.seen.controller.latch.is_some());
 }

@@ -126,23 +126,25 @@ impl Crowd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{Change, Pace, PolicyView};
+    use crate::backend::{Change, ControllerView, Pace, PolicyView};
     use knightwatch_core::{control::Seq, telemetry::Millis};
 
-    fn change() -> Update {
-        Update::Change(Arc::new(Change {
+    fn controller() -> ControllerView {
+        ControllerView {
+            policy: PolicyView { name: String::new(), about: String::new(), fault: None },
             now: Millis(0),
-            seq: Seq(0),
-            tick: true,
-            policy: None,
             pace: Pace::Stopped,
+            seq: Seq(0),
             latch: None,
             alarms: Vec::new(),
-            flags: Vec::new(),
-            entries: Vec::new(),
             briefed: true,
             done: false,
-        }))
+        }
+    }
+
+    fn change() -> Update {
+        let (flags, entries) = (Vec::new(), Vec::new());
+        Update::Change(Arc::new(Change { controller: controller(), tick: true, flags, entries }))
     }
 
     fn empty() -> Snapshot {
@@ -150,18 +152,11 @@ mod tests {
             environment: String::new(),
             source: String::new(),
             simulated: true,
-            policy: PolicyView { name: String::new(), about: String::new(), fault: None },
-            now: Millis(0),
             interval: Millis(1),
-            pace: Pace::Stopped,
-            seq: Seq(0),
-            latch: None,
-            alarms: Vec::new(),
+            controller: controller(),
             flags: Vec::new(),
             history: Vec::new(),
             entries: Vec::new(),
-            briefed: true,
-            done: false,
         }
     }
 

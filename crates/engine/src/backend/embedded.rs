@@ -8,18 +8,18 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::mpsc::Receiver;
 
 use super::{
-    Ack, ArmPoint, Backend, Change, FlagView, OrderError, Pace, Pending, Point, PolicyView, ProposalView,
-    RulingView, Snapshot, Update,
+    Ack, ArmPoint, Backend, Change, ControllerView, FlagView, OrderError, Pace, Pending, Point, Snapshot,
+    Update,
     crowd::Crowd,
     lane,
-    view::{HISTORY, NEWEST},
+    view::{NEWEST, push_point},
 };
 use crate as engine;
 use crate::{Engine, Handle, Observer, Switch};
 use knightwatch_core::{
-    control::{AlarmKind, Command, Entry, Event, FlagState, Order, Outlook, Seq},
+    control::{Command, Entry, Event, FlagState, Order, Seq},
     flag::FlagSpec,
-    telemetry::{ArmStats, Millis, Window},
+    telemetry::{ArmStats, Millis},
 };
 
 /// What the embedded backend has to know beside its engine.
@@ -64,15 +64,7 @@ impl Embedded {
         let crowd = Crowd::default();
         let pace = options.pace;
         let until = engine.now() + options.ahead;
-        let mut views = Views {
-            options,
-            specs: Vec::new(),
-            history: Vec::new(),
-            entries: VecDeque::new(),
-            crowd: crowd.clone(),
-            switch: switch.clone(),
-        };
-        views.remember(&engine, &[], false);
+        let mut views = Views::new(&engine, options, crowd.clone(), switch.clone());
         while engine.now() < until && !engine.done() {
             let news = engine.step();
             views.remember(&engine, &news, true);
@@ -150,11 +142,18 @@ impl Drop for Views {
 }
 
 impl Views {
+    fn new(engine: &Engine, options: EmbeddedOptions, crowd: Crowd, switch: Option<Arc<Switch>>) -> Self {
+        let (specs, history, entries) = (Vec::new(), Vec::new(), VecDeque::new());
+        let mut views = Self { options, specs, history, entries, crowd, switch };
+        views.remember(engine, &[], false);
+        views
+    }
+
     fn remember(&mut self, engine: &Engine, news: &[Entry], ticked: bool) {
         let flags = &engine.state().flags;
         for flag in &flags[self.specs.len().min(flags.len())..] {
             self.specs.push(Arc::new(flag.spec.clone()));
-            self.history.push(VecDeque::with_capacity(HISTORY));
+            self.history.push(VecDeque::new());
         }
         for entry in news {
             if let Event::Changed { flag, .. } = &entry.event {
@@ -163,10 +162,7 @@ impl Views {
         }
         if ticked {
             for (flag, history) in flags.iter().zip(&mut self.history) {
-                if history.len() == HISTORY {
-                    history.pop_front();
-                }
-                history.push_back(point(engine, flag));
+                push_point(history, point(engine, flag), flags.len());
             }
         }
         if let Some(switch) = &self.switch {
@@ -177,79 +173,30 @@ impl Views {
         self.entries.drain(..surplus);
     }
 
-    /// What is not as usual about the policy, or what kind of policy it is; and who decides beside it, if somebody does.
-    fn about(&self, engine: &Engine) -> String {
-        let unusual = engine.policy_settings().map(|settings| settings.unusual);
-        let about =
-            unusual.filter(|unusual| !unusual.is_empty()).unwrap_or_else(|| self.options.about.clone());
-        // First, because the end is what a narrow screen cuts off.
-        engine.shadow_name().map_or_else(|| about.clone(), |shadow| format!("shadow {shadow}; {about}"))
-    }
-
-    fn policy(&self, engine: &Engine) -> PolicyView {
-        PolicyView {
-            name: engine.policy_name().to_owned(),
-            about: self.about(engine),
-            fault: engine.state().alarm(&AlarmKind::PolicyFault).map(|alarm| alarm.text.clone()),
-        }
+    fn controller(&self, engine: &Engine, pace: Pace) -> ControllerView {
+        ControllerView::of(engine, pace, &self.options.about)
     }
 
     fn flags(&self, engine: &Engine, which: impl Fn(&FlagState) -> bool) -> Vec<FlagView> {
         let flags = engine.state().flags.iter().filter(|flag| which(flag));
-        flags.map(|flag| self.view(engine, flag)).collect()
-    }
-
-    fn view(&self, engine: &Engine, flag: &FlagState) -> FlagView {
-        let observatory = engine.observatory();
-        let nothing = Outlook::default();
-        let outlook = observatory.outlook(flag.id).unwrap_or(&nothing);
-        FlagView {
-            id: flag.id,
-            spec: Arc::clone(&self.specs[flag.id.index()]),
-            phase: flag.phase,
-            phase_since: flag.phase_since,
-            rollout: flag.rollout,
-            changed_at: flag.changed_at,
-            hold: flag.hold.clone(),
-            guard_off_until: flag.guard_off_until,
-            last: flag.last.clone(),
-            waiting: flag.waiting.clone(),
-            archived: flag.archived.clone(),
-            verdict: outlook.report.verdict,
-            report: outlook.report.clone(),
-            point: self.history[flag.id.index()].back().copied().unwrap_or_default(),
-            assumed: observatory.window(flag.id).is_some_and(Window::assumed),
-            proposal: outlook.proposal.as_ref().map(|proposal| ProposalView {
-                action: proposal.action,
-                probabilities: proposal.probabilities,
-                value: proposal.value,
-            }),
-            ruling: outlook.ruling.as_ref().map(|ruling| RulingView {
-                outcome: ruling.outcome,
-                reason: ruling.reason.to_string().into(),
-                repeated: outlook.repeated,
-            }),
-        }
+        let view = |flag: &FlagState| {
+            let place = flag.id.index();
+            let point = self.history[place].back().copied().unwrap_or_default();
+            FlagView::of(engine, flag, &self.specs[place], point)
+        };
+        flags.map(view).collect()
     }
 
     fn snapshot(&self, engine: &Engine, pace: Pace) -> Snapshot {
-        let state = engine.state();
         Snapshot {
-            environment: state.environment.clone(),
+            environment: engine.state().environment.clone(),
             source: engine.source_name().to_owned(),
             simulated: self.options.simulated,
-            policy: self.policy(engine),
-            now: engine.now(),
             interval: engine.config().interval,
-            pace,
-            seq: state.seq,
-            latch: state.latch.clone(),
-            alarms: state.alarms.clone(),
+            controller: self.controller(engine, pace),
             flags: self.flags(engine, |_| true),
-            history: self.history.iter().map(|points| points.iter().copied().collect()).collect(),
+            history: self.history.clone(),
             entries: self.newest(engine),
-            briefed: state.briefed,
-            done: engine.done(),
         }
     }
 
@@ -272,19 +219,12 @@ impl Views {
         // A flag that is made is told alone: ten thousand that are made one after the other would be told ten thousand times.
         let first_new = state.flags.len().saturating_sub(created);
         Change {
-            now: engine.now(),
-            seq: state.seq,
+            controller: self.controller(engine, pace),
             tick: ticked,
-            policy: Some(self.policy(engine)),
-            pace,
-            latch: state.latch.clone(),
-            alarms: state.alarms.clone(),
             flags: self.flags(engine, |flag| {
                 everything || flag.id.index() >= first_new || touched.contains(&flag.id)
             }),
             entries: news.to_vec(),
-            briefed: state.briefed,
-            done: engine.done(),
         }
     }
 }
@@ -303,3 +243,6 @@ fn arm_point(arm: &ArmStats) -> ArmPoint {
         p99_ms: arm.p99_ms.map(|p99| p99 as f32),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,7 +228,7 @@ impl Picture {
         whole(&self.link).clone()
     }
 
-    /// Folds an update in, and tells it.
+    /// Applies an update, and tells it.
     fn take(&self, update: Update) {
         match update {
             Update::Snapshot(snapshot) => {
@@ -237,7 +237,7 @@ impl Picture {
             }
             Update::Change(change) => {
                 if let Some(room) = whole(&self.room).as_mut() {
-                    Arc::make_mut(room).fold(&change);
+                    Arc::make_mut(room).apply(&change);
                 }
                 self.crowd.tell(|| Update::Change(change));
             }

@@ -1,14 +1,26 @@
-//! What a control room sees: plain data, the same from an engine inside and from afar.
+//! What everybody outside the engine sees: a [`Snapshot`], and [`Change`]s that are applied to it. Plain data, the same from
+//! an engine inside and from afar.
+//!
+//! This is the one read model. The stream to other processes is its serialised form, the screens wrap it, and the control
+//! API answers from it.
 
-use std::sync::Arc;
+mod flag;
+mod history;
+
+use std::{collections::VecDeque, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::history::push as push_point;
+pub use self::{
+    flag::{FlagView, ProposalView, RulingView},
+    history::{ArmPoint, Point},
+};
+use crate::Engine;
 pub use crate::{Ack, FlagsOff, OrderError, Pace};
 use knightwatch_core::{
-    control::{Action, Alarm, Archived, Entry, Hold, LastAction, Latch, Outcome, Phase, Seq, Waiting},
-    flag::{FlagId, FlagSpec, Rollout},
-    telemetry::{ArmStats, Millis, Verdict, WindowReport},
+    control::{Alarm, AlarmKind, Entry, Latch, Seq},
+    telemetry::Millis,
 };
 
 /// How the backend is reached.
@@ -41,104 +53,64 @@ pub struct PolicyView {
     pub fault: Option<String>,
 }
 
-/// What the policy wanted at the last tick.
+impl PolicyView {
+    /// The policy that steers `engine`; `kind` is a clause for people.
+    pub(crate) fn of(engine: &Engine, kind: &str) -> Self {
+        let unusual = engine.policy_settings().map(|settings| settings.unusual);
+        let about = unusual.filter(|unusual| !unusual.is_empty()).unwrap_or_else(|| kind.to_owned());
+        Self {
+            name: engine.policy_name().to_owned(),
+            // The shadow comes first, because the end is what a narrow screen cuts off.
+            about: match engine.shadow_name() {
+                Some(shadow) => format!("shadow {shadow}; {about}"),
+                None => about,
+            },
+            fault: engine.state().alarm(&AlarmKind::PolicyFault).map(|alarm| alarm.text.clone()),
+        }
+    }
+}
+
+/// The controller itself: whatever is of no single flag and small enough to be sent whole with each change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ProposalView {
-    /// The move.
-    pub action: Action,
-    /// Probabilities of roll back, step down, hold, raise small, medium, large, where it has any.
-    pub probabilities: Option<[f32; 6]>,
-    /// Its estimate of what is still to come, where it has one.
-    pub value: Option<f32>,
+pub struct ControllerView {
+    /// The policy in charge.
+    pub policy: PolicyView,
+    /// Controller time.
+    pub now: Millis,
+    /// How fast controller time goes.
+    pub pace: Pace,
+    /// Number of the last journal entry.
+    pub seq: Seq,
+    /// The kill latch.
+    pub latch: Option<Latch>,
+    /// Standing alarms.
+    pub alarms: Vec<Alarm>,
+    /// Whether an operator has acknowledged the briefing.
+    pub briefed: bool,
+    /// Whether what is steered has come to its end.
+    pub done: bool,
 }
 
-/// What the shield made of it at the last tick.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RulingView {
-    /// Allowed, clipped, vetoed or obliged.
-    pub outcome: Outcome,
-    /// Why, in one plain sentence.
-    pub reason: Arc<str>,
-    /// Ticks in a row that ended like this.
-    pub repeated: u32,
-}
-
-/// One arm in one interval, as the sparklines need it. A missing value is `None`, never 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ArmPoint {
-    /// Requests in the interval; `None` when there was no telemetry.
-    pub requests: Option<u32>,
-    /// Share of failed requests, 0 to 1; `None` without requests.
-    pub error_rate: Option<f32>,
-    /// P99 in milliseconds; `None` without latencies.
-    pub p99_ms: Option<f32>,
-}
-
-/// Both arms in one interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    /// When the interval ended.
-    pub at: Millis,
-    /// Requests with the flag off.
-    pub control: ArmPoint,
-    /// Requests with the flag on.
-    pub treatment: ArmPoint,
-    /// The rollout in the interval.
-    pub rollout: Rollout,
-}
-
-/// One flag, as it is now.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FlagView {
-    /// Its place in the fleet.
-    pub id: FlagId,
-    /// Its declaration.
-    pub spec: Arc<FlagSpec>,
-    /// Its phase.
-    pub phase: Phase,
-    /// Since when.
-    pub phase_since: Millis,
-    /// The share of traffic that gets `on`.
-    pub rollout: Rollout,
-    /// When the rollout last changed.
-    pub changed_at: Millis,
-    /// A person's hold.
-    pub hold: Option<Hold>,
-    /// Until when the shield's hard limits are off.
-    pub guard_off_until: Option<Millis>,
-    /// The last thing done to it.
-    pub last: Option<LastAction>,
-    /// The start that waits for the flag's deployment.
-    #[serde(default)]
-    pub waiting: Option<Waiting>,
-    /// That it was archived; its place in the fleet stays its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub archived: Option<Archived>,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// The evidence in numbers, with both arms over the last intervals.
-    pub report: WindowReport,
-    /// The last interval.
-    pub point: Point,
-    /// Whether request counts are assumed.
-    pub assumed: bool,
-    /// What the policy wanted at the last tick.
-    pub proposal: Option<ProposalView>,
-    /// What the shield made of it.
-    pub ruling: Option<RulingView>,
-}
-
-impl FlagView {
-    /// Treatment over the last intervals.
-    #[must_use]
-    pub const fn treatment(&self) -> &ArmStats {
-        &self.report.treatment
+impl ControllerView {
+    /// The controller of `engine` at this pace; `kind` is a clause for people on its policy.
+    pub(crate) fn of(engine: &Engine, pace: Pace, kind: &str) -> Self {
+        let state = engine.state();
+        Self {
+            policy: PolicyView::of(engine, kind),
+            now: engine.now(),
+            pace,
+            seq: state.seq,
+            latch: state.latch.clone(),
+            alarms: state.alarms.clone(),
+            briefed: state.briefed,
+            done: engine.done(),
+        }
     }
 
-    /// Control over the last intervals.
+    /// Alarms out of sight for a time.
     #[must_use]
-    pub const fn control(&self) -> &ArmStats {
-        &self.report.control
+    pub fn shelved(&self) -> usize {
+        self.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count()
     }
 }
 
@@ -151,34 +123,19 @@ pub struct Snapshot {
     pub source: String,
     /// Whether controller time is simulated.
     pub simulated: bool,
-    /// The policy in charge.
-    pub policy: PolicyView,
-    /// Controller time.
-    pub now: Millis,
     /// The control interval.
     pub interval: Millis,
-    /// How fast controller time goes.
-    pub pace: Pace,
-    /// Number of the last journal entry.
-    pub seq: Seq,
-    /// The kill latch.
-    pub latch: Option<Latch>,
-    /// Standing alarms.
-    pub alarms: Vec<Alarm>,
+    /// The controller itself.
+    #[serde(flatten)]
+    pub controller: ControllerView,
     /// All flags.
     pub flags: Vec<FlagView>,
     /// Recent intervals of each flag, oldest first, in the order of `flags`.
-    pub history: Vec<Vec<Point>>,
+    #[serde(with = "history")]
+    pub history: Vec<VecDeque<Point>>,
     /// The newest journal entries, oldest first.
     pub entries: Vec<Entry>,
-    /// Whether an operator has acknowledged the briefing.
-    pub briefed: bool,
-    /// Whether what is steered has come to its end.
-    pub done: bool,
 }
-
-/// Points kept of each flag: what a sparkline and the charts show.
-pub(crate) const HISTORY: usize = 240;
 
 /// Journal entries in a snapshot.
 pub(crate) const NEWEST: usize = 200;
@@ -189,61 +146,44 @@ impl Snapshot {
         self.flags.iter().filter(|flag| flag.archived.is_none())
     }
 
-    /// Folds a change in: what comes out is the snapshot that would be sent now.
-    pub fn fold(&mut self, change: &Change) {
-        let Change { now, seq, tick, policy, pace, latch, alarms, flags, entries, briefed, done } = change;
+    /// Applies a change in place: the result equals the snapshot that would be taken now.
+    ///
+    /// Returns the journal entries that are no longer among the newest, oldest first, for a reader that keeps a longer log.
+    pub fn apply(&mut self, change: &Change) -> Vec<Entry> {
+        let Change { controller, tick, flags, entries } = change;
+        self.controller.clone_from(controller);
         for flag in flags {
-            let place = flag.id.index();
-            if let Some(known) = self.flags.get_mut(place) {
+            if let Some(known) = self.flags.get_mut(flag.id.index()) {
                 known.clone_from(flag);
             } else {
                 self.flags.push(flag.clone());
-                self.history.push(Vec::new());
+                self.history.push(VecDeque::new());
             }
-            if *tick && let Some(points) = self.history.get_mut(place) {
-                // Dropping one by one from the front would move all of them each time.
-                if points.len() >= 2 * HISTORY {
-                    points.drain(..=points.len() - HISTORY);
+        }
+        if *tick {
+            for flag in flags {
+                if let Some(points) = self.history.get_mut(flag.id.index()) {
+                    push_point(points, flag.point, self.flags.len());
                 }
-                points.push(flag.point);
             }
         }
-        self.entries.extend(entries.iter().cloned());
-        self.entries.drain(..self.entries.len().saturating_sub(NEWEST));
-        if let Some(policy) = policy {
-            self.policy.clone_from(policy);
-        }
-        (self.now, self.seq, self.pace, self.briefed, self.done) = (*now, *seq, *pace, *briefed, *done);
-        self.latch.clone_from(latch);
-        self.alarms.clone_from(alarms);
+        self.entries.extend_from_slice(entries);
+        self.entries.drain(..self.entries.len().saturating_sub(NEWEST)).collect()
     }
 }
 
-/// What changed.
+/// What changed since a snapshot. `F` is the form of a flag: whole, or on the wire what changed of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Change {
-    /// Controller time.
-    pub now: Millis,
-    /// Number of the last journal entry.
-    pub seq: Seq,
+pub struct Change<F = FlagView> {
+    /// The controller itself.
+    #[serde(flatten)]
+    pub controller: ControllerView,
     /// Whether an interval was closed: each flag in `flags` then has a new point.
     pub tick: bool,
-    /// The policy in charge, when that changed.
-    pub policy: Option<PolicyView>,
-    /// How fast controller time goes.
-    pub pace: Pace,
-    /// The kill latch.
-    pub latch: Option<Latch>,
-    /// Standing alarms.
-    pub alarms: Vec<Alarm>,
     /// Flags that changed; all of them after a tick.
-    pub flags: Vec<FlagView>,
+    pub flags: Vec<F>,
     /// New journal entries, oldest first.
     pub entries: Vec<Entry>,
-    /// Whether an operator has acknowledged the briefing.
-    pub briefed: bool,
-    /// Whether what is steered has come to its end.
-    pub done: bool,
 }
 
 /// One message of the stream.

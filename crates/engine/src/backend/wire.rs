@@ -1,30 +1,21 @@
-//! How updates travel: JSON in which a flag is told as what has changed of it, and a point of history as a row of numbers.
+//! How updates travel: as JSON, the serialised form of [`Snapshot`] and [`Change`].
 //!
-//! A whole flag is about two kilobytes, and after a tick most of it is as it was. The [`Encoder`] keeps what was last said of
-//! each flag and says the difference as a merge patch (RFC 7396); the [`Decoder`] keeps the same and undoes it. Both begin
-//! anew with each snapshot. Knows nothing of how the text is carried.
+//! Only the flags of a change differ: a whole flag is about two kilobytes, and after a tick most of it is as it was. The
+//! [`Encoder`] keeps the last value of each flag and writes the difference as a merge patch (RFC 7396); the [`Decoder`] keeps
+//! the same and applies it. Both start over with each snapshot. Knows nothing of how the text is carried.
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{ArmPoint, Change, FlagView, Point, PolicyView, Snapshot, Update, view::HISTORY};
-use crate::Pace;
-use knightwatch_core::{
-    control::{Alarm, Entry, Latch, Seq},
-    flag::Rollout,
-    telemetry::Millis,
-};
+use super::{Change, FlagView, Snapshot, Update};
 
 /// Names of the two kinds of message.
 pub const SNAPSHOT: &str = "snapshot";
 /// See [`SNAPSHOT`].
 pub const CHANGE: &str = "change";
-
-/// Points of history in a snapshot, over all flags: about 60 bytes each.
-const POINTS: usize = 60_000;
 
 /// What came is not what a backend sends.
 #[derive(Debug, Error)]
@@ -40,125 +31,50 @@ pub enum WireError {
     Kind(String),
 }
 
-/// `[at, rollout, control requests, errors, p99, treatment requests, errors, p99]`.
-type Row = (Millis, Rollout, Option<u32>, Option<f32>, Option<f32>, Option<u32>, Option<f32>, Option<f32>);
+/// A flag on the wire: its number, and the merge patch on its last value.
+type Patch = (usize, Value);
 
-fn row(point: &Point) -> Row {
-    let Point { at, control, treatment, rollout } = *point;
-    let ([c, t], at) = ([control, treatment], at);
-    (at, rollout, c.requests, c.error_rate, c.p99_ms, t.requests, t.error_rate, t.p99_ms)
+fn values(flags: &[FlagView]) -> Result<Vec<Value>, WireError> {
+    Ok(flags.iter().map(serde_json::to_value).collect::<Result<_, _>>()?)
 }
 
-fn point((at, rollout, cn, ce, cp, tn, te, tp): Row) -> Point {
-    let arm = |requests, error_rate, p99_ms| ArmPoint { requests, error_rate, p99_ms };
-    Point { at, control: arm(cn, ce, cp), treatment: arm(tn, te, tp), rollout }
-}
-
-/// Everything but flags and their history.
-#[derive(Serialize, Deserialize)]
-struct Head {
-    environment: String,
-    source: String,
-    simulated: bool,
-    policy: PolicyView,
-    now: Millis,
-    interval: Millis,
-    pace: Pace,
-    seq: Seq,
-    latch: Option<Latch>,
-    alarms: Vec<Alarm>,
-    entries: Vec<Entry>,
-    briefed: bool,
-    done: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireSnapshot<F> {
-    #[serde(flatten)]
-    head: Head,
-    flags: F,
-    history: Vec<Vec<Row>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireChange {
-    now: Millis,
-    seq: Seq,
-    tick: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    policy: Option<PolicyView>,
-    pace: Pace,
-    latch: Option<Latch>,
-    alarms: Vec<Alarm>,
-    /// Merge patches, each with the flag's number.
-    flags: Vec<(usize, Value)>,
-    entries: Vec<Entry>,
-    briefed: bool,
-    done: bool,
-}
-
-/// Puts updates into text.
+/// Writes updates as text.
 #[derive(Debug, Default)]
 pub struct Encoder {
     flags: Vec<Value>,
 }
 
 impl Encoder {
-    /// Everything anew.
-    pub fn snapshot(&mut self, snapshot: &Snapshot) -> Result<String, WireError> {
-        self.flags = snapshot.flags.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
-        encode_snapshot(snapshot, &self.flags)
+    /// A snapshot as text. It needs no encoder: whoever reads it starts over.
+    pub fn snapshot(snapshot: &Snapshot) -> Result<String, WireError> {
+        Ok(serde_json::to_string(snapshot)?)
     }
 
-    /// The same for somebody who comes later, while others go on with changes: what was said of the flags stays.
-    pub fn anew(&self, snapshot: &Snapshot) -> Result<String, WireError> {
-        encode_snapshot(snapshot, &self.flags)
+    /// Starts over: the next change is one of this snapshot.
+    pub fn start_from(&mut self, snapshot: &Snapshot) -> Result<(), WireError> {
+        self.flags = values(&snapshot.flags)?;
+        Ok(())
     }
 
-    /// A change, against what was said before.
+    /// A change as text, with each flag as its difference from what was last written of it.
     pub fn change(&mut self, change: &Change) -> Result<String, WireError> {
-        let mut flags = Vec::with_capacity(change.flags.len());
-        for flag in &change.flags {
-            let place = flag.id.index();
-            let told = serde_json::to_value(flag)?;
-            if place >= self.flags.len() {
-                self.flags.resize(place + 1, Value::Null);
+        let Change { controller, tick, flags, entries } = change;
+        let mut patches: Vec<Patch> = Vec::with_capacity(flags.len());
+        for flag in flags {
+            let number = flag.id.index();
+            let value = serde_json::to_value(flag)?;
+            if number >= self.flags.len() {
+                self.flags.resize(number + 1, Value::Null);
             }
-            flags.push((place, difference(&self.flags[place], &told)));
-            self.flags[place] = told;
+            patches.push((number, difference(&self.flags[number], &value)));
+            self.flags[number] = value;
         }
-        let Change { now, seq, tick, policy, pace, latch, alarms, entries, briefed, done, .. } =
-            change.clone();
-        let wire = WireChange { now, seq, tick, policy, pace, latch, alarms, flags, entries, briefed, done };
-        Ok(serde_json::to_string(&wire)?)
+        let (controller, entries) = (controller.clone(), entries.clone());
+        Ok(serde_json::to_string(&Change { controller, tick: *tick, flags: patches, entries })?)
     }
 }
 
-fn encode_snapshot(snapshot: &Snapshot, flags: &[Value]) -> Result<String, WireError> {
-    let each = (POINTS / snapshot.history.len().max(1)).clamp(2, HISTORY);
-    let history = snapshot
-        .history
-        .iter()
-        .map(|points| points[points.len().saturating_sub(each)..].iter().map(row).collect());
-    let head = Head {
-        environment: snapshot.environment.clone(),
-        source: snapshot.source.clone(),
-        simulated: snapshot.simulated,
-        policy: snapshot.policy.clone(),
-        now: snapshot.now,
-        interval: snapshot.interval,
-        pace: snapshot.pace,
-        seq: snapshot.seq,
-        latch: snapshot.latch.clone(),
-        alarms: snapshot.alarms.clone(),
-        entries: snapshot.entries.clone(),
-        briefed: snapshot.briefed,
-        done: snapshot.done,
-    };
-    Ok(serde_json::to_string(&WireSnapshot { head, flags, history: history.collect() })?)
-}
-
-/// Gets updates back from text.
+/// Reads updates from text.
 #[derive(Debug, Default)]
 pub struct Decoder {
     flags: Vec<Value>,
@@ -175,57 +91,24 @@ impl Decoder {
     }
 
     fn snapshot(&mut self, text: &str) -> Result<Snapshot, WireError> {
-        let WireSnapshot { head, flags, history }: WireSnapshot<Vec<Value>> = serde_json::from_str(text)?;
-        let views = flags.iter().map(FlagView::deserialize).collect::<Result<_, _>>()?;
-        self.flags = flags;
-        let Head {
-            environment,
-            source,
-            simulated,
-            policy,
-            now,
-            interval,
-            pace,
-            seq,
-            latch,
-            alarms,
-            entries,
-            briefed,
-            done,
-        } = head;
-        Ok(Snapshot {
-            environment,
-            source,
-            simulated,
-            policy,
-            now,
-            interval,
-            pace,
-            seq,
-            latch,
-            alarms,
-            flags: views,
-            history: history.into_iter().map(|rows| rows.into_iter().map(point).collect()).collect(),
-            entries,
-            briefed,
-            done,
-        })
+        let snapshot: Snapshot = serde_json::from_str(text)?;
+        self.flags = values(&snapshot.flags)?;
+        Ok(snapshot)
     }
 
     fn change(&mut self, text: &str) -> Result<Change, WireError> {
-        let wire: WireChange = serde_json::from_str(text)?;
-        let mut flags = Vec::with_capacity(wire.flags.len());
-        for (place, patch) in wire.flags {
+        let Change { controller, tick, flags: patches, entries }: Change<Patch> = serde_json::from_str(text)?;
+        let mut flags = Vec::with_capacity(patches.len());
+        for (number, patch) in patches {
             // A new flag comes right after the last one.
-            if place == self.flags.len() {
+            if number == self.flags.len() {
                 self.flags.push(Value::Null);
             }
-            let known = self.flags.get_mut(place).ok_or(WireError::UnknownFlag(place))?;
+            let known = self.flags.get_mut(number).ok_or(WireError::UnknownFlag(number))?;
             merge(known, patch);
             flags.push(FlagView::deserialize(&*known)?);
         }
-        let WireChange { now, seq, tick, policy, pace, latch, alarms, entries, briefed, done, .. } = wire;
-        Ok(Change { now, seq, tick, policy, pace, latch, alarms, flags, entries, briefed, done })
+        Ok(Change { controller, tick, flags, entries })
     }
 }
 
@@ -296,6 +179,50 @@ mod tests {
             merge(&mut merged, patch);
             assert_eq!(merged, result);
         }
+    }
+
+    #[test]
+    fn the_members_of_both_kinds_of_message() {
+        let controller = crate::backend::ControllerView {
+            policy: crate::backend::PolicyView { name: String::new(), about: String::new(), fault: None },
+            now: knightwatch_core::telemetry::Millis(1),
+            pace: crate::backend::Pace::Times(60),
+            seq: knightwatch_core::control::Seq(2),
+            latch: None,
+            alarms: Vec::new(),
+            briefed: true,
+            done: false,
+        };
+        let (flags, entries) = (Vec::new(), Vec::new());
+        let change = Change { controller: controller.clone(), tick: true, flags, entries };
+        let text = Encoder::default().change(&change).unwrap();
+        let mut expected = json!({
+            "policy": {"name": "", "about": "", "fault": null}, "now": 1, "pace": {"times": 60}, "seq": 2,
+            "latch": null, "alarms": [], "briefed": true, "done": false, "tick": true, "flags": [], "entries": [],
+        });
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+
+        let point =
+            crate::backend::Point { at: knightwatch_core::telemetry::Millis(3), ..Default::default() };
+        let snapshot = Snapshot {
+            environment: "test".to_owned(),
+            source: "a test".to_owned(),
+            simulated: true,
+            interval: knightwatch_core::telemetry::Millis(10),
+            controller,
+            flags: Vec::new(),
+            history: vec![[point].into()],
+            entries: Vec::new(),
+        };
+        let text = Encoder::snapshot(&snapshot).unwrap();
+        merge(
+            &mut expected,
+            json!({
+                "environment": "test", "source": "a test", "simulated": true, "interval": 10,
+                "history": [[[3, 0, null, null, null, null, null, null]]], "tick": null,
+            }),
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
     }
 
     fn json_like() -> impl Strategy<Value = Value> {

@@ -143,7 +143,7 @@ fn draw(args: &Args, scene: &scene::SceneArgs, config: &Config) -> Result<String
     let mut first = updates.blocking_recv().ok_or_else(|| Failure::refused("the engine has ended"))?;
     if let Update::Snapshot(snapshot) = &mut first {
         // The engine stands still so that every run draws the same; the picture is of a session under way.
-        Arc::make_mut(snapshot).pace = Pace::Times(UNDER_WAY);
+        Arc::make_mut(snapshot).controller.pace = Pace::Times(UNDER_WAY);
     }
     let mut model = Model::new(Settings {
         operator: "ada".to_owned(),

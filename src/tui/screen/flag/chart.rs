@@ -45,7 +45,7 @@ const LEAST_SPAN: usize = 30;
 pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let Some(place) = world.place(&flag.spec.key) else { return };
     let record = Record::of(flag, &world.history[place]);
-    let recent = Millis(world.now.0.saturating_sub(RECENT.saturating_mul(world.interval.0)));
+    let recent = Millis(world.controller.now.0.saturating_sub(RECENT.saturating_mul(world.interval.0)));
     if area.height < LOW && area.width >= BROAD {
         let half = area.width / 2;
         let left = Rect { width: half - 1, ..area };
@@ -97,7 +97,7 @@ impl<'a> Axis<'a> {
         let history = &world.history[place];
         let known = history.len().max(LEAST_SPAN);
         let wide = (1..=WIDEST).rev().find(|wide| known * wide <= columns).unwrap_or(1);
-        let newest = world.interval_number(history.back().map_or(world.now, |point| point.at));
+        let newest = world.interval_number(history.back().map_or(world.controller.now, |point| point.at));
         let mut axis =
             Self { slots: vec![None; columns / wide], newest, wide: u16::try_from(wide).unwrap_or(1) };
         for point in history.iter().rev() {

@@ -48,8 +48,8 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
     let own = own_decision(model, flag);
     let others = || last_by_others(flag).map_or_else(Vec::new, |text| wrap(&text, usize::from(area.width)));
     let mut moved = own.map_or_else(others, |own| moved_by(own, false, area.width));
-    let hold = flag.hold.as_ref().filter(|hold| hold.until > world.now);
-    let guard_off = flag.guard_off_until.filter(|until| *until > world.now);
+    let hold = flag.hold.as_ref().filter(|hold| hold.until > world.controller.now);
+    let guard_off = flag.guard_off_until.filter(|until| *until > world.controller.now);
     match &flag.proposal {
         None => {
             let none = none(world, flag);
@@ -67,7 +67,10 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
                 }
                 draw_probabilities(probabilities, roomy, &mut lines, pen);
             } else {
-                let text = format!("{} has no probabilities: {}", world.policy.name, world.policy.about);
+                let text = format!(
+                    "{} has no probabilities: {}",
+                    world.controller.policy.name, world.controller.policy.about
+                );
                 for part in wrap(&text, usize::from(area.width)) {
                     let Some(line) = lines.next() else { return };
                     pen.text(line.x, line.y, line.width, &part, theme.dim());
@@ -88,13 +91,13 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
     if let Some(hold) = hold
         && let Some(line) = lines.next()
     {
-        let text = format!("{} holds it, {} left", hold.by, hold.until.since(world.now));
+        let text = format!("{} holds it, {} left", hold.by, hold.until.since(world.controller.now));
         pen.text(line.x, line.y, line.width, &text, theme.person());
     }
     if let Some(until) = guard_off
         && let Some(line) = lines.next()
     {
-        let text = format!("guard OFF, {} left", until.since(world.now));
+        let text = format!("guard OFF, {} left", until.since(world.controller.now));
         pen.text(line.x, line.y, line.width, &text, theme.abnormal());
     }
     for (row, part) in moved.iter().enumerate() {
@@ -131,7 +134,7 @@ fn none(world: &World, flag: &FlagView) -> &'static str {
         Phase::Idle | Phase::RolledBack | Phase::Killed => "none: only a person starts it",
         Phase::Complete => "not asked at 100 %",
         Phase::Paused => "not asked while paused",
-        Phase::Ramping if world.policy.fault.is_some() => "none: FAULT, it holds",
+        Phase::Ramping if world.controller.policy.fault.is_some() => "none: FAULT, it holds",
         Phase::Ramping => "none yet",
     }
 }

@@ -43,7 +43,8 @@ impl Sort {
         match self {
             Self::Attention => {
                 let unseen = world.unseen();
-                let rank = |flag: &FlagView| attention(flag, world.now, unseen.contains(&flag.spec.key));
+                let rank =
+                    |flag: &FlagView| attention(flag, world.controller.now, unseen.contains(&flag.spec.key));
                 let ranks: Vec<u8> = flags.iter().map(rank).collect();
                 let rank = |place: &u32| ranks[*place as usize];
                 rows.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| by_key(a).cmp(by_key(b))));
