@@ -5,7 +5,9 @@
 use std::{hint::black_box, sync::Arc};
 
 use divan::{Bencher, counter::ItemsCount};
-use knightwatch_agent::{Answer, Features, MOST_EXPLAINED, Memory, PpoMaster, Taste, Weights, features};
+use knightwatch_agent::{
+    Features, HarmWeight, MAX_EXPLAINED, Memory, NetworkOutput, PpoMaster, Weights, features,
+};
 use knightwatch_core::{
     control::{ActionMask, Observation, Phase, Policy},
     flag::{FlagId, Ladder, Rollout},
@@ -37,7 +39,7 @@ fn inputs() -> Vec<Features> {
 #[divan::bench(sample_count = 50)]
 fn the_network_on_all_flags_at_once(bencher: Bencher<'_, '_>) {
     let (network, inputs) = (weights(0.0, 0.0).network, inputs());
-    let mut answers: Vec<Answer> = Vec::new();
+    let mut answers: Vec<NetworkOutput> = Vec::new();
     bencher.counter(ItemsCount::new(FLAGS)).bench_local(|| {
         answers.clear();
         network.answers(black_box(&inputs), &mut answers);
@@ -118,7 +120,7 @@ fn the_features_of_all_flags(bencher: Bencher<'_, '_>) {
     let mut memories = vec![Memory::default(); FLAGS as usize];
     bencher.counter(ItemsCount::new(FLAGS)).bench_local(|| {
         for (seen, memory) in black_box(&observations).iter().zip(&mut memories) {
-            black_box(features(seen, Taste::default(), memory));
+            black_box(features(seen, HarmWeight::default(), memory));
         }
     });
 }
@@ -145,5 +147,5 @@ fn proposals_that_all_hold(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(sample_count = 50)]
 fn proposals_that_all_raise_with_the_most_explanations(bencher: Bencher<'_, '_>) {
-    propose(bencher, weights(0.0, 100.0), MOST_EXPLAINED);
+    propose(bencher, weights(0.0, 100.0), MAX_EXPLAINED);
 }

@@ -9,12 +9,12 @@
     reason = "a benchmark"
 )]
 
-#[path = "../tests/support/room.rs"]
-#[allow(dead_code, reason = "the tests use the rest")]
-mod room;
 #[path = "../tests/support/scene.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
 mod scene;
+#[path = "../tests/support/test_app.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod test_app;
 
 use std::{
     io::{self, Write},
@@ -27,8 +27,8 @@ use std::{
 use divan::Bencher;
 use knightwatch::tui::{Glyphs, view};
 use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
-use room::{Room, settings};
 use scene::{scene, tick};
+use test_app::{TestApp, settings};
 
 const SIZE: Rect = Rect::new(0, 0, 200, 50);
 /// Ticks over which bytes are averaged.
@@ -66,16 +66,16 @@ fn terminal() -> (Terminal<CrosstermBackend<Counter>>, Counter) {
 /// Mean and most bytes that one update writes to the terminal.
 fn bytes(glyphs: Glyphs) -> (usize, usize) {
     let mut snapshot = scene(30);
-    let mut room = Room::new(settings(glyphs), &snapshot);
-    room.resize(SIZE.width, SIZE.height);
+    let mut app = TestApp::new(settings(glyphs), &snapshot);
+    app.resize(SIZE.width, SIZE.height);
     let (mut terminal, counter) = terminal();
-    terminal.draw(|frame| view(&room.model, frame)).unwrap();
+    terminal.draw(|frame| view(&app.model, frame)).unwrap();
     let mut worst = 0;
     let before = counter.0.load(Ordering::Relaxed);
     for _ in 0..TICKS {
         let last = counter.0.load(Ordering::Relaxed);
-        room.change(tick(&mut snapshot));
-        terminal.draw(|frame| view(&room.model, frame)).unwrap();
+        app.change(tick(&mut snapshot));
+        terminal.draw(|frame| view(&app.model, frame)).unwrap();
         worst = worst.max(counter.0.load(Ordering::Relaxed) - last);
     }
     ((counter.0.load(Ordering::Relaxed) - before) / TICKS, worst)
@@ -83,16 +83,16 @@ fn bytes(glyphs: Glyphs) -> (usize, usize) {
 
 #[divan::bench(args = [30, 1_000, 10_000])]
 fn frame(bencher: Bencher, flags: u64) {
-    let mut room = Room::new(settings(Glyphs::Unicode), &scene(flags));
-    room.resize(SIZE.width, SIZE.height).press("G");
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &scene(flags));
+    app.resize(SIZE.width, SIZE.height).press("G");
     let (mut terminal, _) = terminal();
-    bencher.bench_local(|| terminal.draw(|frame| view(&room.model, frame)).map(|_| ()).unwrap());
+    bencher.bench_local(|| terminal.draw(|frame| view(&app.model, frame)).map(|_| ()).unwrap());
 }
 
 #[divan::bench(args = [30, 1_000, 10_000])]
 fn take_a_tick(bencher: Bencher, flags: u64) {
     let mut snapshot = scene(flags);
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
     let change = tick(&mut snapshot);
-    bencher.bench_local(|| room.change(change.clone()));
+    bencher.bench_local(|| app.change(change.clone()));
 }

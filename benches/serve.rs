@@ -12,14 +12,14 @@
     reason = "a benchmark"
 )]
 
+#[path = "serve/connection.rs"]
+mod connection;
 #[path = "serve/evaluation.rs"]
 mod evaluation;
 #[path = "serve/fleet.rs"]
 mod fleet;
 #[path = "serve/kill.rs"]
 mod kill;
-#[path = "serve/line.rs"]
-mod line;
 #[path = "serve/memory.rs"]
 mod memory;
 #[path = "serve/process.rs"]

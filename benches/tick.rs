@@ -4,7 +4,7 @@
 use divan::Bencher;
 use knightwatch_agent::PolicyName;
 use knightwatch_core::{
-    control::{Actor, ControlConfig, Event, Moment, Observatory, Policy, State, tick},
+    control::{Actor, ControlConfig, Event, Moment, Policy, State, TelemetryState, tick},
     flag::{FlagId, Rollout},
     telemetry::{Feed, Millis},
 };
@@ -17,7 +17,7 @@ fn main() {
 /// A fleet of 10 000 flags at 25 %, all ramping, with telemetry of both arms.
 struct Fleet {
     state: State,
-    observatory: Observatory,
+    telemetry_state: TelemetryState,
     policy: Box<dyn Policy>,
     config: ControlConfig,
     feed: Feed,
@@ -59,7 +59,7 @@ impl Fleet {
         let mut world = World::new(&scenario, 1);
         let mut fleet = Self {
             state,
-            observatory: Observatory::new(),
+            telemetry_state: TelemetryState::new(),
             policy: PolicyName::default().build(0),
             config: ControlConfig::default(),
             feed: Feed::default(),
@@ -80,8 +80,8 @@ impl Fleet {
     fn tick(&mut self) -> usize {
         let end = self.now + self.config.interval;
         let moment = Moment { end, now: end };
-        let Self { state, observatory, policy, config, feed, .. } = self;
-        let happened = tick(state, observatory, policy.as_mut(), config, feed, moment);
+        let Self { state, telemetry_state, policy, config, feed, .. } = self;
+        let happened = tick(state, telemetry_state, policy.as_mut(), config, feed, moment);
         self.now = end;
         std::mem::swap(&mut self.feed, &mut self.other);
         for sample in &mut self.feed.samples {

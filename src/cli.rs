@@ -92,7 +92,7 @@ enum Verb {
     Serve(serve::Args),
     #[command(flatten)]
     Order(verbs::Verb),
-    /// Who may do what on a backend from elsewhere: makes, lists and revokes bearer tokens
+    /// Creates, lists and revokes bearer tokens for remote access
     Token {
         #[command(subcommand)]
         what: access::Token,
@@ -105,14 +105,14 @@ enum Verb {
         #[arg(long)]
         real: bool,
     },
-    /// Puts a backup in the place of the backend's journal, which is kept aside
+    /// Restores a backup as the backend's journal; the old journal is kept beside it
     Restore {
         /// The backup
         file: PathBuf,
         /// The journal of `serve --real`
         #[arg(long)]
         real: bool,
-        /// Yes, also where that raises flags
+        /// Confirm, even if this raises flags
         #[arg(long)]
         yes: bool,
     },
@@ -123,7 +123,7 @@ enum Verb {
     },
     /// Man pages, into a folder
     Man {
-        /// Which folder; it is made where it is missing
+        /// The folder; it is created if it does not exist
         folder: PathBuf,
     },
     /// Checks files of flag definitions, in flagd's format, and says what would be steered
@@ -134,9 +134,9 @@ enum Verb {
     Simulate(simulate::Args),
     /// One line for each change, for pipes, CI and screen readers
     Watch(watch::Args),
-    /// What the newest session on this machine has come to, from its journal
+    /// Prints the state of the newest session on this machine
     Status(status::Args),
-    /// A recorded session, recorded telemetry or a training log through the control room
+    /// Replays a session, recorded telemetry or a training log in the control room
     Replay(replay::Args),
     /// Shows, exports and verifies a session's journal, or a backend's
     Audit(audit::Args),
@@ -236,7 +236,7 @@ fn dispatch(cli: Cli) -> Outcome {
         // A mistake in a file must not stand between a person and the switch.
         Err(error) if matches!(&cli.verb, Some(Verb::Order(verb)) if verb.stops()) => {
             let error = knightwatch_core::flag::clean_line(&error.to_string());
-            let _ = writeln!(io::stderr(), "knightwatch: {error}; going on without a configuration");
+            let _ = writeln!(io::stderr(), "knightwatch: {error}; continuing without a configuration");
             Config::without_file()
         }
         Err(error) => return Err(Failure::input(error)),

@@ -20,7 +20,7 @@ pub use self::{
     telemetry::{SourceKind, Telemetry},
     webhooks::Webhook,
 };
-use knightwatch_agent::{PolicyName, Taste};
+use knightwatch_agent::{HarmWeight, PolicyName};
 use knightwatch_core::{control::ControlConfig, telemetry::Millis};
 
 /// The default configuration, with comments.
@@ -145,7 +145,7 @@ pub struct Agent {
     /// The weights file that PPO-Master decides by; the shipped weights where empty.
     pub weights: PathBuf,
     /// How much it weighs harm against waiting.
-    pub taste: Taste,
+    pub harm_weight: HarmWeight,
     /// The policy that decides beside the one in charge, without acting; nobody where empty.
     pub shadow: String,
 }
@@ -269,7 +269,7 @@ impl Config {
     /// # Errors
     /// When anything in it is wrong: with file, line, what was found and what was expected.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let usual = usual_file().filter(|file| file.exists());
+        let usual = default_file().filter(|file| file.exists());
         let mut config = match file.map(Path::to_owned).or(usual) {
             Some(file) => {
                 let text = read_text(&file, MAX_BYTES, "configuration")?;
@@ -407,7 +407,7 @@ pub fn read_text(file: &Path, most: u64, what: &'static str) -> Result<String, C
     })
 }
 
-fn usual_file() -> Option<PathBuf> {
+fn default_file() -> Option<PathBuf> {
     let base = etcetera::choose_base_strategy().ok()?;
     Some(base.config_dir().join("knightwatch").join("config.toml"))
 }
@@ -483,7 +483,8 @@ mod tests {
                 .starts_with("my.toml:4:1: fps")
         );
         assert!(
-            wrong("control.evidence.memory = 0.9\ncontrol.evidence.alpha = 2\n").starts_with("my.toml:2:1: ")
+            wrong("control.evidence.baseline_decay = 0.9\ncontrol.evidence.alpha = 2\n")
+                .starts_with("my.toml:2:1: ")
         );
         assert!(wrong("# alpha = 3\n[control.evidence]\nalpha = 2\n").starts_with("my.toml:3:1: "));
     }

@@ -1,16 +1,16 @@
 //! The backend over HTTP.
 //!
 //! The same engine that a control room has inside, for many: the control API under `/api/v1`, the event stream, flag
-//! evaluation, telemetry in. Every handler speaks to a [`Backend`](knightwatch_engine::backend::Backend) like a control room does, or reads the engine's
-//! register; none of them waits for a tick. Who may what is in `access.rs`, what is refused at the door in `door.rs`.
+//! evaluation, telemetry in. Every handler speaks to a [`Backend`](knightwatch_engine::backend::Backend) like a control
+//! room does, or reads the engine's register; none of them waits for a tick. Who may what is in `access.rs`, what is
+//! refused before authentication in `request_guard.rs`.
 
 mod access;
 mod answer;
-mod catalogue;
+mod definition_store;
 mod deployments;
 mod description;
 mod docs;
-mod door;
 mod events;
 mod guarded;
 mod hub;
@@ -22,6 +22,7 @@ mod orders;
 mod otlp;
 mod problem;
 mod read;
+mod request_guard;
 mod scenarios;
 mod state;
 mod telemetry;
@@ -44,7 +45,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::{
     access::{Access, Principal, TokenFile, TokenRecord, local_token},
-    catalogue::Catalogue,
+    definition_store::DefinitionStore,
     hub::Hub,
     listen::{Listeners, Peer, Tls, serve},
     problem::Problem,
@@ -103,7 +104,7 @@ impl Modify for Bearer {
     }
 }
 
-/// All routes, with their description at `/openapi.json`, and what stands at the door.
+/// All routes, with their description at `/openapi.json`, and the request guard in front.
 pub fn router(state: Shared) -> Router {
     let telemetry = OpenApiRouter::new()
         .routes(asking!(telemetry::take))
@@ -118,7 +119,9 @@ pub fn router(state: Shared) -> Router {
     // What a page of a foreign origin may ask for. Whoever has named none pays nothing for it at each evaluation.
     if !state.origins.is_empty() {
         // Under the layer too: browsers ask by a method that nothing else here knows.
-        evaluation = evaluation.method_not_allowed_fallback(door::wrong_method).layer(door::cors(&state));
+        evaluation = evaluation
+            .method_not_allowed_fallback(request_guard::wrong_method)
+            .layer(request_guard::cors(&state));
     }
     let (api, mut description) = orders::routes(OpenApiRouter::with_openapi(Description::openapi()))
         .routes(asking!(read::status))
@@ -146,9 +149,9 @@ pub fn router(state: Shared) -> Router {
     api.merge(evaluation)
         .route("/docs", get(move || ready(Html(page.to_string()))))
         .route("/openapi.json", get(move || ready(Json(Arc::clone(&description)))))
-        .fallback(door::not_found)
-        .method_not_allowed_fallback(door::wrong_method)
+        .fallback(request_guard::not_found)
+        .method_not_allowed_fallback(request_guard::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn_with_state(Arc::clone(&state), door::door))
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), request_guard::request_guard))
         .with_state(state)
 }

@@ -13,6 +13,7 @@
 mod command;
 mod dialog;
 mod figures;
+mod fleet_view;
 mod keys;
 mod kill;
 mod message;
@@ -28,7 +29,6 @@ mod terminal;
 mod theme;
 mod update;
 mod view;
-mod world;
 
 pub use command::{COMMANDS, Chord, CommandId, Scope, Spec, key_table_markdown};
 pub use kill::{ARMED_MS, QUIET_MS};

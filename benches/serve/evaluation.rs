@@ -10,8 +10,9 @@ use axum::{Router, body::Bytes, http::header, routing::post, serve::ListenerExt}
 use serde_json::json;
 
 use crate::{
-    Row, fleet,
-    line::{Line, address, request},
+    Row,
+    connection::{Connection, address, request},
+    fleet,
     process::processor_time,
     quantile,
     served::Served,
@@ -67,7 +68,7 @@ pub(crate) fn measured() -> Vec<Row> {
             [(i32::try_from(bare.id()).unwrap(), address(&first)), (served.pid(), address(served.url()))];
         let mut lines = Vec::new();
         for (_, address) in sides {
-            let opened = (0..CONNECTIONS).map(|_| Line::to(address));
+            let opened = (0..CONNECTIONS).map(|_| Connection::to(address));
             lines.push(futures::future::join_all(opened).await);
         }
         for round in 0..=ROUNDS {
@@ -114,7 +115,7 @@ pub(crate) fn measured() -> Vec<Row> {
 }
 
 /// Evaluations a second, microseconds of processor time each, and how long each took.
-async fn one_round(pid: i32, lines: &mut [Line]) -> (f64, f64, Vec<Duration>) {
+async fn one_round(pid: i32, lines: &mut [Connection]) -> (f64, f64, Vec<Duration>) {
     let (begun, before) = (Instant::now(), processor_time(pid));
     let asked = lines.iter_mut().enumerate().map(|(lane, line)| async move {
         let mut times = Vec::new();

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::json;
 
 use crate::{
-    line::{Line, address, until},
+    connection::{Connection, address, until},
     served::Served,
 };
 
@@ -47,7 +47,7 @@ pub(crate) async fn controlled(served: &Served, flags: usize) {
 /// Starts flags `0..flags`.
 pub(crate) async fn start(served: &Served, flags: usize) {
     let lanes = (0..AT_ONCE).map(|lane| async move {
-        let (mut line, token) = (Line::to(address(served.url())).await, served.token());
+        let (mut line, token) = (Connection::to(address(served.url())).await, served.token());
         for index in (lane..flags).step_by(AT_ONCE) {
             line.order(&token, "POST", &format!("/api/v1/flags/{}/start", key(index)), "{}").await;
         }

@@ -14,8 +14,9 @@ use std::{
 use tokio::time::sleep;
 
 use crate::{
-    Row, fleet,
-    line::{Line, address, request, until},
+    Row,
+    connection::{Connection, address, request, until},
+    fleet,
     process::memory,
     quantile,
     served::Served,
@@ -71,7 +72,7 @@ impl Heard {
         while self.times.lock().unwrap().len() < count {
             assert!(
                 begun.elapsed() < Duration::from_mins(2),
-                "only {} have heard",
+                "only {} have received the change",
                 self.times.lock().unwrap().len()
             );
             sleep(Duration::from_millis(5)).await;
@@ -111,7 +112,7 @@ async fn measure(served: Arc<Served>) -> Vec<Row> {
     for round in 0..ROUNDS {
         if round > 0 {
             let body = r#"{"environment":"test","reason":"the next round"}"#;
-            Line::to(address).await.order(&token, "POST", "/api/v1/rearm", body).await;
+            Connection::to(address).await.order(&token, "POST", "/api/v1/rearm", body).await;
             fleet::start(&served, AGAIN).await;
         }
         // Telemetry of two intervals, and nothing of the last changes on its way any more.
@@ -120,7 +121,7 @@ async fn measure(served: Arc<Served>) -> Vec<Row> {
             sleep(Duration::from_millis(50)).await;
         }
         // A connection of its own: one that lay idle for so long is closed.
-        let mut line = Line::to(address).await;
+        let mut line = Connection::to(address).await;
         asked.begin();
         streams.begin();
         let begun = rooms.begin();
@@ -147,12 +148,12 @@ async fn measure(served: Arc<Served>) -> Vec<Row> {
         ),
         Row::new("the same: acknowledged, on the disk", spread(&mut acknowledged), ""),
         Row::new(
-            format!("the same: {LISTENERS} OFREP streams have heard"),
+            format!("the same: change propagated to all {LISTENERS} OFREP streams"),
             spread(&mut all_streams),
             "budget p99 1 s",
         ),
         Row::new(
-            format!("the same: {ROOMS} control rooms have heard"),
+            format!("the same: change propagated to all {ROOMS} control rooms"),
             spread(&mut all_rooms),
             "budget p99 1 s",
         ),
@@ -167,7 +168,7 @@ async fn measure(served: Arc<Served>) -> Vec<Row> {
 /// Everybody who listens is there, and goes on listening beside.
 async fn attend(address: SocketAddr, streams: &Arc<Heard>, rooms: &Arc<Heard>) {
     for _ in 0..LISTENERS {
-        let mut line = Line::to(address).await;
+        let mut line = Connection::to(address).await;
         line.listen("/ofrep/v1/changes").await;
         let streams = Arc::clone(streams);
         tokio::spawn(async move {
@@ -184,7 +185,7 @@ async fn attend(address: SocketAddr, streams: &Arc<Heard>, rooms: &Arc<Heard>) {
         });
     }
     for _ in 0..ROOMS {
-        let mut line = Line::to(address).await;
+        let mut line = Connection::to(address).await;
         line.listen("/api/v1/events").await;
         let rooms = Arc::clone(rooms);
         tokio::spawn(async move {
@@ -216,7 +217,7 @@ fn probe(address: SocketAddr, asked: Arc<Heard>, over: Arc<AtomicBool>) -> std::
                 None,
                 r#"{"context":{"targetingKey":"u"}}"#,
             );
-            let (mut line, mut own) = (Line::to(address).await, 0);
+            let (mut line, mut own) = (Connection::to(address).await, 0);
             while !over.load(Ordering::SeqCst) {
                 if contains(line.exchange(&question).await.1, b"off for everybody") {
                     asked.hear(&mut own);
@@ -230,7 +231,7 @@ fn probe(address: SocketAddr, asked: Arc<Heard>, over: Arc<AtomicBool>) -> std::
 /// Sends telemetry of all flags every second until it is over.
 #[expect(clippy::disallowed_methods, reason = "applications have clocks of their own")]
 async fn pour(served: &Served, over: &AtomicBool, poured: &AtomicU64) {
-    let (mut line, token) = (Line::to(address(served.url())).await, served.token());
+    let (mut line, token) = (Connection::to(address(served.url())).await, served.token());
     let (mut sequence, mut noise) = (0_u64, 1_u64);
     let mut late = Vec::new();
     while !over.load(Ordering::SeqCst) {

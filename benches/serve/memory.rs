@@ -4,7 +4,7 @@ use std::{fs, time::Instant};
 
 use knightwatch_sim::Scenario;
 
-use crate::{Row, line::until, process::memory, served::Served, told};
+use crate::{Row, connection::until, process::memory, served::Served, told};
 
 const HOUR: u64 = 3_600_000;
 

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::{
     Row,
-    line::{Line, address, until},
+    connection::{Connection, address, until},
     process::processor_time,
     served::Served,
     spread,
@@ -34,7 +34,7 @@ async fn measure(served: &Served) -> Vec<Row> {
     let (address, token) = (address(served.url()), served.token());
     // Some minutes in, most flags are ramping.
     let begun = {
-        let mut line = Line::to(address).await;
+        let mut line = Connection::to(address).await;
         line.order(&token, "GET", "/api/v1/status", "").await["now"].as_u64().unwrap()
     };
     until(served, |status| status["now"].as_u64().unwrap() > begun + 600_000).await;
@@ -44,7 +44,7 @@ async fn measure(served: &Served) -> Vec<Row> {
     let order = Arc::new(Mutex::new((String::new(), Instant::now())));
     let ages = Arc::new(Mutex::new(Vec::new()));
     for _ in 0..ROOMS {
-        let mut line = Line::to(address).await;
+        let mut line = Connection::to(address).await;
         line.listen("/api/v1/events").await;
         let (bytes, order, ages) = (Arc::clone(&bytes), Arc::clone(&order), Arc::clone(&ages));
         tokio::spawn(async move {
@@ -73,7 +73,7 @@ async fn measure(served: &Served) -> Vec<Row> {
     let ordering = {
         let (order, token) = (Arc::clone(&order), token.clone());
         tokio::spawn(async move {
-            let mut line = Line::to(address).await;
+            let mut line = Connection::to(address).await;
             let flags = line.order(&token, "GET", "/api/v1/flags?phase=ramping&limit=1", "").await;
             let path = format!("/api/v1/flags/{}", flags["flags"][0]["key"].as_str().unwrap());
             for number in 0_u32.. {

@@ -23,7 +23,7 @@ use knightwatch_store as store;
 use knightwatch_store::{Journal, StoreError};
 
 /// The longest that a token lives where nothing is said: 90 days.
-const LIFE: Millis = Millis::from_secs(90 * 24 * 3_600);
+const DEFAULT_LIFETIME: Millis = Millis::from_secs(90 * 24 * 3_600);
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Token {
@@ -47,7 +47,7 @@ pub(super) enum Token {
         #[arg(long)]
         json: bool,
     },
-    /// Makes a token worthless; a running backend knows within a second
+    /// Revokes a token; a running backend applies it within a second
     Revoke {
         /// Its id, as `list` shows it
         id: String,
@@ -80,21 +80,21 @@ pub(super) fn token(what: &Token, config: &Config) -> Outcome {
             if name.is_empty() {
                 return Err(Failure::input("expected a name, found nothing"));
             }
-            let life = match expires.as_deref() {
-                None => Some(LIFE),
+            let lifetime = match expires.as_deref() {
+                None => Some(DEFAULT_LIFETIME),
                 Some("never") => None,
                 Some(text) => Some(
                     serde_json::from_value(serde_json::Value::from(text))
                         .map_err(|error| Failure::input(format!("--expires: {error}, or \"never\"")))?,
                 ),
             };
-            let expires_at = life.map(|life: Millis| wall_clock() + life);
+            let expires_at = lifetime.map(|lifetime: Millis| wall_clock() + lifetime);
             let (record, secret) = file.create(&name, scope, expires_at).map_err(failed)?;
             if *json {
                 print::json(&Made { secret: &secret, record: &record })?;
             } else {
                 print::line(&secret)?;
-                eprintln!("{}; it is shown this once, keep it well", line(&record));
+                eprintln!("{}; store it now: it is not shown again", line(&record));
             }
         }
         Token::List { json } => {
@@ -117,7 +117,7 @@ pub(super) fn token(what: &Token, config: &Config) -> Outcome {
                 )));
             }
             file.write(&records).map_err(failed)?;
-            print::line(&format!("{id} is worth nothing any more"))?;
+            print::line(&format!("{id} is revoked"))?;
         }
     }
     print::DONE
@@ -126,7 +126,7 @@ pub(super) fn token(what: &Token, config: &Config) -> Outcome {
 fn line(record: &TokenRecord) -> String {
     let scopes: Vec<_> = record.scopes.iter().map(|scope| scope.as_str()).collect();
     let until = match record.expires_at {
-        None => "for ever".to_owned(),
+        None => "no expiry".to_owned(),
         Some(end) if end <= wall_clock() => format!("EXPIRED {}", print::moment(end)),
         Some(end) => format!("until {}", print::moment(end)),
     };
@@ -148,7 +148,7 @@ pub(super) fn restore(from: &Path, real: bool, yes: bool, config: &Config) -> Ou
     let backup = Journal::open_read_only(from).map_err(Failure::store)?;
     if backup.meta().simulated == real {
         let (found, place, hint) = if real {
-            ("the simulator", "a real world (--real)", "leave --real away")
+            ("the simulator", "a real world (--real)", "omit --real")
         } else {
             ("a real world", "the simulator", "`restore --real` is for it")
         };

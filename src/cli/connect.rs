@@ -156,7 +156,7 @@ pub(super) fn not_done(error: &OrderError) -> Failure {
             Failure { status: UNREACHABLE, text: error.to_string() }
         }
         OrderError::Refused(_)
-        | OrderError::TurnedAway(_)
+        | OrderError::NotPermitted(_)
         | OrderError::NotDurable(_)
         | OrderError::ReadOnly => Failure::refused(error),
     }

@@ -74,7 +74,7 @@ pub(super) fn run(scene: &scene::SceneArgs, screen: &ScreenArgs, config: &Config
     let mut alone = config.clone();
     alone.control.rearm.two_people = false;
     let engine = scene.engine(&alone)?;
-    let options = EmbeddedOptions { pace, about, simulated: true, ahead: Millis::ZERO };
+    let options = EmbeddedOptions { pace, about, simulated: true, fast_forward: Millis::ZERO };
     show(engine, options, screen, config, true)
 }
 
@@ -87,7 +87,7 @@ pub(super) fn remote(
 ) -> Outcome {
     tui::check().map_err(Failure::input)?;
     if scene.is_given() {
-        let text = "with --connect the backend has a scenario, a seed, a policy and a session of its own";
+        let text = "with --connect the backend's own scenario, seed, policy and session apply";
         return Err(Failure::input(text));
     }
     let folder = config.state_folder().map_err(Failure::input)?;

@@ -21,7 +21,7 @@ use knightwatch_core::{
     control::{Phase, State},
     flag::{
         FlagKey, FlagSpec, Rollout, clean,
-        definition::{Definition, Standing},
+        definition::{Definition, ServedFlag},
     },
 };
 use knightwatch_engine::backend::{RemoteError, Target};
@@ -123,12 +123,12 @@ pub(super) fn import(args: &ImportArgs) -> Outcome {
 struct Stand {
     /// Those that are not archived.
     alive: Vec<FlagSpec>,
-    by_key: BTreeMap<FlagKey, Standing>,
+    by_key: BTreeMap<FlagKey, ServedFlag>,
 }
 
-fn standing(latched: bool, phase: Phase, rollout: Rollout) -> Standing {
+fn served(latched: bool, phase: Phase, rollout: Rollout) -> ServedFlag {
     let off_for_all = latched || matches!(phase, Phase::RolledBack | Phase::Killed);
-    Standing { rollout: if latched { Rollout::ZERO } else { rollout }, off_for_all }
+    ServedFlag { rollout: if latched { Rollout::ZERO } else { rollout }, off_for_all }
 }
 
 impl Stand {
@@ -137,7 +137,7 @@ impl Stand {
         let latched = room.controller.latch.is_some();
         let each = room.flags.iter();
         let by_key =
-            each.map(|flag| (flag.spec.key.clone(), standing(latched, flag.phase, flag.rollout))).collect();
+            each.map(|flag| (flag.spec.key.clone(), served(latched, flag.phase, flag.rollout))).collect();
         Ok(Self { alive: room.alive().map(|flag| (*flag.spec).clone()).collect(), by_key })
     }
 
@@ -150,7 +150,7 @@ impl Stand {
         let latched = state.latch.is_some();
         let each = state.flags.iter();
         let by_key =
-            each.map(|flag| (flag.spec.key.clone(), standing(latched, flag.phase, flag.rollout))).collect();
+            each.map(|flag| (flag.spec.key.clone(), served(latched, flag.phase, flag.rollout))).collect();
         Ok(Self { alive: state.alive().map(|flag| flag.spec.clone()).collect(), by_key })
     }
 

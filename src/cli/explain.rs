@@ -14,15 +14,14 @@ use super::{
 };
 use crate::config::Config;
 use knightwatch_agent::{
-    CHOICES, Choice, FEATURES, Features, MOST_EXPLAINED, PolicyName, PpoMaster, Weights, explain,
+    CHOICES, Choice, FEATURES, Features, MAX_EXPLAINED, PolicyName, PpoMaster, Weights, explain,
 };
 use knightwatch_core::control::{self, Actor, Decision, Entry, Event, Explanation, Seq};
 use knightwatch_engine::backend::{Client, Target};
 use knightwatch_store::Journal;
 
 /// What the value is.
-const VALUE: &str =
-    "minus the cost that it still expects, in training's points (harm weighs as its taste says); 0 is best";
+const VALUE: &str = "minus the cost that it still expects, in training's points (harm weighs as its harm weight says); 0 is best";
 
 /// Columns of a bar.
 const BAR: usize = 20;
@@ -183,7 +182,7 @@ fn explanation<'a>(entry: &'a Entry, policy: &str) -> Result<(&'a Decision, &'a 
             entry.event.kind()
         ));
     };
-    if decision.outcome == control::Outcome::Obliged {
+    if decision.outcome == control::Outcome::Enforced {
         return Err(format!(
             "{} is the shield's own: it acts by fixed rules, whatever the policy wants. The rule: {}",
             entry.seq, decision.reason
@@ -195,7 +194,7 @@ fn explanation<'a>(entry: &'a Entry, policy: &str) -> Result<(&'a Decision, &'a 
             "{} was not explained when it was decided: of the moves of one tick {} are; its reason and evidence are in \
              the line above",
             entry.seq,
-            control::grouped(MOST_EXPLAINED as u64)
+            control::grouped(MAX_EXPLAINED as u64)
         )),
         None => Err(format!(
             "{} was proposed by {policy}, which does not explain itself; its reason and evidence are in the line above",

@@ -20,7 +20,7 @@ use clap::{
 
 use super::Failure;
 use crate::config::Config;
-use knightwatch_agent::{PolicyName, PpoMaster, Taste, Weights, WeightsError};
+use knightwatch_agent::{HarmWeight, PolicyName, PpoMaster, Weights, WeightsError};
 use knightwatch_core::control::{Policy, PolicySettings, Shadow};
 use knightwatch_engine::Guarded;
 
@@ -56,15 +56,15 @@ pub struct WeightsArgs {
     pub weights: Option<PathBuf>,
 
     /// How many times as much as config/judge.toml PPO-Master weighs harm against waiting: by-traffic (more for flags with more
-    /// requests) or a factor from 0.03 to 32 for all alike [default: `agent.taste` of the configuration, by-traffic]
+    /// requests) or a factor from 0.03 to 32 for all alike [default: `agent.harm_weight` of the configuration, by-traffic]
     #[arg(long, allow_negative_numbers = true)]
-    pub taste: Option<Taste>,
+    pub harm_weight: Option<HarmWeight>,
 }
 
 impl WeightsArgs {
     /// The first of these options that is given.
-    pub fn given(&self) -> Option<&'static str> {
-        self.weights.as_ref().map(|_| "--weights").or_else(|| self.taste.map(|_| "--taste"))
+    pub fn first_option(&self) -> Option<&'static str> {
+        self.weights.as_ref().map(|_| "--weights").or_else(|| self.harm_weight.map(|_| "--harm-weight"))
     }
 }
 
@@ -89,17 +89,17 @@ impl Policies {
     /// For these policies; reads the weights where one of them needs any.
     pub fn of(args: &WeightsArgs, config: &Config, names: &[PolicyName]) -> Result<Self, Failure> {
         if !names.contains(&PolicyName::PPO_MASTER) {
-            return match args.given() {
+            return match args.first_option() {
                 Some(option) => Err(Failure::input(format!(
                     "{option}: only ppo-master has any; choose it with --policy ppo-master"
                 ))),
                 None => Ok(Self { ppo_master: PpoMaster::shipped(), file: None }),
             };
         }
-        let taste = args.taste.unwrap_or(config.agent.taste);
+        let harm_weight = args.harm_weight.unwrap_or(config.agent.harm_weight);
         match &args.weights {
-            Some(file) => Self::with(Some(file), taste).usable(),
-            None => Ok(Self::with(configured(config), taste)),
+            Some(file) => Self::with(Some(file), harm_weight).usable(),
+            None => Ok(Self::with(configured(config), harm_weight)),
         }
     }
 
@@ -112,15 +112,15 @@ impl Policies {
         let session = session.display();
         let other = |what, found: &str, asked: &str| {
             Failure::input(format!(
-                "{session}: the session that is there has {what} {found}, not {asked}; leave --{what} away to go on with it"
+                "{session}: the session that is there has {what} {found}, not {asked}; omit --{what} to resume it"
             ))
         };
-        let taste = Taste::from(before.taste);
-        if let Some(asked) = args.taste.filter(|asked| *asked != taste) {
-            return Err(other("taste", &taste.to_string(), &asked.to_string()));
+        let harm_weight = HarmWeight::from(before.harm_weight);
+        if let Some(asked) = args.harm_weight.filter(|asked| *asked != harm_weight) {
+            return Err(other("harm-weight", &harm_weight.to_string(), &asked.to_string()));
         }
         let named = args.weights.as_deref();
-        let policies = Self::with(named.or(before.file.as_deref().map(Path::new)), taste);
+        let policies = Self::with(named.or(before.file.as_deref().map(Path::new)), harm_weight);
         if before.weights.is_empty() {
             // They could not be used then; whatever is there now is no worse, and the journal says what it is.
             return if named.is_some() { policies.usable() } else { Ok(policies) };
@@ -143,7 +143,7 @@ impl Policies {
         }
     }
 
-    fn with(file: Option<&Path>, taste: Taste) -> Self {
+    fn with(file: Option<&Path>, harm_weight: HarmWeight) -> Self {
         let ppo_master = match file {
             Some(file) => {
                 // A session is gone on with from any folder.
@@ -154,7 +154,7 @@ impl Policies {
             }
             None => PpoMaster::shipped(),
         };
-        Self { ppo_master: ppo_master.with_taste(taste), file: file.map(Path::to_owned) }
+        Self { ppo_master: ppo_master.with_harm_weight(harm_weight), file: file.map(Path::to_owned) }
     }
 
     /// The same, refused where a named file cannot be used.
@@ -165,16 +165,17 @@ impl Policies {
         }
     }
 
-    /// What PPO-Master decides by, where it has usable weights: their hash, and its taste.
+    /// What PPO-Master decides by, where it has usable weights: their hash, and its harm weight.
     pub fn ppo_master(&self) -> String {
         let settings = Policy::settings(&self.ppo_master);
-        let taste = self.ppo_master.taste();
-        settings.map_or_else(String::new, |settings| format!("{}, taste {taste}", settings.weights))
+        let harm_weight = self.ppo_master.harm_weight();
+        settings
+            .map_or_else(String::new, |settings| format!("{}, harm weight {harm_weight}", settings.weights))
     }
 
     /// PPO-Master, weighing harm in this way.
-    pub fn tasted(&self, taste: Taste) -> Box<dyn Policy> {
-        Box::new(self.ppo_master.clone().with_taste(taste))
+    pub fn with_harm_weight(&self, harm_weight: HarmWeight) -> Box<dyn Policy> {
+        Box::new(self.ppo_master.clone().with_harm_weight(harm_weight))
     }
 
     /// The policy of this name. `seed` matters only where chance does.

@@ -46,7 +46,8 @@ impl Real {
             let wrong = |text: String| Err(Failure::input(format!("{}: {text}", path.display())));
             if meta.simulated {
                 return wrong(
-                    "the journal of a simulated world; it cannot be gone on with in a real one".to_owned(),
+                    "the journal of a simulated world; cannot resume a simulated journal with `--real`"
+                        .to_owned(),
                 );
             }
             if meta.environment != config.environment {
@@ -85,7 +86,7 @@ impl Real {
         let clock = Clock::starting(wall, known, interval);
         if clock.offset() > Millis::ZERO {
             tracing::warn!(
-                "the journal is {} ahead of this machine's clock: controller time goes on from there",
+                "the journal is {} ahead of this machine's clock: controller time continues from there",
                 clock.offset()
             );
         }
@@ -97,16 +98,16 @@ impl Real {
             seed: None,
             config: config.control.clone(),
             specs: Vec::new(),
-            cues: Vec::new(),
+            scheduled_starts: Vec::new(),
             source: Box::new(push),
             log: Box::new(log),
             policy: Box::new(guarded),
             shadow,
         };
-        let kept = config.telemetry.kept;
+        let retention = config.telemetry.retention;
         let engine = if let Some(mut journal) = journal {
-            journal.keep_telemetry(kept);
-            Engine::go_on(setup(journal)).map_err(Failure::refused)?
+            journal.keep_telemetry(retention);
+            Engine::resume_live(setup(journal)).map_err(Failure::refused)?
         } else {
             let meta = SessionMeta {
                 environment: config.environment.clone(),
@@ -120,7 +121,7 @@ impl Real {
             };
             let mut journal = Journal::create(path, &meta).map_err(Failure::store)?;
             store::keep(path).map_err(Failure::store)?;
-            journal.keep_telemetry(kept);
+            journal.keep_telemetry(retention);
             scene::begin(setup(journal), path)?
         };
         Ok((engine, inlet))

@@ -92,7 +92,7 @@ fn session(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), Fa
     let engine = Engine::playback(recorded, scene::control(config, meta.interval), name);
     let about = format!("what {} decided then; nothing can be changed", meta.policy);
     let pace = pace(&args.screen, meta.interval)?;
-    Ok((engine, EmbeddedOptions { pace, about, simulated: true, ahead: Millis::ZERO }))
+    Ok((engine, EmbeddedOptions { pace, about, simulated: true, fast_forward: Millis::ZERO }))
 }
 
 /// How fast recorded intervals are played.

@@ -19,7 +19,7 @@ use knightwatch_core::{
     control::{ControlConfig, Event, PolicySettings},
     telemetry::Millis,
 };
-use knightwatch_engine::{Cue, Engine, Guarded, Setup};
+use knightwatch_engine::{Engine, Guarded, ScheduledStart, Setup};
 use knightwatch_sim::{MAX_SCENARIO_BYTES, Scenario, World};
 use knightwatch_store as store;
 use knightwatch_store::{Filter, Journal, SessionMeta};
@@ -40,15 +40,15 @@ pub struct SceneArgs {
     #[arg(long, value_name = "NAME|FILE")]
     pub scenario: Option<String>,
 
-    /// Seed of everything that is drawn at random [default: 7]
+    /// Seed of the random numbers [default: 7]
     #[arg(long)]
     pub seed: Option<u64>,
 
-    /// Who steers [default: ppo-master, or who steered the session before]
+    /// The policy that steers [default: ppo-master, or who steered the session before]
     #[arg(long, value_parser = policies::steering())]
     pub policy: Option<PolicyName>,
 
-    /// Who decides beside it and never acts; what it would have done is journalled [default: `agent.shadow` of the configuration, or nobody]
+    /// A shadow policy: it decides beside it and never acts; differences are journalled [default: `agent.shadow` of the configuration, or nobody]
     #[arg(long, value_name = "POLICY", value_parser = policies::steering())]
     pub shadow: Option<PolicyName>,
 
@@ -56,7 +56,7 @@ pub struct SceneArgs {
     #[command(flatten)]
     pub weights: WeightsArgs,
 
-    /// Keep the session in this file, or go on with the one that is there
+    /// Keep the session in this file, or resume the one in it
     #[arg(long, value_name = "FILE")]
     pub session: Option<PathBuf>,
 
@@ -100,10 +100,10 @@ pub(super) fn control(config: &Config, interval: Millis) -> ControlConfig {
 }
 
 /// The settings with every time stretched as the interval is: six intervals of dwell stay six intervals.
-pub fn stretched(usual: &ControlConfig, interval: Millis) -> ControlConfig {
-    let mut control = ControlConfig { interval, ..usual.clone() };
+pub fn stretched(defaults: &ControlConfig, interval: Millis) -> ControlConfig {
+    let mut control = ControlConfig { interval, ..defaults.clone() };
     let stretch =
-        |time: &mut Millis| *time = Millis(time.0.saturating_mul(interval.0) / usual.interval.0.max(1));
+        |time: &mut Millis| *time = Millis(time.0.saturating_mul(interval.0) / defaults.interval.0.max(1));
     let shield = &mut control.shield;
     for time in [
         &mut control.evidence.warmup,
@@ -193,7 +193,7 @@ impl Scene {
         let scenario = Scenario::parse(&text, "the session's scenario").map_err(Failure::input)?;
         let other = |what, found: &str, asked: &str| {
             Failure::input(format!(
-                "{}: the session that is there has {what} {found}, not {asked}; leave --{what} away to go on with it",
+                "{}: the session that is there has {what} {found}, not {asked}; omit --{what} to resume it",
                 path.display()
             ))
         };
@@ -235,10 +235,10 @@ impl Scene {
             (Some(before), Origin::Resumed(path, _)) => Policies::again(&weights, before, path)?,
             _ => Policies::of(&weights, config, &[policy, shadow.unwrap_or(policy)])?,
         };
-        let cues = scenario.cues().iter().map(|cue| Cue {
-            at: scenario.start + cue.at,
-            flag: cue.flag,
-            operator: cue.operator.clone(),
+        let scheduled_starts = scenario.scheduled_starts().iter().map(|scheduled| ScheduledStart {
+            at: scenario.start + scheduled.at,
+            flag: scheduled.flag,
+            operator: scheduled.operator.clone(),
         });
         let guarded =
             Guarded::new(policies.build(policy, seed), POLICY_DEADLINE).map_err(Failure::refused)?;
@@ -249,7 +249,7 @@ impl Scene {
             seed: Some(seed),
             config: control(config, scenario.interval),
             specs: scenario.specs(),
-            cues: cues.collect(),
+            scheduled_starts: scheduled_starts.collect(),
             source: Box::new(World::new(&scenario, seed)),
             log,
             policy: Box::new(guarded),

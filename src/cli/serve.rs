@@ -34,7 +34,7 @@ use crate::{
 use knightwatch_agent::PolicyName;
 use knightwatch_core::telemetry::Millis;
 use knightwatch_engine::{
-    Switch,
+    KillSwitch,
     backend::{Backend, Embedded, EmbeddedOptions, Pace},
 };
 
@@ -58,7 +58,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME|FILE")]
     scenario: Option<String>,
 
-    /// Steer what applications send telemetry of, in real time, instead of a simulated world
+    /// Steer real flags, on telemetry that applications send, instead of a simulated world
     #[arg(long, conflicts_with_all = ["scenario", "seed", "speed"])]
     real: bool,
 
@@ -66,11 +66,11 @@ pub(super) struct Args {
     #[arg(long)]
     seed: Option<u64>,
 
-    /// Who steers [default: ppo-master, or who did before]
+    /// The policy that steers [default: ppo-master, or who did before]
     #[arg(long, value_parser = policies::steering())]
     policy: Option<PolicyName>,
 
-    /// Who decides beside it and never acts; what it would have done is journalled [default: `agent.shadow` of the configuration, or nobody]
+    /// A shadow policy: it decides beside it and never acts; differences are journalled [default: `agent.shadow` of the configuration, or nobody]
     #[arg(long, value_name = "POLICY", value_parser = policies::steering())]
     shadow: Option<PolicyName>,
 
@@ -85,7 +85,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
 
-    /// Define flags as this file says, in flagd's format, and do so anew when it changes; may be given again
+    /// Define flags as this file says, in flagd's format, and reload it when it changes; may be given again
     #[arg(long, value_name = "FILE")]
     flags: Vec<PathBuf>,
 
@@ -139,12 +139,12 @@ impl Home {
 }
 
 /// What is steered, before there is an engine.
-enum World {
+enum SteeredSystem {
     Simulated(Box<Scene>),
     Real(Box<Real>),
 }
 
-impl World {
+impl SteeredSystem {
     fn of(args: &Args, config: &Config, home: &Home, real: bool) -> Result<Self, Failure> {
         if real {
             let policies = [args.policy, args.shadow];
@@ -192,7 +192,7 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
     let home = Home::of(&config, real)?;
     let tokens = TokenFile::in_folder(&home.folder);
     let changeable = Changeable::read(&config, &tokens)?;
-    let world = World::of(args, &config, &home, real)?;
+    let world = SteeredSystem::of(args, &config, &home, real)?;
     if args.check {
         return checked(&config, &home, &changeable, &world);
     }
@@ -206,7 +206,7 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
     {
         // A file that may not grow is a failed write; unheard, this signal would end the process.
         let _entered = runtime.enter();
-        let _ = heard(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
+        let _ = signal_stream(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     }
     let pace = match args.speed {
         _ if real => Pace::Real,
@@ -217,18 +217,18 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
     fs::create_dir_all(&home.folder)
         .map_err(|error| Failure::refused(format!("cannot make {}: {error}", home.folder.display())))?;
     let (mut engine, intake) = match world {
-        World::Simulated(scene) => (scene.engine(&config)?, None),
-        World::Real(world) => {
+        SteeredSystem::Simulated(scene) => (scene.engine(&config)?, None),
+        SteeredSystem::Real(world) => {
             let (engine, inlet) = world.engine(&config, &home.journal)?;
             (engine, Some(Intake::new(inlet, config.telemetry.names())))
         }
     };
-    let switch = Arc::new(Switch::open(&home.latch).map_err(Failure::store)?);
-    switch.reconcile(&mut engine).map_err(Failure::store)?;
+    let kill_switch = Arc::new(KillSwitch::open(&home.latch).map_err(Failure::store)?);
+    kill_switch.reconcile(&mut engine).map_err(Failure::store)?;
     let meter = Arc::clone(engine.meter());
-    let options = EmbeddedOptions { pace, about, simulated: !real, ahead: Millis::ZERO };
+    let options = EmbeddedOptions { pace, about, simulated: !real, fast_forward: Millis::ZERO };
     let backend =
-        Embedded::start_with(engine, options, Some(Arc::clone(&switch))).map_err(Failure::refused)?;
+        Embedded::start_with(engine, options, Some(Arc::clone(&kill_switch))).map_err(Failure::refused)?;
     let secret = local_token(&home.folder).map_err(|error| {
         Failure::refused(format!("cannot make {}/local-token: {error}", home.folder.display()))
     })?;
@@ -237,7 +237,7 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
         changeable;
     let state = ServerState::new(Parts {
         backend: Arc::new(backend) as Arc<dyn Backend>,
-        register: Arc::clone(switch.register()),
+        serving_table: Arc::clone(kill_switch.serving_table()),
         definitions,
         meter,
         intake,
@@ -269,7 +269,7 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
         state.listens_at(bound.map_err(Failure::refused)?);
         print::line(&format!("socket {}", home.socket.display()))?;
         let served = serve(listeners, &state, running.begin(seen, files, hooks)?).await;
-        // Ours: whoever starts next makes it anew.
+        // Ours: whoever starts next creates it again.
         let _ = fs::remove_file(&home.socket);
         served
     });
@@ -281,9 +281,9 @@ pub(super) fn run(args: &Args, file: Option<PathBuf>, config: &Config) -> Outcom
 
 /// Serves until a signal says that it is over.
 async fn serve(listeners: Listeners, state: &Arc<ServerState>, mut beside: Beside) -> Outcome {
-    let mut terminate = heard(SignalKind::terminate())?;
-    let mut interrupt = heard(SignalKind::interrupt())?;
-    let mut hang_up = heard(SignalKind::hangup())?;
+    let mut terminate = signal_stream(SignalKind::terminate())?;
+    let mut interrupt = signal_stream(SignalKind::interrupt())?;
+    let mut hang_up = signal_stream(SignalKind::hangup())?;
     let ending = CancellationToken::new();
     let serving = server::serve(listeners, server::router(Arc::clone(state)), ending.clone());
     let mut serving = std::pin::pin!(serving);
@@ -310,11 +310,11 @@ async fn serve(listeners: Listeners, state: &Arc<ServerState>, mut beside: Besid
 }
 
 /// A signal, from here on waited for instead of what it does to a process that does not.
-fn heard(kind: SignalKind) -> Result<SignalStream, Failure> {
+fn signal_stream(kind: SignalKind) -> Result<SignalStream, Failure> {
     signal(kind).map_err(|error| Failure::refused(format!("cannot listen for signals: {error}")))
 }
 
-fn checked(config: &Config, home: &Home, read: &Changeable, world: &World) -> Outcome {
+fn checked(config: &Config, home: &Home, read: &Changeable, world: &SteeredSystem) -> Outcome {
     policies::check_configured(config)?;
     let addresses: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
     print::line(&format!("environment  {}", config.environment))?;
@@ -324,7 +324,7 @@ fn checked(config: &Config, home: &Home, read: &Changeable, world: &World) -> Ou
         if read.certificate.is_some() { " (TLS)" } else { "" }
     ))?;
     print::line(&format!("socket       {}", home.socket.display()))?;
-    let journal = if world.is_fresh() { "begun anew" } else { "gone on with" };
+    let journal = if world.is_fresh() { "new" } else { "resumed" };
     print::line(&format!("journal      {} ({journal})", home.journal.display()))?;
     print::line(&format!("tokens       {}", read.tokens.len()))?;
     let definitions = &read.definitions;

@@ -17,15 +17,15 @@ pub(super) struct Args {
     /// A built-in scenario's name or a file
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     scenario: String,
-    /// Who steers
+    /// The policy that steers
     #[arg(long, default_value = "ppo-master", value_parser = policies::steering())]
     policy: PolicyName,
-    /// Who decides beside it and never acts; what it would have done is journalled [default: `agent.shadow` of the configuration, or nobody]
+    /// A shadow policy: it decides beside it and never acts; differences are journalled [default: `agent.shadow` of the configuration, or nobody]
     #[arg(long, value_name = "POLICY", value_parser = policies::steering())]
     shadow: Option<PolicyName>,
     #[command(flatten)]
     weights: WeightsArgs,
-    /// Seed of everything that is drawn at random
+    /// Seed of the random numbers
     #[arg(long, default_value_t = 7)]
     seed: u64,
     /// One JSON object a line: each journal entry, then the result

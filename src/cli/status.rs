@@ -52,7 +52,7 @@ struct Report {
     at: Millis,
     seq: Seq,
     latch: Option<Latch>,
-    /// Why the backend's flag definitions stay as they were, while those that should be in force cannot be.
+    /// Why the backend's flag definitions were not changed, while those that should be in force cannot be.
     #[serde(skip_serializing_if = "Option::is_none")]
     definitions_fault: Option<String>,
     alarms: Vec<Alarm>,
@@ -100,7 +100,7 @@ pub(super) fn newest(config: &Config) -> Result<PathBuf, Failure> {
     let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|file| file.path());
     let sessions = files.filter(|path| path.extension().is_some_and(|ending| ending == "knightwatch"));
     sessions.max().ok_or_else(|| {
-        Failure::input(format!("no session yet in {}; `knightwatch` begins one", folder.display()))
+        Failure::input(format!("no session yet in {}; `knightwatch` starts one", folder.display()))
     })
 }
 
@@ -126,7 +126,7 @@ fn report(args: &Args, connect: &ConnectArgs, config: &Config) -> Result<Report,
         let client = Client::new(&backend.target).map_err(|error| failed(connect::remote(&error)))?;
         let status = client.status().map_err(|error| failed(connect::not_done(&error)))?;
         let fault = status["definitions_fault"].as_str().map(knightwatch_core::flag::clean_line);
-        return Ok(told(&snapshot, fault, &backend.target));
+        return Ok(backend_report(&snapshot, fault, &backend.target));
     }
     read(newest(config)?)
 }
@@ -150,7 +150,7 @@ fn steered_by(policy: &PolicyView) -> String {
     }
 }
 
-fn told(snapshot: &Snapshot, definitions_fault: Option<String>, target: &Target) -> Report {
+fn backend_report(snapshot: &Snapshot, definitions_fault: Option<String>, target: &Target) -> Report {
     Report {
         session: None,
         backend: Some(target.to_string()),
@@ -221,17 +221,17 @@ fn show(report: &Report) -> Result<(), Failure> {
     if let Some(asked) = report.latch.as_ref().and_then(|latch| latch.asked_at(report.at)) {
         let until = print::moment(asked.until);
         print::line(&format!(
-            "re-arming asked for by {}: another person has until {until} to agree",
+            "re-arming requested by {}: another person must confirm by {until}",
             asked.who
         ))?;
     }
     if let Some(why) = &report.definitions_fault {
-        print::line(&format!("flag definitions stay as they were: {why}"))?;
+        print::line(&format!("flag definitions were not changed: {why}"))?;
     }
     for alarm in &report.alarms {
         let over = match (&alarm.shelf, alarm.cleared_at) {
             (Some(shelf), _) => format!(", shelved by {} until {}", shelf.by, print::moment(shelf.until)),
-            (None, Some(_)) => ", over, not seen".to_owned(),
+            (None, Some(_)) => ", ended, unacknowledged".to_owned(),
             (None, None) => String::new(),
         };
         let at = print::moment(alarm.raised_at);

@@ -36,11 +36,11 @@ use knightwatch_engine::{
 /// What all verbs take.
 #[derive(Clone, Debug, Args)]
 struct Common {
-    /// Why; goes into the journal
+    /// The reason; it is written to the journal
     #[arg(long, default_value = "")]
     reason: String,
 
-    /// The order's id: the same one acts once, however often it is given
+    /// Idempotency key: an order with the same key acts once
     #[arg(long)]
     id: Option<String>,
 
@@ -129,7 +129,7 @@ fn arguments(verb: clap::Command, spec: &'static OrderSpec) -> clap::Command {
         let required = parameter.presence == Presence::Required;
         let arg = match parameter.argument {
             Argument::Positional(value) => positional(parameter.name, value, parser).required(required),
-            Argument::Option { name, .. } if matches!(parameter.kind, ValueKind::Switch { .. }) => {
+            Argument::Option { name, .. } if matches!(parameter.kind, ValueKind::KillSwitch { .. }) => {
                 Arg::new(parameter.name).long(name).action(ArgAction::SetTrue)
             }
             Argument::Option { name, value } => {
@@ -151,7 +151,7 @@ fn arguments(verb: clap::Command, spec: &'static OrderSpec) -> clap::Command {
 /// What was typed for a parameter, as a field of the request body.
 fn field(parameter: &Parameter, typed: &ArgMatches) -> Option<Value> {
     match parameter.kind {
-        ValueKind::Switch { .. } => Some(typed.get_flag(parameter.name).into()),
+        ValueKind::KillSwitch { .. } => Some(typed.get_flag(parameter.name).into()),
         ValueKind::Deployment { clearable } => {
             if clearable && typed.get_flag("no_deployment") {
                 return Some(Value::Null);
@@ -200,7 +200,8 @@ pub(super) fn run(verb: &Verb, connect: &ConnectArgs, config: &Config) -> Outcom
     let client = Client::new(&target).map_err(|error| remote(&error))?;
     if spec.confirmation == Confirmation::Arm {
         let env = typed.get_one::<String>("env").map(String::as_str);
-        meant(&client, typed.get_flag("yes"), env).map_err(|failure| undone(failure, &common))?;
+        confirm_environment(&client, typed.get_flag("yes"), env)
+            .map_err(|failure| report_failure(failure, &common))?;
     }
     give(&client, &order(command, expected, &common), &common)
 }
@@ -218,7 +219,7 @@ fn order(command: Command, expected: Option<u64>, common: &Common) -> Order {
 }
 
 /// Makes sure that the right environment is meant.
-fn meant(client: &Client, yes: bool, env: Option<&str>) -> Result<(), Failure> {
+fn confirm_environment(client: &Client, yes: bool, env: Option<&str>) -> Result<(), Failure> {
     if yes && env.is_none() {
         return Ok(());
     }
@@ -267,7 +268,7 @@ struct NotDone<'a> {
 }
 
 fn give(client: &Client, order: &Order, common: &Common) -> Outcome {
-    let ack = client.order(order).map_err(|error| undone(not_done(&error), common))?;
+    let ack = client.order(order).map_err(|error| report_failure(not_done(&error), common))?;
     if common.json {
         print::json(&Done { ok: true, ack: &ack })?;
         return print::DONE;
@@ -290,7 +291,7 @@ fn standing(ack: &Ack) -> String {
 }
 
 /// Says that nothing was done also where a program reads.
-fn undone(failure: Failure, common: &Common) -> Failure {
+fn report_failure(failure: Failure, common: &Common) -> Failure {
     if common.json {
         // The status says it where nobody reads.
         let _ = print::json(&NotDone { ok: false, error: &failure.text });

@@ -85,9 +85,7 @@ pub(super) fn run(args: &Args, connect: &ConnectArgs, config: &Config) -> Outcom
 /// A backend elsewhere, for as long as it is there.
 fn follow(args: &Args, target: &Target) -> Outcome {
     if args.scene.is_given() || args.speed != 0 {
-        return Err(Failure::input(
-            "with --connect the backend has a scenario, a pace and a session of its own",
-        ));
+        return Err(Failure::input("with --connect the backend's own scenario, pace and session apply"));
     }
     let remote = Remote::connect(target).map_err(|error| connect::remote(&error))?;
     let mut updates = remote.subscribe();
@@ -115,7 +113,7 @@ fn follow(args: &Args, target: &Target) -> Outcome {
                 // Told again only where the reason is another one: a revoked token is no broken line.
                 if lost.as_ref() != Some(&why) {
                     let why = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-                    note(&format!("contact lost{why}; it is tried again"));
+                    note(&format!("contact lost{why}; retrying"));
                 }
                 lost = Some(why);
             }

@@ -25,9 +25,9 @@ pub struct Telemetry {
     /// How long after its end an interval is closed: what comes later is late.
     pub lateness: Millis,
     /// How far a sender's clock may be ahead.
-    pub ahead: Millis,
+    pub max_clock_skew: Millis,
     /// For how long what came is kept beside the journal.
-    pub kept: Millis,
+    pub retention: Millis,
     /// OpenTelemetry metrics that are histograms of durations; their unit says whether they are in `s` or `ms`.
     pub durations: Vec<String>,
     /// OpenTelemetry metrics that count requests and know no durations.
@@ -36,10 +36,10 @@ pub struct Telemetry {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        let PushConfig { lateness, ahead } = PushConfig::default();
+        let PushConfig { lateness, max_clock_skew } = PushConfig::default();
         let MetricNames { durations, counts } = MetricNames::default();
-        let kept = Millis::from_secs(24 * 3_600);
-        Self { source: SourceKind::default(), lateness, ahead, kept, durations, counts }
+        let retention = Millis::from_secs(24 * 3_600);
+        Self { source: SourceKind::default(), lateness, max_clock_skew, retention, durations, counts }
     }
 }
 
@@ -47,7 +47,7 @@ impl Telemetry {
     /// How late and how early telemetry may come.
     #[must_use]
     pub const fn push(&self) -> PushConfig {
-        PushConfig { lateness: self.lateness, ahead: self.ahead }
+        PushConfig { lateness: self.lateness, max_clock_skew: self.max_clock_skew }
     }
 
     /// Which OpenTelemetry metrics are read.
@@ -69,8 +69,8 @@ impl Telemetry {
             }
         };
         within("telemetry.lateness", self.lateness, 0, 3_600_000)?;
-        within("telemetry.ahead", self.ahead, 0, 3_600_000)?;
-        within("telemetry.kept", self.kept, 60_000, 366 * 86_400_000)?;
+        within("telemetry.max_clock_skew", self.max_clock_skew, 0, 3_600_000)?;
+        within("telemetry.retention", self.retention, 60_000, 366 * 86_400_000)?;
         if let Some(both) = self.durations.iter().find(|name| self.counts.contains(name)) {
             let text = format!("{both:?} is in telemetry.durations too: its requests would count twice");
             return Err(("telemetry.counts", text));

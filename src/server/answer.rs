@@ -49,7 +49,7 @@ pub(crate) struct Status {
     pub(crate) shelved: usize,
     /// Whether what is steered has come to its end.
     pub(crate) done: bool,
-    /// Why flag definitions stay as they were, while those that should be in force cannot be.
+    /// Why flag definitions were not changed, while those that should be in force cannot be.
     pub(crate) definitions_fault: Option<String>,
     /// The addresses that this backend listens at, as ADDRESS:PORT.
     pub(crate) listen: Vec<String>,
@@ -109,9 +109,9 @@ impl Latch {
 
 impl Status {
     /// Of what is steered, by a backend whose definitions have this fault and that listens at these addresses.
-    pub(crate) fn of(room: &Snapshot, definitions_fault: Option<String>, listen: &[SocketAddr]) -> Self {
+    pub(crate) fn of(snapshot: &Snapshot, definitions_fault: Option<String>, listen: &[SocketAddr]) -> Self {
         let mut phases = Phases::default();
-        for flag in room.alive() {
+        for flag in snapshot.alive() {
             *match flag.phase {
                 Phase::Idle => &mut phases.idle,
                 Phase::Ramping => &mut phases.ramping,
@@ -123,21 +123,21 @@ impl Status {
         }
         let open = |alarm: &&control::Alarm| alarm.is_open();
         Self {
-            environment: room.environment.clone(),
-            source: room.source.clone(),
-            simulated: room.simulated,
-            policy: room.controller.policy.name.clone(),
-            policy_fault: room.controller.policy.fault.clone(),
-            now: room.controller.now.0,
-            interval: room.interval.0,
-            speed: speed(room.controller.pace),
-            seq: room.controller.seq.0,
-            latch: room.controller.latch.as_ref().map(|latch| Latch::at(latch, room.controller.now)),
+            environment: snapshot.environment.clone(),
+            source: snapshot.source.clone(),
+            simulated: snapshot.simulated,
+            policy: snapshot.controller.policy.name.clone(),
+            policy_fault: snapshot.controller.policy.fault.clone(),
+            now: snapshot.controller.now.0,
+            interval: snapshot.interval.0,
+            speed: speed(snapshot.controller.pace),
+            seq: snapshot.controller.seq.0,
+            latch: snapshot.controller.latch.as_ref().map(|latch| Latch::at(latch, snapshot.controller.now)),
             phases,
-            alarms: room.controller.alarms.len(),
-            unacknowledged: room.controller.alarms.iter().filter(open).count(),
-            shelved: room.controller.shelved(),
-            done: room.controller.done,
+            alarms: snapshot.controller.alarms.len(),
+            unacknowledged: snapshot.controller.alarms.iter().filter(open).count(),
+            shelved: snapshot.controller.shelved(),
+            done: snapshot.controller.done,
             definitions_fault,
             listen: listen.iter().map(ToString::to_string).collect(),
         }
@@ -287,7 +287,7 @@ pub(crate) struct Ack {
     pub(crate) seq: u64,
     /// What was done, as sentences.
     pub(crate) done: Vec<String>,
-    /// What a person should know: which of the agent's rules this went over.
+    /// What a person should know: which of the agent's rules this overrode.
     pub(crate) warnings: Vec<String>,
     /// Whether it is on the disk. Only kill-all is ever acknowledged without.
     pub(crate) durable: bool,

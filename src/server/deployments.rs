@@ -23,7 +23,7 @@ use super::{
     Problem,
     access::{Ingest, Viewer},
     answer::Ack,
-    read::{MOST, page},
+    read::{MAX, page},
     state::Shared,
 };
 use knightwatch_core::{
@@ -39,7 +39,7 @@ const PREFIX: &str = "dev.cdevents.service.";
 
 /// Journal entries looked through for one page of deployments, at most, and at a time.
 const LOOKED_THROUGH: usize = 20_000;
-const AT_A_TIME: usize = MOST;
+const AT_A_TIME: usize = MAX;
 
 /// What became of an event.
 #[derive(Serialize, ToSchema)]
@@ -182,7 +182,7 @@ pub(super) async fn take(
     let wrong = |error: serde_json::Error| Problem::input(&format!("subject: {error}"));
     let subject = incoming.document.get("subject").cloned().unwrap_or_default();
     let Subject { id, content } = serde_json::from_value(subject).map_err(wrong)?;
-    let own = state.room()?.environment.clone();
+    let own = state.snapshot()?.environment.clone();
     if let Some(environment) = content.environment.map(|environment| clean_line(&environment.id))
         && environment != own
     {

@@ -12,7 +12,7 @@ use futures::{Stream, stream};
 
 use super::{
     access::Viewer,
-    hub::{Next, Place},
+    hub::{Next, StreamPosition},
     state::Shared,
 };
 
@@ -33,23 +33,23 @@ const BEAT: Duration = Duration::from_millis(800);
     )
 )]
 pub(super) async fn stream(State(state): State<Shared>, _: Viewer, headers: HeaderMap) -> Response {
-    let place: Option<Place> =
+    let position: Option<StreamPosition> =
         headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let news = state.hub.news();
-    let begin = (state, news, place);
-    let events = stream::unfold(begin, |(state, mut news, mut place)| async move {
+    let begin = (state, news, position);
+    let events = stream::unfold(begin, |(state, mut news, mut position)| async move {
         loop {
-            match state.hub.next(place) {
+            match state.hub.next(position) {
                 Next::Event(event, next) => {
-                    place = Some(next);
+                    position = Some(next);
                     let text = format!("id: {next}\nevent: {}\ndata: {}\n\n", event.kind, event.data);
-                    return Some((Ok::<_, Infallible>(Bytes::from(text)), (state, news, place)));
+                    return Some((Ok::<_, Infallible>(Bytes::from(text)), (state, news, position)));
                 }
                 Next::End => return None,
                 Next::Wait => match tokio::time::timeout(BEAT, news.changed()).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return None,
-                    Err(_) => return Some((Ok(Bytes::from_static(b":\n\n")), (state, news, place))),
+                    Err(_) => return Some((Ok(Bytes::from_static(b":\n\n")), (state, news, position))),
                 },
             }
         }

@@ -1,5 +1,5 @@
-//! What a handler asks of whoever calls it, read off its own signature, so that the description of the API and the door cannot
-//! differ: the extractor that refuses is the type that says which scope is needed.
+//! What a handler asks of whoever calls it, read off its own signature, so that the description of the API and the
+//! request guard cannot differ: the extractor that refuses is the type that says which scope is needed.
 //!
 //! Knows neither paths nor what handlers do.
 

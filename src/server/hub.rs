@@ -31,18 +31,18 @@ const CAUGHT_UP: Duration = Duration::from_millis(500);
 
 /// Where a listener is: which run of the hub, and how many events of it have been heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct StreamPosition {
     pub(super) run: u64,
     pub(super) number: u64,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for StreamPosition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.run, self.number)
     }
 }
 
-impl std::str::FromStr for Place {
+impl std::str::FromStr for StreamPosition {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -55,7 +55,7 @@ impl std::str::FromStr for Place {
 /// What a listener gets next.
 pub(super) enum Next {
     /// An event, and the place after it.
-    Event(Arc<Event>, Place),
+    Event(Arc<Event>, StreamPosition),
     /// Nothing yet.
     Wait,
     /// The engine has ended.
@@ -71,22 +71,22 @@ pub(super) struct Event {
 
 /// The updates of one backend.
 pub struct Hub {
-    picture: Mutex<Picture>,
+    stream: Mutex<StreamState>,
     news: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Picture {
+struct StreamState {
     run: u64,
     /// How many changes have been encoded in this run.
     count: u64,
-    room: Option<Arc<Snapshot>>,
+    snapshot: Option<Arc<Snapshot>>,
     encoder: Encoder,
     /// The newest changes; the last is number `count`.
     ring: VecDeque<Arc<Event>>,
     bytes: usize,
     /// Everything at `count`, once somebody has asked for it.
-    anew: Option<(u64, Arc<Event>)>,
+    fresh: Option<(u64, Arc<Event>)>,
     ended: bool,
     /// Streams end once they have told everything.
     closing: bool,
@@ -95,7 +95,7 @@ struct Picture {
 impl Hub {
     /// Listens to `backend` on a thread of its own, until it ends. The first update is there when this returns.
     pub(super) fn start(backend: &Arc<dyn Backend>) -> std::io::Result<Arc<Self>> {
-        let hub = Arc::new(Self { picture: Mutex::default(), news: watch::Sender::new(0) });
+        let hub = Arc::new(Self { stream: Mutex::default(), news: watch::Sender::new(0) });
         let mut updates = backend.subscribe();
         let own = Arc::clone(&hub);
         if let Some(first) = updates.blocking_recv() {
@@ -105,28 +105,28 @@ impl Hub {
             while let Some(update) = updates.blocking_recv() {
                 own.take(update);
             }
-            own.picture().ended = true;
+            own.stream().ended = true;
             own.news.send_modify(|news| *news += 1);
         })?;
         Ok(hub)
     }
 
     /// The newest picture; `None` before the first, and after the engine has ended.
-    pub(super) fn room(&self) -> Option<Arc<Snapshot>> {
-        let picture = self.picture();
-        picture.room.clone().filter(|_| !picture.ended)
+    pub(super) fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        let stream = self.stream();
+        stream.snapshot.clone().filter(|_| !stream.ended)
     }
 
     /// Ends all streams once they have told what there is.
     pub(super) fn close(&self) {
-        self.picture().closing = true;
+        self.stream().closing = true;
         self.news.send_modify(|news| *news += 1);
     }
 
     /// Waits, not for long, until what can be read is at least as new as entry `seq`: whoever was told that an order is
     /// done reads it done.
     pub(super) async fn caught_up(&self, seq: Seq) {
-        if !self.shows(|room| room.controller.seq >= seq).await {
+        if !self.shows(|snapshot| snapshot.controller.seq >= seq).await {
             tracing::warn!("what can be read is behind entry {seq}");
         }
     }
@@ -134,8 +134,10 @@ impl Hub {
     /// Waits, not for long, until what can be read is as `wanted`; whether it has come to be.
     pub(super) async fn shows(&self, wanted: impl Fn(&Snapshot) -> bool) -> bool {
         let mut news = self.news();
-        let shown =
-            async { while self.room().is_some_and(|room| !wanted(&room)) && news.changed().await.is_ok() {} };
+        let shown = async {
+            while self.snapshot().is_some_and(|snapshot| !wanted(&snapshot)) && news.changed().await.is_ok() {
+            }
+        };
         tokio::time::timeout(CAUGHT_UP, shown).await.is_ok()
     }
 
@@ -149,34 +151,37 @@ impl Hub {
         self.news.receiver_count()
     }
 
-    /// What somebody at `place` hears next; without a place, everything.
-    pub(super) fn next(&self, place: Option<Place>) -> Next {
-        let mut picture = self.picture();
-        if let Some(place) = place.filter(|place| place.run == picture.run) {
-            let behind = picture.count.checked_sub(place.number);
+    /// What somebody at `position` hears next; without a place, everything.
+    pub(super) fn next(&self, position: Option<StreamPosition>) -> Next {
+        let mut stream = self.stream();
+        if let Some(position) = position.filter(|position| position.run == stream.run) {
+            let behind = stream.count.checked_sub(position.number);
             match behind.and_then(|behind| usize::try_from(behind).ok()) {
-                Some(0) if picture.ended || picture.closing => return Next::End,
+                Some(0) if stream.ended || stream.closing => return Next::End,
                 Some(0) => return Next::Wait,
-                Some(behind) if behind <= picture.ring.len() => {
-                    let event = &picture.ring[picture.ring.len() - behind];
-                    return Next::Event(Arc::clone(event), Place { number: place.number + 1, ..place });
+                Some(behind) if behind <= stream.ring.len() => {
+                    let event = &stream.ring[stream.ring.len() - behind];
+                    return Next::Event(
+                        Arc::clone(event),
+                        StreamPosition { number: position.number + 1, ..position },
+                    );
                 }
                 // Too far behind, or from a future that was not.
                 _ => {}
             }
         }
-        if picture.ended {
+        if stream.ended {
             return Next::End;
         }
-        let Some(room) = picture.room.clone() else { return Next::Wait };
-        let here = Place { run: picture.run, number: picture.count };
-        if let Some((_, event)) = picture.anew.as_ref().filter(|(number, _)| *number == picture.count) {
+        let Some(snapshot) = stream.snapshot.clone() else { return Next::Wait };
+        let here = StreamPosition { run: stream.run, number: stream.count };
+        if let Some((_, event)) = stream.fresh.as_ref().filter(|(number, _)| *number == stream.count) {
             return Next::Event(Arc::clone(event), here);
         }
-        match Encoder::snapshot(&room) {
+        match Encoder::snapshot(&snapshot) {
             Ok(data) => {
                 let event = Arc::new(Event { kind: SNAPSHOT, data });
-                picture.anew = Some((picture.count, Arc::clone(&event)));
+                stream.fresh = Some((stream.count, Arc::clone(&event)));
                 Next::Event(event, here)
             }
             Err(error) => {
@@ -187,46 +192,46 @@ impl Hub {
     }
 
     fn take(&self, update: Update) {
-        let mut picture = self.picture();
+        let mut stream = self.stream();
         match update {
-            Update::Snapshot(snapshot) => picture.begin(snapshot),
+            Update::Snapshot(snapshot) => stream.begin(snapshot),
             Update::Change(change) => {
-                let Some(room) = &mut picture.room else { return };
-                Arc::make_mut(room).apply(&change);
-                match picture.encoder.change(&change) {
-                    Ok(data) => picture.push(Event { kind: CHANGE, data }),
+                let Some(snapshot) = &mut stream.snapshot else { return };
+                Arc::make_mut(snapshot).apply(&change);
+                match stream.encoder.change(&change) {
+                    Ok(data) => stream.push(Event { kind: CHANGE, data }),
                     Err(error) => {
                         tracing::error!("a change cannot be told: {error}");
-                        if let Some(room) = picture.room.clone() {
-                            picture.begin(room);
+                        if let Some(snapshot) = stream.snapshot.clone() {
+                            stream.begin(snapshot);
                         }
                     }
                 }
             }
             Update::Link(_) => {}
         }
-        drop(picture);
+        drop(stream);
         self.news.send_modify(|news| *news += 1);
     }
 
-    fn picture(&self) -> MutexGuard<'_, Picture> {
-        // After a panic in the middle of an update the picture is begun anew with the next snapshot.
-        self.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stream(&self) -> MutexGuard<'_, StreamState> {
+        // After a panic in the middle of an update the stream restarts with the next snapshot.
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Picture {
+impl StreamState {
     /// Everything anew: whoever is in the middle begins again too.
-    fn begin(&mut self, room: Arc<Snapshot>) {
+    fn begin(&mut self, snapshot: Arc<Snapshot>) {
         self.run = wall_clock().0.max(self.run + 1);
         self.count = 0;
         self.ring.clear();
         self.bytes = 0;
-        self.anew = None;
-        if let Err(error) = self.encoder.start_from(&room) {
+        self.fresh = None;
+        if let Err(error) = self.encoder.start_from(&snapshot) {
             tracing::error!("the state cannot be told: {error}");
         }
-        self.room = Some(room);
+        self.snapshot = Some(snapshot);
     }
 
     fn push(&mut self, event: Event) {

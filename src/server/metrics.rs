@@ -242,9 +242,9 @@ impl Page<'_> {
         if let Some(intake) = &state.intake {
             self.telemetry(&intake.inlet.totals())?;
         }
-        let room = state.hub.room();
-        self.gauge("knightwatch_up", "Whether the engine runs", u32::from(room.is_some()))?;
-        room.map_or(Ok(()), |room| self.room(&room))
+        let snapshot = state.hub.snapshot();
+        self.gauge("knightwatch_up", "Whether the engine runs", u32::from(snapshot.is_some()))?;
+        snapshot.map_or(Ok(()), |snapshot| self.snapshot(&snapshot))
     }
 
     fn requests(&mut self, requests: &Requests) -> fmt::Result {
@@ -291,26 +291,26 @@ impl Page<'_> {
         self.counters("knightwatch_telemetry_rejected", "Samples not taken, by reason", rejected)
     }
 
-    fn room(&mut self, room: &Snapshot) -> fmt::Result {
+    fn snapshot(&mut self, snapshot: &Snapshot) -> fmt::Result {
         self.gauge(
             "knightwatch_kill_latch",
             "Whether kill-all is in force",
-            u32::from(room.controller.latch.is_some()),
+            u32::from(snapshot.controller.latch.is_some()),
         )?;
         self.gauge(
             "knightwatch_journal_entries",
             "Number of the journal's last entry",
-            room.controller.seq.0,
+            snapshot.controller.seq.0,
         )?;
         self.gauge(
             "knightwatch_controller_time_seconds",
             "Controller time",
-            Number(room.controller.now.as_secs_f64()),
+            Number(snapshot.controller.now.as_secs_f64()),
         )?;
         self.gauge(
             "knightwatch_policy_fault",
             "Whether the agent holds everywhere for a fault of its own",
-            u32::from(room.controller.policy.fault.is_some()),
+            u32::from(snapshot.controller.policy.fault.is_some()),
         )?;
         let kinds = [Priority::Low, Priority::High, Priority::Critical]
             .into_iter()
@@ -320,7 +320,7 @@ impl Page<'_> {
                 alarm.priority() == priority && alarm.acknowledged_by.is_some() == seen
             };
             let labels = ([("priority", priority.as_str())], [("acknowledged", seen)]);
-            (labels, room.controller.alarms.iter().filter(fits).count())
+            (labels, snapshot.controller.alarms.iter().filter(fits).count())
         });
         self.gauges(
             "knightwatch_alarms",
@@ -330,14 +330,14 @@ impl Page<'_> {
         self.gauge(
             "knightwatch_alarms_shelved",
             "Alarms that are out of sight for a time",
-            room.controller.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count(),
+            snapshot.controller.alarms.iter().filter(|alarm| alarm.shelf.is_some()).count(),
         )?;
-        let rollouts = room.alive().map(|flag| {
+        let rollouts = snapshot.alive().map(|flag| {
             let labels = [("flag", flag.spec.key.as_str()), ("service", flag.spec.service.as_str())];
             (labels, Number(flag.rollout.share()))
         });
         self.gauges("knightwatch_flag_rollout_ratio", "Share of traffic that gets the flag's on", rollouts)?;
-        let phases = room.alive().map(|flag| {
+        let phases = snapshot.alive().map(|flag| {
             let phase = flag.phase.as_str().replace(' ', "_");
             ([("flag", Cow::from(flag.spec.key.as_str())), ("phase", phase.into())], 1_u32)
         });

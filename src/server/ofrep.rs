@@ -50,7 +50,7 @@ const BEAT: Duration = Duration::from_secs(25);
 
 /// An answer about one flag.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Answer<'a> {
+pub(super) struct EvaluationResponse<'a> {
     /// The flag.
     key: &'a str,
     /// Why: `STATIC`, `TARGETING_MATCH`, `SPLIT`, `DEFAULT` or `DISABLED`.
@@ -84,7 +84,7 @@ impl Serialize for Metadata<'_> {
     }
 }
 
-impl<'a> Answer<'a> {
+impl<'a> EvaluationResponse<'a> {
     fn new(key: &'a FlagKey, given: Evaluation<'a>) -> Self {
         Self {
             key: key.as_str(),
@@ -142,7 +142,7 @@ pub(super) struct Question {
 /// Answers about all flags.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Answers {
+pub(super) struct BulkEvaluationResponse {
     /// An answer or a failure each.
     #[schema(value_type = Vec<Object>)]
     flags: Vec<Value>,
@@ -200,7 +200,7 @@ fn unread(state: &ServerState, rejection: &BytesRejection) -> Response {
     params(("key" = String, Path, description = "The flag")),
     request_body(content = Question, content_type = "application/json"),
     responses(
-        (status = 200, description = "The variant it gets", body = Answer),
+        (status = 200, description = "The variant it gets", body = EvaluationResponse),
         (status = 400, description = "The question cannot be answered", body = Failure),
         (status = 404, description = "There is no such flag", body = Failure),
         (status = 401, description = "Not authenticated"),
@@ -247,12 +247,12 @@ fn evaluate(
         state.evaluations.not_a_key();
         return (StatusCode::NOT_FOUND, Json(failure)).into_response();
     };
-    let definitions = state.catalogue.current();
+    let definitions = state.definition_store.current();
     let given = Context::in_request(&body)
-        .and_then(|context| definitions.evaluate(&key, &context, state.register.view(), now()));
+        .and_then(|context| definitions.evaluate(&key, &context, state.serving_table.view(), now()));
     state.evaluations.count(reason(&given));
     match given {
-        Ok(given) => Json(Answer::new(&key, given)).into_response(),
+        Ok(given) => Json(EvaluationResponse::new(&key, given)).into_response(),
         Err(error) => Failure::answer(Some(name), &error),
     }
 }
@@ -281,7 +281,7 @@ pub(super) struct Wanted {
     ),
     request_body(content = Question, content_type = "application/json"),
     responses(
-        (status = 200, description = "What it gets of every flag", body = Answers),
+        (status = 200, description = "What it gets of every flag", body = BulkEvaluationResponse),
         (status = 304, description = "What is known already"),
         (status = 400, description = "The question cannot be answered", body = Failure),
         (status = 401, description = "Not authenticated"),
@@ -318,7 +318,7 @@ pub(super) async fn all(
     // An event stream cannot send a token: whoever has shown one gets a ticket.
     let ticket = (who.name != "anonymous").then(|| state.access.ticket()).flatten();
     let uri = ticket.map_or_else(|| CHANGES.to_owned(), |ticket| format!("{CHANGES}?ticket={ticket}"));
-    let many = state.catalogue.current().len() + state.register.standings().len() > AT_ONCE;
+    let many = state.definition_store.current().len() + state.serving_table.served_flags().len() > AT_ONCE;
     let made = if many {
         let state = Arc::clone(&state);
         tokio::task::spawn_blocking(move || answers(&state, &context, &uri)).await.ok().flatten()
@@ -348,29 +348,35 @@ pub(super) async fn all(
 
 /// The body of an answer about all flags.
 fn answers(state: &ServerState, context: &Context, uri: &str) -> Option<Vec<u8>> {
-    let definitions = state.catalogue.current();
-    let standings = state.register.standings();
+    let definitions = state.definition_store.current();
+    let served_flags = state.serving_table.served_flags();
     // In their order, so that the same answer is the same bytes.
     let undefined: BTreeSet<&FlagKey> =
-        standings.keys().filter(|key| definitions.get(key).is_none()).collect();
+        served_flags.keys().filter(|key| definitions.get(key).is_none()).collect();
     let mut bytes = Vec::with_capacity(160 * (definitions.len() + undefined.len()) + 200);
     bytes.extend_from_slice(b"{\"flags\":[");
     let (mut written, mut tally) = (Ok(()), Tally::default());
     let mut first = true;
-    definitions.evaluate_all(context, state.register.view(), now(), undefined.into_iter(), |key, given| {
-        if !first {
-            bytes.push(b',');
-        }
-        first = false;
-        tally.add(reason(&given));
-        let one = match given {
-            Ok(given) => serde_json::to_writer(&mut bytes, &Answer::new(key, given)),
-            Err(error) => serde_json::to_writer(&mut bytes, &Failure::new(Some(key.as_str()), &error)),
-        };
-        if one.is_err() {
-            written = one;
-        }
-    });
+    definitions.evaluate_all(
+        context,
+        state.serving_table.view(),
+        now(),
+        undefined.into_iter(),
+        |key, given| {
+            if !first {
+                bytes.push(b',');
+            }
+            first = false;
+            tally.add(reason(&given));
+            let one = match given {
+                Ok(given) => serde_json::to_writer(&mut bytes, &EvaluationResponse::new(key, given)),
+                Err(error) => serde_json::to_writer(&mut bytes, &Failure::new(Some(key.as_str()), &error)),
+            };
+            if one.is_err() {
+                written = one;
+            }
+        },
+    );
     state.evaluations.add(&tally);
     let stream = EventStream {
         kind: "sse",
@@ -436,7 +442,7 @@ pub(super) async fn stream(
     )
 )]
 pub(super) async fn definitions(State(state): State<Shared>, _: Viewer) -> Result<Json<Value>, Problem> {
-    let room = state.room()?;
-    let specs = room.alive().map(|flag| flag.spec.as_ref());
-    Ok(Json(state.catalogue.current().export(specs, state.register.view())))
+    let snapshot = state.snapshot()?;
+    let specs = snapshot.alive().map(|flag| flag.spec.as_ref());
+    Ok(Json(state.definition_store.current().export(specs, state.serving_table.view())))
 }

@@ -253,7 +253,7 @@ pub(super) async fn set_pace(
     body: Result<Json<Speed>, axum::extract::rejection::JsonRejection>,
 ) -> Result<Json<Speed>, Problem> {
     let Json(wanted) = body?;
-    if state.hub.room().is_some_and(|room| !room.simulated) {
+    if state.hub.snapshot().is_some_and(|snapshot| !snapshot.simulated) {
         let detail = "controller time is real time here, it cannot be hurried";
         return Err(Problem::new(StatusCode::CONFLICT, "refused", "Refused", detail));
     }

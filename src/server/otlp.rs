@@ -136,10 +136,10 @@ pub(super) async fn take(
         Ok(request) => request,
         Err(error) => return encoding.refuse(StatusCode::BAD_REQUEST, INVALID_ARGUMENT, &error),
     };
-    let standings = state.register.standings();
+    let served_flags = state.serving_table.served_flags();
     let export = {
         let mut otlp = otlp.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        otlp.read(&request, |key| key.parse::<FlagKey>().ok().and_then(|key| standings.id(&key)))
+        otlp.read(&request, |key| key.parse::<FlagKey>().ok().and_then(|key| served_flags.id(&key)))
     };
     let mut refused = Refusals::default();
     for (why, text) in export.refused {
@@ -152,7 +152,8 @@ pub(super) async fn take(
             refused.add(why, || format!("points of {}: {why}", reading.start.0));
         }
     }
-    encoding.answer(StatusCode::OK, &ExportMetricsServiceResponse { partial_success: refused.told() })
+    encoding
+        .answer(StatusCode::OK, &ExportMetricsServiceResponse { partial_success: refused.partial_success() })
 }
 
 /// The body without its `Content-Encoding`, at most as large as one that has none may be: a small body can inflate to anything.
@@ -192,7 +193,7 @@ impl Refusals {
         }
     }
 
-    fn told(self) -> Option<ExportMetricsPartialSuccess> {
+    fn partial_success(self) -> Option<ExportMetricsPartialSuccess> {
         let error_message = self.first?;
         Some(ExportMetricsPartialSuccess { rejected_data_points: self.count, error_message })
     }

@@ -23,12 +23,12 @@ use knightwatch_core::control::{AlarmKind, Phase, Seq};
 use knightwatch_engine::backend::{FlagView, Pace, Snapshot};
 
 /// Flags and journal entries in a page, at most and where nothing is said.
-pub(super) const MOST: usize = 1_000;
-const USUAL: usize = 100;
+pub(super) const MAX: usize = 1_000;
+const DEFAULT_LIMIT: usize = 100;
 
 impl ServerState {
-    pub(super) fn room(&self) -> Result<Arc<Snapshot>, Problem> {
-        self.hub.room().ok_or_else(|| Problem::unavailable("the engine has ended, or not begun"))
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>, Problem> {
+        self.hub.snapshot().ok_or_else(|| Problem::unavailable("the engine has ended, or not begun"))
     }
 }
 
@@ -42,11 +42,11 @@ impl ServerState {
 )]
 pub(super) async fn status(State(state): State<Shared>, _: Viewer) -> Result<Json<Status>, Problem> {
     // Kill-all is answered before anybody is told: whoever has its answer reads it here all the same.
-    if state.register.is_latched() {
-        state.hub.shows(|room| room.controller.latch.is_some()).await;
+    if state.serving_table.is_latched() {
+        state.hub.shows(|snapshot| snapshot.controller.latch.is_some()).await;
     }
-    let fault = state.catalogue.fault().map(|why| why.to_string());
-    Ok(Json(Status::of(&*state.room()?, fault, state.listen.get().map_or(&[], Vec::as_slice))))
+    let fault = state.definition_store.fault().map(|why| why.to_string());
+    Ok(Json(Status::of(&*state.snapshot()?, fault, state.listen.get().map_or(&[], Vec::as_slice))))
 }
 
 /// Which flags, in which order.
@@ -83,9 +83,9 @@ enum Sort {
 /// How many in a page, checked.
 pub(super) fn page(asked: Option<usize>) -> Result<usize, Problem> {
     match asked {
-        None => Ok(USUAL),
-        Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
-        Some(other) => Err(Problem::input(&format!("limit: expected 1 to {MOST}, found {other}"))),
+        None => Ok(DEFAULT_LIMIT),
+        Some(limit) if (1..=MAX).contains(&limit) => Ok(limit),
+        Some(other) => Err(Problem::input(&format!("limit: expected 1 to {MAX}, found {other}"))),
     }
 }
 
@@ -104,7 +104,7 @@ pub(super) async fn flags(
 ) -> Result<Json<Flags>, Problem> {
     let Query(Which { filter, phase, archived, sort, offset, limit: most }) = which?;
     let most = page(most)?;
-    let room = state.room()?;
+    let snapshot = state.snapshot()?;
     let fits = |flag: &&FlagView| {
         flag.archived.is_some() == archived
             && phase.is_none_or(|phase| flag.phase == phase)
@@ -112,7 +112,7 @@ pub(super) async fn flags(
                 flag.spec.key.as_str().contains(text) || flag.spec.service.as_str().contains(text)
             })
     };
-    let mut found: Vec<&FlagView> = room.flags.iter().filter(fits).collect();
+    let mut found: Vec<&FlagView> = snapshot.flags.iter().filter(fits).collect();
     found.sort_by(|a, b| {
         let by_key = || a.spec.key.cmp(&b.spec.key);
         match sort {
@@ -143,8 +143,8 @@ pub(super) async fn flag(
     Key(key): Key,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let room = state.room()?;
-    let flag = room.flags.iter().find(|flag| flag.spec.key == key);
+    let snapshot = state.snapshot()?;
+    let flag = snapshot.flags.iter().find(|flag| flag.spec.key == key);
     let flag = flag.ok_or_else(|| Problem::not_found(&format!("there is no flag {key}")))?;
     let version = flag.last.as_ref().map_or(Seq(0), |last| last.seq);
     let etag =
@@ -167,7 +167,7 @@ pub(super) async fn flag(
     )
 )]
 pub(super) async fn alarms(State(state): State<Shared>, _: Viewer) -> Result<Json<Alarms>, Problem> {
-    Ok(Json(Alarms { alarms: state.room()?.controller.alarms.iter().map(Into::into).collect() }))
+    Ok(Json(Alarms { alarms: state.snapshot()?.controller.alarms.iter().map(Into::into).collect() }))
 }
 
 /// The pace of simulated time
@@ -179,7 +179,7 @@ pub(super) async fn alarms(State(state): State<Shared>, _: Viewer) -> Result<Jso
     )
 )]
 pub(super) async fn pace(State(state): State<Shared>, _: Viewer) -> Result<Json<Speed>, Problem> {
-    let pace = state.room()?.controller.pace;
+    let pace = state.snapshot()?.controller.pace;
     Ok(Json(Speed { speed: speed(pace), real: pace == Pace::Real }))
 }
 
@@ -205,19 +205,19 @@ pub(super) async fn healthz() -> Json<Health> {
     )
 )]
 pub(super) async fn readyz(State(state): State<Shared>) -> Response {
-    let Some(room) = state.hub.room() else {
+    let Some(snapshot) = state.hub.snapshot() else {
         let health = Health { status: "ended".to_owned(), details: vec!["the engine has ended".to_owned()] };
         return (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
     };
     let standing = |alarm: &&knightwatch_core::control::Alarm| alarm.cleared_at.is_none();
     let failing =
-        room.controller.alarms.iter().filter(standing).find(|alarm| alarm.kind == AlarmKind::NotDurable);
+        snapshot.controller.alarms.iter().filter(standing).find(|alarm| alarm.kind == AlarmKind::NotDurable);
     if let Some(alarm) = failing {
         let health = Health { status: "not durable".to_owned(), details: vec![alarm.text.clone()] };
         return (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
     }
     // Evaluation goes on with the definitions that were in force.
-    let fault = state.catalogue.fault();
-    let details = fault.map(|why| format!("flag definitions stay as they were: {why}")).into_iter().collect();
+    let fault = state.definition_store.fault();
+    let details = fault.map(|why| format!("flag definitions were not changed: {why}")).into_iter().collect();
     Json(Health { status: "ok".to_owned(), details }).into_response()
 }

@@ -64,7 +64,7 @@ pub(super) struct Scenarios {
     )
 )]
 pub(super) async fn scenarios(State(state): State<Shared>, _: Viewer) -> Result<Json<Scenarios>, Problem> {
-    let room = state.room()?;
-    let playing = room.simulated.then(|| room.source.clone());
+    let snapshot = state.snapshot()?;
+    let playing = snapshot.simulated.then(|| snapshot.source.clone());
     Ok(Json(Scenarios { playing, scenarios: SHIPPED.clone() }))
 }

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::{
-    Access, Catalogue, Hub, TokenRecord,
+    Access, DefinitionStore, Hub, TokenRecord,
     journal::AT_ONCE,
     metrics::{Evaluations, Requests},
     ofrep::Changes,
@@ -22,7 +22,7 @@ use knightwatch_core::{
     flag::{clean_line, definition::Definitions},
 };
 use knightwatch_engine::{
-    Meter, Register,
+    Meter, ServingTable,
     backend::{Backend, OrderError},
 };
 
@@ -31,7 +31,7 @@ pub struct Parts {
     /// What is steered, and how.
     pub backend: Arc<dyn Backend>,
     /// What evaluation reads.
-    pub register: Arc<Register>,
+    pub serving_table: Arc<ServingTable>,
     /// How flags are defined.
     pub definitions: Definitions,
     /// What the engine measures of itself.
@@ -51,8 +51,8 @@ pub struct Parts {
 /// What all handlers share.
 pub struct ServerState {
     pub(super) backend: Arc<dyn Backend>,
-    pub(super) register: Arc<Register>,
-    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) serving_table: Arc<ServingTable>,
+    pub(super) definition_store: Arc<DefinitionStore>,
     pub(super) changes: Arc<Changes>,
     pub(super) meter: Arc<Meter>,
     pub(super) requests: Requests,
@@ -78,15 +78,16 @@ impl ServerState {
     /// # Errors
     /// When a thread that turns updates into events cannot be started.
     pub fn new(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let Parts { backend, register, definitions, meter, intake, access, hosts, origins, journal } = parts;
+        let Parts { backend, serving_table, definitions, meter, intake, access, hosts, origins, journal } =
+            parts;
         let readers = Arc::new(Semaphore::new(AT_ONCE));
         let hub = Hub::start(&backend)?;
-        let catalogue = Arc::new(Catalogue::new(definitions));
-        let changes = Changes::start(&register, &catalogue)?;
+        let definition_store = Arc::new(DefinitionStore::new(definitions));
+        let changes = Changes::start(&serving_table, &definition_store)?;
         Ok(Arc::new(Self {
             backend,
-            register,
-            catalogue,
+            serving_table,
+            definition_store,
             changes,
             meter,
             requests: Requests::default(),
@@ -114,35 +115,35 @@ impl ServerState {
     }
 
     /// Takes other names under which it may be called, and says whether loopback may read and evaluate without a token.
-    pub fn set_door(&self, hosts: BTreeSet<String>, open_loopback: bool) {
+    pub fn set_request_guard(&self, hosts: BTreeSet<String>, open_loopback: bool) {
         self.hosts.store(Arc::new(hosts));
         self.access.set_open(open_loopback);
     }
 
     /// Takes other definitions, and brings the flags among them that are to be steered under control.
     pub async fn define(&self, definitions: Definitions) {
-        self.catalogue.replace(definitions);
+        self.definition_store.replace(definitions);
         self.bring_under_control().await;
     }
 
     /// Definitions that should be in force cannot be: those that were stay in force, and it is said wherever it is asked.
     pub async fn keep_definitions(&self, why: &str) {
         let why = clean_line(why);
-        tracing::error!("flag definitions stay as they were: {why}");
-        self.catalogue.fail(&why);
+        tracing::error!("flag definitions were not changed: {why}");
+        self.definition_store.fail(&why);
         self.tell_fault().await;
     }
 
     /// Has an alarm stand while the definitions have a fault, so that whoever steers sees it.
     async fn tell_fault(&self) {
-        let Some(room) = self.hub.room() else { return };
-        let fault = self.catalogue.fault().map(|why| why.to_string());
+        let Some(snapshot) = self.hub.snapshot() else { return };
+        let fault = self.definition_store.fault().map(|why| why.to_string());
         let stands = |alarm: &Alarm| alarm.kind == AlarmKind::Definitions && alarm.cleared_at.is_none();
-        if fault.is_none() && !room.controller.alarms.iter().any(stands) {
+        if fault.is_none() && !snapshot.controller.alarms.iter().any(stands) {
             return;
         }
         let order = Order {
-            id: OrderId(format!("definitions-{}", room.controller.seq.0)),
+            id: OrderId(format!("definitions-{}", snapshot.controller.seq.0)),
             actor: Actor::System,
             authenticated: None,
             reason: String::new(),
@@ -161,10 +162,10 @@ impl ServerState {
 
     /// Makes the flags that are defined as steered and that the engine does not know; until then they are off.
     pub async fn bring_under_control(&self) {
-        let definitions = self.catalogue.current();
+        let definitions = self.definition_store.current();
         for spec in definitions.iter().filter_map(knightwatch_core::flag::definition::Definition::spec) {
             let key = spec.key.clone();
-            if self.register.standings().get(&key).is_some() {
+            if self.serving_table.served_flags().get(&key).is_some() {
                 continue;
             }
             let order = Order {
@@ -182,7 +183,7 @@ impl ServerState {
                 Err(error) => {
                     let why = clean_line(&format!("{key} cannot be brought under control: {error}"));
                     tracing::error!("{why}");
-                    self.catalogue.fail(&why);
+                    self.definition_store.fail(&why);
                 }
             }
         }

@@ -199,13 +199,13 @@ pub(super) async fn take(
         let found = samples.len();
         return Err(Problem::input(&format!("samples: expected at most {MAX_SAMPLES}, found {found}")));
     }
-    let standings = state.register.standings();
+    let served_flags = state.serving_table.served_flags();
     let mut rejected = Vec::new();
     let (mut readings, mut places) = (Vec::with_capacity(samples.len()), Vec::new());
     let mut strays = 0;
     for (index, element) in samples.into_iter().enumerate() {
         let reading = element.sample().and_then(|sample| {
-            let id = sample.flag.parse::<FlagKey>().ok().and_then(|key| standings.id(&key));
+            let id = sample.flag.parse::<FlagKey>().ok().and_then(|key| served_flags.id(&key));
             let id = id.ok_or_else(|| {
                 strays += 1;
                 (Rejection::UnknownFlag, expected(inlet, Rejection::UnknownFlag))

@@ -63,15 +63,15 @@ impl Hook {
 }
 
 /// Where each hook has got to.
-struct Places {
+struct WebhookCursors {
     path: PathBuf,
-    by_name: Mutex<BTreeMap<String, Place>>,
+    by_name: Mutex<BTreeMap<String, WebhookCursor>>,
 }
 
 /// Where a hook has got to: the head of the chain at the last entry that it was told.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(untagged)]
-enum Place {
+enum WebhookCursor {
     Known(Noted),
     /// As it was noted before hashes were.
     Number(u64),
@@ -83,7 +83,7 @@ struct Noted {
     hash: Hash,
 }
 
-impl Places {
+impl WebhookCursors {
     fn open(path: PathBuf) -> io::Result<Self> {
         let by_name = match fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text)
@@ -97,11 +97,11 @@ impl Places {
     /// Where to go on telling from `journal`: where the hook has got to in it, and the head for a new hook, or one that was
     /// told from another journal.
     fn begin(&self, name: &str, journal: &Journal) -> Result<Head, StoreError> {
-        let place = self.by_name.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied();
-        let there = match place {
+        let cursor = self.by_name.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied();
+        let there = match cursor {
             None => return Ok(journal.head()),
-            Some(Place::Number(seq)) => journal.head_at(Seq(seq))?,
-            Some(Place::Known(Noted { seq, hash })) => {
+            Some(WebhookCursor::Number(seq)) => journal.head_at(Seq(seq))?,
+            Some(WebhookCursor::Known(Noted { seq, hash })) => {
                 journal.head_at(Seq(seq))?.filter(|there| there.hash == hash)
             }
         };
@@ -119,7 +119,7 @@ impl Places {
     /// On the disk when it returns.
     fn set(&self, name: &str, head: Head) -> io::Result<()> {
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        by_name.insert(name.to_owned(), Place::Known(Noted { seq: head.seq.0, hash: head.hash }));
+        by_name.insert(name.to_owned(), WebhookCursor::Known(Noted { seq: head.seq.0, hash: head.hash }));
         let fresh = self.path.with_extension("json.new");
         let mut file = fs::File::create(&fresh)?;
         io::Write::write_all(&mut file, serde_json::to_string(&*by_name)?.as_bytes())?;
@@ -144,21 +144,21 @@ impl ServerState {
         if hooks.is_empty() {
             return Ok(tasks);
         }
-        let places = Arc::new(Places::open(journal.with_file_name("webhooks.json"))?);
+        let cursors = Arc::new(WebhookCursors::open(journal.with_file_name("webhooks.json"))?);
         let file = Journal::open_read_only(journal).map_err(io::Error::other)?;
         use_ring();
         // Another address than the one that was configured is told nothing.
         let client = Client::builder().timeout(PATIENCE).redirect(redirect::Policy::none()).build();
         let client = client.map_err(io::Error::other)?;
         for hook in hooks {
-            let begin = places.begin(&hook.name, &file).map_err(io::Error::other)?;
-            places.set(&hook.name, begin)?;
+            let begin = cursors.begin(&hook.name, &file).map_err(io::Error::other)?;
+            cursors.set(&hook.name, begin)?;
             let teller = Teller {
                 begin,
                 state: Arc::clone(self),
                 hook,
                 client: client.clone(),
-                places: Arc::clone(&places),
+                cursors: Arc::clone(&cursors),
                 journal: journal.to_owned(),
             };
             let ending = ending.clone();
@@ -178,7 +178,7 @@ struct Teller {
     state: Arc<ServerState>,
     hook: Hook,
     client: Client,
-    places: Arc<Places>,
+    cursors: Arc<WebhookCursors>,
     journal: PathBuf,
     /// The last entry that it need not be told.
     begin: Head,
@@ -196,11 +196,11 @@ struct Failing {
 impl Teller {
     async fn run(self) {
         let mut news = self.state.hub.news();
-        let mut place = self.begin.seq;
+        let mut cursor = self.begin.seq;
         let mut failing: Option<Failing> = None;
         loop {
             news.mark_unchanged();
-            let entries = match self.read(place).await {
+            let entries = match self.read(cursor).await {
                 Ok(entries) => entries,
                 Err(error) => {
                     tracing::warn!("webhook {}: {error}", self.hook.name);
@@ -208,7 +208,7 @@ impl Teller {
                     continue;
                 }
             };
-            let full = entries.last().is_some_and(|(head, _)| head.seq.0 - place.0 == PAGE);
+            let full = entries.last().is_some_and(|(head, _)| head.seq.0 - cursor.0 == PAGE);
             let newest = entries.iter().rposition(|(_, entry)| self.hook.wants(entry)).filter(|_| !full);
             for (number, (head, entry)) in entries.iter().enumerate() {
                 // One that is given up is tried with the newest alone, so that it is found out when it is back.
@@ -216,10 +216,10 @@ impl Teller {
                 if self.hook.wants(entry) && (!given_up || newest == Some(number)) {
                     self.deliver(*head, entry, &mut failing).await;
                 }
-                place = head.seq;
-                if let Err(error) = self.places.set(&self.hook.name, *head) {
+                cursor = head.seq;
+                if let Err(error) = self.cursors.set(&self.hook.name, *head) {
                     // It goes on; after a restart some entries are told again.
-                    tracing::warn!("webhook {}: {}: {error}", self.hook.name, self.places.path.display());
+                    tracing::warn!("webhook {}: {}: {error}", self.hook.name, self.cursors.path.display());
                 }
             }
             if !full && news.changed().await.is_err() {
@@ -228,20 +228,21 @@ impl Teller {
         }
     }
 
-    /// The entries above `place` that are on the disk.
-    async fn read(&self, place: Seq) -> Result<Vec<(Head, Entry)>, StoreError> {
+    /// The entries above `cursor` that are on the disk.
+    async fn read(&self, cursor: Seq) -> Result<Vec<(Head, Entry)>, StoreError> {
         // Nothing new is known from memory, without a look at the disk.
-        if self.state.hub.room().is_some_and(|room| room.controller.seq <= place) {
+        if self.state.hub.snapshot().is_some_and(|snapshot| snapshot.controller.seq <= cursor) {
             return Ok(Vec::new());
         }
         let path = self.journal.clone();
-        let read = move || Journal::open_read_only(&path)?.after(place, PAGE);
+        let read = move || Journal::open_read_only(&path)?.after(cursor, PAGE);
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Ok(Vec::new()))
     }
 
     /// Tells one entry, until it is taken, refused for good, or given up.
     async fn deliver(&self, head: Head, entry: &Entry, failing: &mut Option<Failing>) {
-        let environment = self.state.hub.room().map_or_else(String::new, |room| room.environment.clone());
+        let environment =
+            self.state.hub.snapshot().map_or_else(String::new, |snapshot| snapshot.environment.clone());
         let hash = head.hash.to_string();
         let body = self.hook.format.body(&environment, hash.get(..MARK).unwrap_or(&hash), entry);
         let (name, patience) = (&self.hook.name, self.hook.patience);

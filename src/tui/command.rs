@@ -109,7 +109,7 @@ pub enum CommandId {
     Own(ScreenId, u8),
     /// Opens the palette.
     Palette,
-    /// Draws everything anew.
+    /// Redraws the screen.
     Redraw,
     /// One level back.
     Back,

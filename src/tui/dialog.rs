@@ -144,7 +144,7 @@ impl FormField {
         let typed = self.typed();
         let required = parameter.presence == Presence::Required;
         match parameter.kind {
-            ValueKind::Switch { .. } => return Ok(self.on.then_some(Value::Bool(true))),
+            ValueKind::KillSwitch { .. } => return Ok(self.on.then_some(Value::Bool(true))),
             ValueKind::Environment if typed == environment => {}
             ValueKind::Environment => {
                 let found = self.found();
@@ -174,7 +174,7 @@ impl FormField {
 }
 
 fn is_switch(parameter: &Parameter) -> bool {
-    matches!(parameter.kind, ValueKind::Switch { .. })
+    matches!(parameter.kind, ValueKind::KillSwitch { .. })
 }
 
 /// The parameters of an order, and its reason.
@@ -238,7 +238,7 @@ impl OrderForm {
             return Err((place, "expected a reason, found nothing".to_owned()));
         }
         for field in self.fields.iter().filter(|field| field.on) {
-            let Some(ValueKind::Switch { needs, .. }) = field.parameter.map(|parameter| parameter.kind)
+            let Some(ValueKind::KillSwitch { needs, .. }) = field.parameter.map(|parameter| parameter.kind)
             else {
                 continue;
             };

@@ -72,7 +72,7 @@ fn executes(key: &KeyEvent) -> bool {
 }
 
 impl Kill {
-    /// Begins to wait for `K`. Arming again starts the quiet time anew, not the ten seconds; while an order is out
+    /// Begins to wait for `K`. Arming again restarts the quiet time, not the ten seconds; while an order is out
     /// its panel is shown instead, because one kill-all is one order.
     pub(super) fn arm(&mut self, now: Real) {
         match self {

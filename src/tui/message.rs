@@ -83,7 +83,7 @@ pub enum Message {
     /// The terminal's new size: columns, rows.
     Resize(u16, u16),
     /// The answer to an order.
-    Answer {
+    OrderAnswered {
         /// Which order.
         order: OrderId,
         /// What became of it.
@@ -119,7 +119,7 @@ pub enum Effect {
     Copy(String),
     /// Ring the bell once.
     Bell,
-    /// Clear the screen and draw everything anew.
+    /// Clear the screen and redraw.
     Redraw,
     /// Leave.
     Quit,

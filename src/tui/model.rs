@@ -11,13 +11,13 @@ use super::{
     Real, Settings,
     command::{self, CommandId},
     dialog::Dialog,
+    fleet_view::FleetView,
     kill::Kill,
     screen::{
         Screen, Screens,
         fleet::FleetScreen,
         training::{Training, TrainingScreen},
     },
-    world::World,
 };
 use knightwatch_agent::training::TrainingLog;
 use knightwatch_core::{
@@ -66,7 +66,7 @@ pub(super) struct Waiting {
 pub struct Model {
     pub(super) settings: Settings,
     /// `None` until the first snapshot.
-    pub(super) world: Option<World>,
+    pub(super) fleet: Option<FleetView>,
     pub(super) link: Link,
     pub(super) size: (u16, u16),
     pub(super) now: Real,
@@ -96,7 +96,7 @@ impl Model {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            world: None,
+            fleet: None,
             link: Link::Embedded,
             size: DEFAULT_SIZE,
             now: Real::default(),
@@ -175,8 +175,8 @@ impl Model {
 
     /// The alarm that keys act on: the selected one on the list, otherwise the most urgent that asks for a person.
     pub(super) fn alarm_at_hand(&self) -> Option<&Alarm> {
-        let world = self.world.as_ref()?;
-        self.screens.top().alarm(world).or_else(|| world.unacknowledged().into_iter().next())
+        let fleet = self.fleet.as_ref()?;
+        self.screens.top().alarm(fleet).or_else(|| fleet.unacknowledged().into_iter().next())
     }
 
     /// Whether an order by this command on this flag has no answer yet.
@@ -186,25 +186,25 @@ impl Model {
 
     /// Lets the screens take in what has changed. No row moves while a dialog or the kill-all panel is open.
     pub(super) fn refresh_screens(&mut self) {
-        let Some(world) = &self.world else { return };
+        let Some(fleet) = &self.fleet else { return };
         let held = self.dialog.is_some() || self.kill.is_shown();
         for screen in self.screens.iter_mut() {
-            screen.refresh(world, held);
+            screen.refresh(fleet, held);
         }
     }
 
     /// The flag `by` rows after `flag` where a screen below lists flags.
     pub(super) fn neighbour(&self, flag: &FlagKey, by: isize) -> Option<FlagKey> {
-        let world = self.world.as_ref()?;
-        self.screens.iter().find_map(|screen| screen.neighbour(world, flag, by))
+        let fleet = self.fleet.as_ref()?;
+        self.screens.iter().find_map(|screen| screen.neighbour(fleet, flag, by))
     }
 
     /// Entries of the log, newest first, or only those that one flag felt: kill-all is about every flag.
     pub(super) fn entries_of(&self, flag: Option<&FlagKey>) -> impl Iterator<Item = &Entry> {
-        let entries = self.world.as_ref().into_iter().flat_map(|world| world.log().rev());
+        let entries = self.fleet.as_ref().into_iter().flat_map(|fleet| fleet.log().rev());
         let spec = flag.and_then(|key| {
-            let world = self.world.as_ref()?;
-            Some(Arc::clone(&world.flags.get(world.place(key)?)?.spec))
+            let fleet = self.fleet.as_ref()?;
+            Some(Arc::clone(&fleet.flags.get(fleet.place(key)?)?.spec))
         });
         entries.filter(move |entry| {
             let everybody = match &entry.event {

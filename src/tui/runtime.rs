@@ -101,11 +101,11 @@ pub async fn run(
     settings: Settings,
     options: RuntimeOptions,
 ) -> Result<Exit, RunError> {
-    let mut room = Room::open(Model::new(settings), options)?;
-    room.updates = Some(backend.subscribe());
-    room.backend = Some(backend);
-    let cause = room.work().await;
-    Ok(room.end(cause).await)
+    let mut app = App::open(Model::new(settings), options)?;
+    app.updates = Some(backend.subscribe());
+    app.backend = Some(backend);
+    let cause = app.work().await;
+    Ok(app.end(cause).await)
 }
 
 /// Shows a training, and leaves the terminal as it was. With `lines` it is a live one that has come as far as `log`
@@ -122,17 +122,17 @@ pub async fn run_training(
     settings: Settings,
     options: RuntimeOptions,
 ) -> Result<Exit, RunError> {
-    let mut room = Room::open(Model::of_training(settings, log, lines.is_some()), options)?;
-    room.lines = lines;
-    let cause = room.work().await;
-    Ok(room.end(cause).await)
+    let mut app = App::open(Model::of_training(settings, log, lines.is_some()), options)?;
+    app.lines = lines;
+    let cause = app.work().await;
+    Ok(app.end(cause).await)
 }
 
 /// What an order's task, or another request's, brings back.
-type Answer = Message;
+type TaskMessage = Message;
 
-/// Everything the loop holds.
-struct Room {
+/// The application: everything the loop holds.
+struct App {
     /// `None` where a training is all there is.
     backend: Option<Arc<dyn Backend>>,
     model: Model,
@@ -149,8 +149,8 @@ struct Room {
     spare: Vec<u8>,
     events: UnboundedReceiver<Event>,
     inputs: Receiver<Input>,
-    answers: UnboundedSender<Answer>,
-    answered: UnboundedReceiver<Answer>,
+    answers: UnboundedSender<TaskMessage>,
+    answered: UnboundedReceiver<TaskMessage>,
     /// `None` once the backend has closed it.
     updates: Option<Receiver<Update>>,
     /// What a trainer sends; `None` where there is none.
@@ -163,14 +163,14 @@ struct Room {
 enum Woken {
     Heard(Option<Event>),
     Typed(Option<Input>),
-    Answered(Answer),
+    Answered(TaskMessage),
     Written(Option<terminal::Written>),
     Updated(Option<Update>),
     Trained(Option<TrainingLine>),
     Time,
 }
 
-impl Room {
+impl App {
     /// Takes the terminal for a model. Nothing stands behind it yet.
     fn open(model: Model, options: RuntimeOptions) -> Result<Self, RunError> {
         let size = terminal::check()?;
@@ -180,7 +180,7 @@ impl Room {
         let inputs = keys::read()?;
         let (answers, answered) = unbounded_channel();
         let started = Instant::now();
-        let mut room = Self {
+        let mut app = Self {
             updates: None,
             lines: None,
             backend: None,
@@ -201,8 +201,8 @@ impl Room {
             unanswered: Vec::new(),
             interrupted: false,
         };
-        room.tell(Real(0), Message::Resize(size.width, size.height));
-        Ok(room)
+        app.tell(Real(0), Message::Resize(size.width, size.height));
+        Ok(app)
     }
 
     async fn work(&mut self) -> Cause {
@@ -401,13 +401,13 @@ impl Room {
         self.unanswered.push(id.clone());
         let Some(backend) = &self.backend else {
             let result = Err(OrderError::NotSent("there is no backend".to_owned()));
-            return self.spawn(async move { Message::Answer { order: id, result } });
+            return self.spawn(async move { Message::OrderAnswered { order: id, result } });
         };
         let answer = backend.send(order);
-        self.spawn(async move { Message::Answer { order: id, result: answer.await } });
+        self.spawn(async move { Message::OrderAnswered { order: id, result: answer.await } });
     }
 
-    fn spawn(&self, answer: impl Future<Output = Answer> + Send + 'static) {
+    fn spawn(&self, answer: impl Future<Output = TaskMessage> + Send + 'static) {
         let answers = self.answers.clone();
         task::spawn(async move {
             // The loop may have ended meanwhile.
@@ -415,8 +415,8 @@ impl Room {
         });
     }
 
-    fn answer(&mut self, turn: Instant, answer: Answer) -> Option<Cause> {
-        if let Message::Answer { order, .. } = &answer {
+    fn answer(&mut self, turn: Instant, answer: TaskMessage) -> Option<Cause> {
+        if let Message::OrderAnswered { order, .. } = &answer {
             self.unanswered.retain(|id| id != order);
         }
         self.urgent(turn, answer)
@@ -519,7 +519,7 @@ impl Room {
         let until = time::Instant::now() + ANSWER_GRACE;
         while !self.unanswered.is_empty() {
             match time::timeout_at(until, self.answered.recv()).await {
-                Ok(Some(Message::Answer { order, result })) => {
+                Ok(Some(Message::OrderAnswered { order, result })) => {
                     self.unanswered.retain(|id| *id != order);
                     late.push((order, result));
                 }
@@ -532,7 +532,7 @@ impl Room {
 }
 
 /// The next answer. The loop holds a sender itself, so the channel never closes.
-async fn received(answered: &mut UnboundedReceiver<Answer>) -> Answer {
+async fn received(answered: &mut UnboundedReceiver<TaskMessage>) -> TaskMessage {
     match answered.recv().await {
         Some(answer) => answer,
         None => pending().await,

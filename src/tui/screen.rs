@@ -31,8 +31,8 @@ pub(super) use stack::Screens;
 use super::{
     Model, Real,
     command::{CommandId, Spec},
+    fleet_view::FleetView,
     pen::Pen,
-    world::World,
 };
 use knightwatch_core::{control::Alarm, flag::FlagKey};
 use training::Training;
@@ -191,7 +191,7 @@ pub(super) trait Screen: fmt::Debug + Send {
     }
 
     /// Moves the cursor, or scrolls at most to `last_scroll`.
-    fn step(&mut self, _step: Step, _world: Option<&World>, _last_scroll: usize) {}
+    fn step(&mut self, _step: Step, _world: Option<&FleetView>, _last_scroll: usize) {}
 
     /// Whether older journal entries are needed to go on from here.
     fn wants_older(&self, _model: &Model, _body: Rect) -> bool {
@@ -199,7 +199,7 @@ pub(super) trait Screen: fmt::Debug + Send {
     }
 
     /// Runs one of its own commands, by the number in [`CommandId::Own`]; returns what to tell the person.
-    fn run(&mut self, _command: u8, _world: Option<&World>) -> Option<String> {
+    fn run(&mut self, _command: u8, _world: Option<&FleetView>) -> Option<String> {
         None
     }
 
@@ -214,7 +214,7 @@ pub(super) trait Screen: fmt::Debug + Send {
     }
 
     /// The alarm under the cursor.
-    fn alarm<'a>(&self, _world: &'a World) -> Option<&'a Alarm> {
+    fn alarm<'a>(&self, _world: &'a FleetView) -> Option<&'a Alarm> {
         None
     }
 
@@ -240,7 +240,7 @@ pub(super) trait Screen: fmt::Debug + Send {
     fn opened(&mut self, _now: Real) {}
 
     /// The world has changed. While `held` is true no row may move.
-    fn refresh(&mut self, _world: &World, _held: bool) {}
+    fn refresh(&mut self, _world: &FleetView, _held: bool) {}
 
     /// A new snapshot replaces the world: positions in the old one mean nothing.
     fn forget_positions(&mut self) {}
@@ -249,7 +249,7 @@ pub(super) trait Screen: fmt::Debug + Send {
     fn select(&mut self, _flag: &FlagKey) {}
 
     /// The flag `by` rows after `flag`, where this screen lists flags.
-    fn neighbour(&self, _world: &World, _flag: &FlagKey, _by: isize) -> Option<FlagKey> {
+    fn neighbour(&self, _world: &FleetView, _flag: &FlagKey, _by: isize) -> Option<FlagKey> {
         None
     }
 

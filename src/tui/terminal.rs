@@ -148,7 +148,7 @@ impl Terminal {
     /// When raw mode cannot be set; the terminal is then as it was.
     pub(super) fn enter_again(&self) -> io::Result<()> {
         let mut entered = lock();
-        // Whoever had the terminal in between may have left other modes: ask for them anew.
+        // Whoever had the terminal in between may have left other modes: ask for them again.
         let _ = disable_raw_mode();
         // Modes first: a process in the background is stopped here, before it has written anything.
         enable_raw_mode()?;

@@ -13,10 +13,10 @@ use super::{
     Effect, Message, Model, Real,
     command::{self, CommandId},
     dialog,
+    fleet_view::FleetView,
     kill::{self, Kill, Pressed},
     model::Tone,
     screen::briefing,
-    world::World,
 };
 use knightwatch_core::control::{Actor, Command, Entry, Order, OrderId};
 use knightwatch_engine::backend::{Ack, OrderError, Update};
@@ -49,7 +49,7 @@ pub fn update(model: &mut Model, now: Real, message: Message) -> Vec<Effect> {
             model.size = (columns, rows);
             model.touch();
         }
-        Message::Answer { order, result } => {
+        Message::OrderAnswered { order, result } => {
             model.touch();
             answer(model, &order, result);
         }
@@ -105,22 +105,22 @@ fn take_update(model: &mut Model, update: Update, effects: &mut Vec<Effect>) {
     match update {
         Update::Snapshot(snapshot) => {
             let briefed = snapshot.controller.briefed;
-            let world = World::new(snapshot);
-            model.all_fetched = world.oldest().is_none_or(|oldest| oldest.0 <= 1);
+            let fleet = FleetView::new(snapshot);
+            model.all_fetched = fleet.oldest().is_none_or(|oldest| oldest.0 <= 1);
             model.fetching = false;
             if model.settings.briefing && !briefed && !model.briefing_shown {
                 model.briefing_shown = true;
                 commands::open_screen(model, briefing::ID);
             }
-            model.world = Some(world);
+            model.fleet = Some(fleet);
             for screen in model.screens.iter_mut() {
                 screen.forget_positions();
             }
         }
         Update::Change(change) => {
-            let Some(world) = &mut model.world else { return };
-            let was_latched = world.controller.latch.is_some();
-            world.apply(&change);
+            let Some(fleet) = &mut model.fleet else { return };
+            let was_latched = fleet.controller.latch.is_some();
+            fleet.apply(&change);
             // Re-armed: what the panel says of the old order is over.
             if was_latched && change.controller.latch.is_none() && matches!(model.kill, Kill::Acknowledged(_))
             {
@@ -138,8 +138,8 @@ fn take_update(model: &mut Model, update: Update, effects: &mut Vec<Effect>) {
 
 /// Rings once for each critical alarm.
 fn ring(model: &mut Model, effects: &mut Vec<Effect>) {
-    let Some(world) = &model.world else { return };
-    let critical = world.critical();
+    let Some(fleet) = &model.fleet else { return };
+    let critical = fleet.critical();
     if model.settings.bell && critical.iter().any(|id| !model.rung.contains(id)) {
         effects.push(Effect::Bell);
     }
@@ -150,9 +150,9 @@ fn take_entries(model: &mut Model, result: Result<Vec<Entry>, OrderError>) {
     model.fetching = false;
     match result {
         Ok(entries) => {
-            let Some(world) = &mut model.world else { return };
-            let added = world.add_older(entries);
-            model.all_fetched = added == 0 || world.oldest().is_some_and(|oldest| oldest.0 <= 1);
+            let Some(fleet) = &mut model.fleet else { return };
+            let added = fleet.add_older(entries);
+            model.all_fetched = added == 0 || fleet.oldest().is_some_and(|oldest| oldest.0 <= 1);
         }
         Err(error) => model.say(Tone::Bad, format!("older entries: {error}")),
     }
@@ -287,7 +287,7 @@ fn fetch_older(model: &mut Model, effects: &mut Vec<Effect>) {
     if model.fetching || model.all_fetched {
         return;
     }
-    let Some(world) = &model.world else { return };
+    let Some(fleet) = &model.fleet else { return };
     model.fetching = true;
-    effects.push(Effect::FetchEntries { before: world.oldest(), limit: FETCH });
+    effects.push(Effect::FetchEntries { before: fleet.oldest(), limit: FETCH });
 }

@@ -24,7 +24,7 @@ use ratatui::{Frame, buffer::Buffer, layout::Rect};
 use super::{Model, pen::Pen, theme::Theme};
 
 /// Below this there is one summary line.
-const LEAST: (u16, u16) = (40, 10);
+const MIN: (u16, u16) = (40, 10);
 /// From here on there is room for the second line of the header.
 const TALL: u16 = 14;
 
@@ -43,7 +43,7 @@ struct Parts {
 }
 
 fn is_tiny(area: Rect) -> bool {
-    area.width < LEAST.0 || area.height < LEAST.1
+    area.width < MIN.0 || area.height < MIN.1
 }
 
 fn parts(model: &Model, area: Rect) -> Parts {
@@ -85,8 +85,8 @@ pub(super) fn is_stale(model: &Model) -> bool {
 
 /// The moment that what is shown is of, where it may be out of date: ages are as they were then.
 pub(super) fn as_of(model: &Model) -> Option<String> {
-    let world = model.world.as_ref().filter(|_| is_stale(model))?;
-    Some(format!("as of {}", super::figures::clock(world.controller.now)))
+    let fleet = model.fleet.as_ref().filter(|_| is_stale(model))?;
+    Some(format!("as of {}", super::figures::clock(fleet.controller.now)))
 }
 
 /// The first row of the page that the cursor is on.

@@ -76,7 +76,7 @@ fn simulate_in_json_is_the_journal_and_then_the_result() {
         "detectability",
         "flag",
         "flips",
-        "handed_over",
+        "escalated",
         "harm",
         "harmed_at",
         "harmful",
@@ -258,7 +258,7 @@ fn a_session_can_be_read_while_another_process_writes_it_but_not_written() {
 }
 
 #[test]
-fn a_resumed_session_keeps_what_it_was_begun_with() {
+fn a_resumed_session_keeps_what_it_was_started_with() {
     let home = Home::new();
     let session = home.path("mine.knightwatch");
     let whole = home.run("watch --scenario wakes-at-50 --seed 3 --policy flagger").fine().out.clone();

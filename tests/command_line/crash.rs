@@ -138,7 +138,7 @@ fn whatever_was_acknowledged_survives_a_kill_at_any_point_and_the_latch_stays_se
 }
 
 #[test]
-fn the_program_killed_at_any_point_goes_on_as_if_nothing_had_been() {
+fn the_program_killed_at_any_point_resumes_as_if_nothing_had_been() {
     const KILLS: usize = 20;
     let home = Home::new();
     let whole = home.run_on("watch --scenario default --session", &home.path("whole.knightwatch"));

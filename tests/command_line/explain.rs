@@ -66,7 +66,8 @@ fn a_move_of_the_agent_is_explained_by_all_that_it_saw() {
     let influences: Vec<f64> = features.iter().map(|seen| seen["influence"].as_f64().unwrap()).collect();
     assert!(influences.is_sorted_by(|a, b| a >= b), "{influences:?}");
     // What is set may weigh most, and explains nothing.
-    let telling = features.iter().filter(|seen| seen["feature"] != "taste" && seen["feature"] != "interval");
+    let telling =
+        features.iter().filter(|seen| seen["feature"] != "harm_weight" && seen["feature"] != "interval");
     assert_eq!(moved_by(&raise).len(), 2);
     for (clause, seen) in moved_by(&raise).into_iter().zip(telling) {
         let text = |key: &str| seen[key].as_str().unwrap();
@@ -123,7 +124,7 @@ fn what_no_policy_explains_is_told_with_the_reason_why_not() {
     let started = entry(&home, |entry| entry["event"]["event"] == "started");
     let ended = explain(&started);
     nothing_more(&ended, &started["sentence"], "is no decision of a policy but what");
-    let own = entry(&home, |entry| entry["event"]["outcome"] == "obliged");
+    let own = entry(&home, |entry| entry["event"]["outcome"] == "enforced");
     nothing_more(&explain(&own), &own["sentence"], "is the shield's own: it acts by fixed rules");
     let json = home.run(&format!("explain {} --json", own["seq"]));
     json.status(1);
@@ -201,11 +202,11 @@ fn options_that_would_do_nothing_are_refused() {
     let home = Home::new();
     home.run("watch --scenario good --policy rule --session s").fine();
     for (line, said) in [
-        ("simulate --policy rule --taste 3", "--taste: only ppo-master has any"),
+        ("simulate --policy rule --harm-weight 3", "--harm-weight: only ppo-master has any"),
         ("simulate --policy rule --weights x", "--weights: only ppo-master has any"),
-        ("watch --policy rule --taste 3", "--taste: only ppo-master has any"),
-        ("replay s --text --taste 3", "unexpected argument '--taste'"),
-        ("simulate --taste -1", "expected by-traffic or a factor from 0.03 to 32, found \"-1\""),
+        ("watch --policy rule --harm-weight 3", "--harm-weight: only ppo-master has any"),
+        ("replay s --text --harm-weight 3", "unexpected argument '--harm-weight'"),
+        ("simulate --harm-weight -1", "expected by-traffic or a factor from 0.03 to 32, found \"-1\""),
         ("explain -1", "expected the number of an entry, as in 42 or #42"),
         ("audit show --kind zzz", "possible values: session"),
     ] {
@@ -216,32 +217,32 @@ fn options_that_would_do_nothing_are_refused() {
 }
 
 #[test]
-fn a_session_goes_on_with_its_taste_and_weights_and_says_so() {
+fn a_resumed_session_keeps_its_harm_weight_and_weights_and_says_so() {
     let home = Home::new();
     home.file("mine.safetensors", weights::eager(4).to_bytes().unwrap());
     home.file("other.safetensors", weights::eager(9).to_bytes().unwrap());
-    home.file("mine.toml", "[agent]\ntaste = 2.0\n");
+    home.file("mine.toml", "[agent]\nharm_weight = 2.0\n");
     let watch = "watch --scenario good --until done";
-    let begun = home.run(&format!("{watch} --session s --taste 16 --weights mine.safetensors"));
+    let begun = home.run(&format!("{watch} --session s --harm-weight 16 --weights mine.safetensors"));
     begun.fine();
     let first = begun.out.lines().next().unwrap();
-    assert!(first.contains("steered by ppo-master (taste 16, weights "), "{first}");
-    assert!(home.run("status --session s").fine().out.contains("ppo-master (taste 16, weights "));
+    assert!(first.contains("steered by ppo-master (harm weight 16, weights "), "{first}");
+    assert!(home.run("status --session s").fine().out.contains("ppo-master (harm weight 16, weights "));
     // Also from another folder's point of view, and whatever the configuration has come to say.
     let again = home.run(&format!("--config mine.toml {watch} --session s"));
     let resumed: Vec<_> = again.out.lines().filter(|line| line.contains("Session resumed")).collect();
     let [resumed] = resumed.as_slice() else { panic!("{}", again.out) };
-    assert!(resumed.contains("steered by ppo-master (taste 16, weights "), "{resumed}");
+    assert!(resumed.contains("steered by ppo-master (harm weight 16, weights "), "{resumed}");
     for (asked, said) in [
-        ("--taste 5", "has taste 16, not 5; leave --taste away"),
-        ("--taste by-traffic", "has taste 16, not by-traffic; leave --taste away"),
-        ("--weights other.safetensors", "; leave --weights away to go on with it"),
+        ("--harm-weight 5", "has harm-weight 16, not 5; leave --harm-weight away"),
+        ("--harm-weight by-traffic", "has harm-weight 16, not by-traffic; leave --harm-weight away"),
+        ("--weights other.safetensors", "; omit --weights to resume it"),
     ] {
         let ended = home.run(&format!("{watch} --session s {asked}"));
         ended.status(2);
         assert!(ended.err.contains(said), "{}", ended.err);
     }
-    home.run(&format!("{watch} --session s --taste 16 --weights mine.safetensors"));
+    home.run(&format!("{watch} --session s --harm-weight 16 --weights mine.safetensors"));
     std::fs::copy(home.path("other.safetensors"), home.path("mine.safetensors")).unwrap();
     let changed = home.run(&format!("{watch} --session s"));
     changed.status(2);
@@ -252,10 +253,14 @@ fn a_session_goes_on_with_its_taste_and_weights_and_says_so() {
     let resumed = last.out.lines().rfind(|line| line.contains("Session resumed")).unwrap();
     assert!(resumed.ends_with("steered by rule."), "{resumed}");
     home.run("audit verify --session s").fine();
-    // The configuration's taste is that of a new session.
+    // The configuration's harm weight is that of a new session.
     let fresh = home.run("--config mine.toml watch --scenario good");
-    assert!(fresh.out.lines().next().unwrap().ends_with("steered by ppo-master (taste 2)."), "{}", fresh.out);
-    home.file("wrong.toml", "[agent]\ntaste = 99\n");
+    assert!(
+        fresh.out.lines().next().unwrap().ends_with("steered by ppo-master (harm weight 2)."),
+        "{}",
+        fresh.out
+    );
+    home.file("wrong.toml", "[agent]\nharm_weight = 99\n");
     let wrong = home.run("--config wrong.toml config --check");
     wrong.status(2);
     assert!(

@@ -17,7 +17,7 @@ mod seen;
 mod states;
 mod training;
 
-use crate::support::{room, scene};
+use crate::support::{scene, test_app};
 
 use knightwatch::tui::{self, Glyphs, Message, Palette, Settings};
 use knightwatch_core::{
@@ -30,9 +30,9 @@ use ratatui::{
     buffer::Cell,
     style::{Color, Modifier},
 };
-use room::{Room, kill_ack, settings};
 use scene::{NOW, scene};
 use seen::Seen;
+use test_app::{TestApp, kill_ack, settings};
 
 fn latched(mut snapshot: Snapshot) -> Snapshot {
     snapshot.controller.latch = Some(Latch {
@@ -64,13 +64,13 @@ fn latched(mut snapshot: Snapshot) -> Snapshot {
 }
 
 /// Every screen and dialog, as somebody would get there.
-fn screens(settings: &Settings) -> Vec<(&'static str, Room)> {
-    let new = |snapshot: &Snapshot| Room::new(settings.clone(), snapshot);
-    let room = || new(&scene(12));
+fn screens(settings: &Settings) -> Vec<(&'static str, TestApp)> {
+    let new = |snapshot: &Snapshot| TestApp::new(settings.clone(), snapshot);
+    let app = || new(&scene(12));
     let pressed = |keys: &str| {
-        let mut room = room();
-        room.press(keys);
-        room
+        let mut app = app();
+        app.press(keys);
+        app
     };
     let mut briefing = scene(12);
     briefing.controller.briefed = false;
@@ -78,10 +78,10 @@ fn screens(settings: &Settings) -> Vec<(&'static str, Room)> {
     let mut armed = pressed("j C-k");
     armed.wait(400).wake();
     let sent = || {
-        let mut room = room();
-        room.press("C-x").wait(400).press("K");
-        let id = room.orders()[0].id.clone();
-        (room, id)
+        let mut app = app();
+        app.press("C-x").wait(400).press("K");
+        let id = app.orders()[0].id.clone();
+        (app, id)
     };
     let (mut acknowledged, id) = sent();
     acknowledged.answer(&id, Ok(kill_ack(12)));
@@ -92,21 +92,21 @@ fn screens(settings: &Settings) -> Vec<(&'static str, Room)> {
     let latched_room = new(&latched(scene(12)));
     let mut rearm = new(&latched(scene(12)));
     rearm.press("F12 'dmo Enter");
-    let mut stale = room();
+    let mut stale = app();
     stale.tell(Message::Update(Update::Link(Link::Stale(Millis::from_secs(12)))));
     let mut lost = new(&latched(scene(12)));
     let why = Some("expected a valid bearer token, or the unix socket".to_owned());
     lost.tell(Message::Update(Update::Link(Link::Lost { age: Millis::from_secs(12), why })));
     vec![
-        ("fleet", room()),
+        ("fleet", app()),
         ("fleet_stale", stale),
         ("fleet_no_contact", lost),
         ("flag_regressed", pressed("Enter")),
         ("flag_explained", pressed("j j j j j j j Enter")),
         ("flag_job", {
-            let mut room = room();
-            room.press("s G Enter");
-            room
+            let mut app = app();
+            app.press("s G Enter");
+            app
         }),
         ("log", pressed("l j j")),
         ("help", pressed("?")),
@@ -134,13 +134,13 @@ const PICTURED: [&str; 6] = ["fleet", "flag_regressed", "log", "help", "briefing
 fn every_screen_looks_as_agreed() {
     let mut frames: Vec<String> = Vec::new();
     let mut pictured = 0;
-    for (name, mut room) in screens(&settings(Glyphs::Unicode)) {
+    for (name, mut app) in screens(&settings(Glyphs::Unicode)) {
         if !PICTURED.contains(&name) {
             continue;
         }
         pictured += 1;
         for (width, height) in SIZES {
-            let seen = Seen::of(&mut room, width, height);
+            let seen = Seen::of(&mut app, width, height);
             insta::assert_snapshot!(format!("{name}_{width}x{height}"), seen.body().join("\n"));
             frames.push(format!("{name} {width}x{height}"));
             frames.extend([seen.header(), seen.banners(), vec![seen.footer(), String::new()]].concat());
@@ -153,18 +153,18 @@ fn every_screen_looks_as_agreed() {
 
 #[test]
 fn ascii_glyphs_write_ascii_only() {
-    for (name, mut room) in screens(&settings(Glyphs::Ascii)) {
+    for (name, mut app) in screens(&settings(Glyphs::Ascii)) {
         for (width, height) in [(80, 24), (200, 50), (40, 10), (30, 5)] {
-            let text = room.text(width, height);
+            let text = app.text(width, height);
             assert!(text.is_ascii(), "{name} at {width}x{height}:\n{text}");
         }
     }
 }
 
 /// The styles of a screen but its footer: one letter a cell, so that a change of meaning shows.
-fn styles(room: &mut Room, width: u16, height: u16) -> String {
-    room.resize(width, height);
-    let buffer = room.buffer(width, height);
+fn styles(app: &mut TestApp, width: u16, height: u16) -> String {
+    app.resize(width, height);
+    let buffer = app.buffer(width, height);
     let mut out = String::new();
     for y in 0..height - 1 {
         let mut line = String::new();
@@ -195,12 +195,12 @@ fn styles(room: &mut Room, width: u16, height: u16) -> String {
 
 #[test]
 fn colours_mean_what_they_should() {
-    let mut fleet = Room::new(settings(Glyphs::Unicode), &scene(12));
+    let mut fleet = TestApp::new(settings(Glyphs::Unicode), &scene(12));
     insta::assert_snapshot!("styles_fleet", styles(&mut fleet, 120, 24));
-    let mut latched = Room::new(settings(Glyphs::Unicode), &latched(scene(12)));
+    let mut latched = TestApp::new(settings(Glyphs::Unicode), &latched(scene(12)));
     insta::assert_snapshot!("styles_latched", styles(&mut latched, 120, 24));
     let plain = Settings { palette: Palette::Monochrome, ..settings(Glyphs::Unicode) };
-    let mut plain = Room::new(plain, &scene(12));
+    let mut plain = TestApp::new(plain, &scene(12));
     insta::assert_snapshot!("styles_monochrome", styles(&mut plain, 120, 24));
 }
 
@@ -228,10 +228,10 @@ fn monochrome_uses_no_colour_at_all_and_loses_nothing_that_colour_says() {
     let plain = Settings { palette: Palette::Monochrome, ..settings(Glyphs::Unicode) };
     let mut coloured = 0;
     let all = screens(&plain).into_iter().zip(screens(&settings(Glyphs::Unicode)));
-    for ((name, mut plain), (_, mut room)) in all {
+    for ((name, mut plain), (_, mut app)) in all {
         for (width, height) in SIZES {
-            let (plain, room) = (Seen::of(&mut plain, width, height), Seen::of(&mut room, width, height));
-            coloured += assert_loses_only_colour(name, &plain, &room);
+            let (plain, app) = (Seen::of(&mut plain, width, height), Seen::of(&mut app, width, height));
+            coloured += assert_loses_only_colour(name, &plain, &app);
         }
     }
     assert!(coloured > 10_000, "only {coloured} cells have a colour to lose");
@@ -239,24 +239,24 @@ fn monochrome_uses_no_colour_at_all_and_loses_nothing_that_colour_says() {
 
 #[test]
 fn only_an_unacknowledged_critical_alarm_blinks() {
-    let blinks = |room: &mut Room| Seen::of(room, 120, 40).blinking();
-    for (name, mut room) in screens(&settings(Glyphs::Unicode)) {
-        assert_eq!(blinks(&mut room), 0, "{name}");
+    let blinks = |app: &mut TestApp| Seen::of(app, 120, 40).blinking();
+    for (name, mut app) in screens(&settings(Glyphs::Unicode)) {
+        assert_eq!(blinks(&mut app), 0, "{name}");
     }
     let mut snapshot = scene(12);
     snapshot.controller.alarms[1].kind = knightwatch_core::control::AlarmKind::PolicyFault;
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    assert_eq!(blinks(&mut room), "ALARM critical".len());
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
+    assert_eq!(blinks(&mut app), "ALARM critical".len());
     snapshot.controller.alarms[1].acknowledged_by = Some("maria".to_owned());
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    assert_eq!(blinks(&mut room), 0);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
+    assert_eq!(blinks(&mut app), 0);
 }
 
 #[test]
 fn from_one_cell_to_a_wall_of_screens_something_true_is_shown() {
-    for (name, mut room) in screens(&settings(Glyphs::Unicode)) {
+    for (name, mut app) in screens(&settings(Glyphs::Unicode)) {
         for (width, height) in [(1, 1), (2, 3), (39, 9), (40, 10), (60, 12), (80, 13), (250, 80)] {
-            let text = room.text(width, height);
+            let text = app.text(width, height);
             assert!(!text.trim().is_empty(), "{name} at {width}x{height}");
             if width >= 40 && height >= 10 {
                 // Where there is no room for both, lost contact comes before the environment's name.
@@ -274,12 +274,12 @@ fn from_one_cell_to_a_wall_of_screens_something_true_is_shown() {
         ("kill_not_sent", "kill-all: NOT SENT: no contact for 12 s"),
     ] {
         let mut all = screens(&settings(Glyphs::Unicode)).into_iter();
-        let mut room = all.find(|(name, _)| *name == state).unwrap().1;
-        assert_eq!(room.text(39, 9).trim(), said, "{state}");
+        let mut app = all.find(|(name, _)| *name == state).unwrap().1;
+        assert_eq!(app.text(39, 9).trim(), said, "{state}");
     }
-    let mut room = Room::new(settings(Glyphs::Unicode), &latched(scene(12)));
-    assert!(room.text(39, 9).contains("KILL-ALL by maria"));
-    assert!(room.text(40, 10).contains("KILL-ALL; F12 re-arms"));
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &latched(scene(12)));
+    assert!(app.text(39, 9).contains("KILL-ALL by maria"));
+    assert!(app.text(40, 10).contains("KILL-ALL; F12 re-arms"));
 }
 
 #[test]
@@ -292,30 +292,30 @@ fn a_missing_value_is_a_dash_and_never_zero() {
     for points in &mut snapshot.history {
         points.clear();
     }
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    let text = room.text(120, 40);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
+    let text = app.text(120, 40);
     let row = text.lines().find(|line| line.contains("new-checkout-ui")).unwrap();
     assert!(row.matches('–').count() >= 4, "{row}");
     assert!(!row.contains(" 0 "), "{row}");
-    room.press("Enter");
-    assert!(!room.text(120, 40).contains("+0.00"), "no difference without data");
+    app.press("Enter");
+    assert!(!app.text(120, 40).contains("+0.00"), "no difference without data");
 }
 
 #[test]
 fn assumed_counts_are_marked_and_explained() {
-    let mut room = Room::new(settings(Glyphs::Unicode), &scene(12));
-    let text = room.text(120, 40);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &scene(12));
+    let text = app.text(120, 40);
     assert!(text.contains("~healthy"), "{text}");
-    assert!(room.press("?").text(120, 70).contains("counts are assumed"));
+    assert!(app.press("?").text(120, 70).contains("counts are assumed"));
 }
 
 #[test]
 fn a_picture_of_a_screen_is_the_same_every_time() {
-    let room = Room::new(settings(Glyphs::Unicode), &scene(12));
-    let picture = tui::svg(&room.buffer(120, 40), "the fleet");
-    assert_eq!(picture, tui::svg(&room.buffer(120, 40), "the fleet"));
+    let app = TestApp::new(settings(Glyphs::Unicode), &scene(12));
+    let picture = tui::svg(&app.buffer(120, 40), "the fleet");
+    assert_eq!(picture, tui::svg(&app.buffer(120, 40), "the fleet"));
     assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
-    let buffer = room.buffer(120, 40);
+    let buffer = app.buffer(120, 40);
     let blocks = "▁▂▃▄▅▆▇█─━╸│";
     let drawn = |cell: &&Cell| !cell.symbol().trim().is_empty() && !blocks.contains(cell.symbol());
     assert_eq!(picture.matches("<text ").count(), buffer.content.iter().filter(drawn).count());
@@ -326,10 +326,10 @@ fn a_picture_of_a_screen_is_the_same_every_time() {
 #[test]
 fn pictures_can_be_written() {
     let folder = std::env::var_os("KNIGHTWATCH_PICTURES").map(std::path::PathBuf::from);
-    for (name, mut room) in screens(&settings(Glyphs::Unicode)) {
+    for (name, mut app) in screens(&settings(Glyphs::Unicode)) {
         for (width, height) in SIZES {
-            room.resize(width, height);
-            let picture = tui::svg(&room.buffer(width, height), name);
+            app.resize(width, height);
+            let picture = tui::svg(&app.buffer(width, height), name);
             assert!(picture.contains(&format!("<title>{name}</title>")));
             if let Some(folder) = &folder {
                 std::fs::write(folder.join(format!("{name}_{width}x{height}.svg")), picture).unwrap();
@@ -342,11 +342,11 @@ fn pictures_can_be_written() {
 fn a_rollback_that_somebody_has_seen_sinks_below_the_ramping_flags() {
     let row = |text: &str, flag: &str| text.lines().position(|line| line.contains(flag)).unwrap();
     let mut snapshot = scene(12);
-    let text = Room::new(settings(Glyphs::Unicode), &snapshot).text(80, 30);
+    let text = TestApp::new(settings(Glyphs::Unicode), &snapshot).text(80, 30);
     assert!(row(&text, "  power-peg") < row(&text, "new-checkout-ui"), "{text}");
     // Seen and over: it leaves the list.
     snapshot.controller.alarms.remove(1);
-    let text = Room::new(settings(Glyphs::Unicode), &snapshot).text(80, 30);
+    let text = TestApp::new(settings(Glyphs::Unicode), &snapshot).text(80, 30);
     assert!(row(&text, "  power-peg") > row(&text, "new-checkout-ui"), "{text}");
 }
 
@@ -354,12 +354,12 @@ fn a_rollback_that_somebody_has_seen_sinks_below_the_ramping_flags() {
 fn of_a_flag_that_was_rolled_back_it_is_said_by_whom_and_why() {
     let mut snapshot = scene(12);
     snapshot.flags[2].last.as_mut().unwrap().seq = Seq(109);
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    let text = room.press("j j j Enter").text(120, 40);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
+    let text = app.press("j j j Enter").text(120, 40);
     assert!(text.contains("power-peg  rolled back"), "{text}");
     assert!(text.contains("rolled back from 10 % by shield 2 min ago: nothing to do"), "{text}");
     snapshot.flags[2].last.as_mut().unwrap().seq = Seq(9);
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    let text = room.press("j j j Enter").text(120, 40);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
+    let text = app.press("j j j Enter").text(120, 40);
     assert!(text.contains("rolled back from 10 % by shield 2 min ago"), "without the entry: {text}");
 }

@@ -157,7 +157,7 @@ fn a_lost_line_with_its_sighup_ends_the_program() {
 }
 
 #[test]
-fn ctrl_z_gives_the_shell_back_and_fg_draws_everything_anew() {
+fn ctrl_z_gives_the_shell_back_and_fg_redraws_the_screen() {
     act();
     let mut pty = Pty::start(script(
         Part::Calm,
@@ -190,7 +190,7 @@ fn ctrl_z_is_refused_where_no_shell_would_take_over() {
 }
 
 #[test]
-fn a_stop_and_a_continuation_by_signal_draw_everything_anew() {
+fn a_stop_and_a_continuation_by_signal_redraw_the_screen() {
     act();
     let mut pty = room(Part::Calm, "a_stop_and_a_continuation_by_signal_draw_everything_anew");
     let entered = count(&pty.emulator().bytes, b"\x1b[?1049h");

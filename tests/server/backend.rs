@@ -23,7 +23,7 @@ use knightwatch_store::{Journal, SessionMeta};
 use disk::{Disk, begun, scenario, setup, steps};
 
 fn options(pace: Pace) -> EmbeddedOptions {
-    EmbeddedOptions { pace, about: "a test".to_owned(), simulated: true, ahead: Millis::ZERO }
+    EmbeddedOptions { pace, about: "a test".to_owned(), simulated: true, fast_forward: Millis::ZERO }
 }
 
 /// An embedded backend on the default fleet, standing still.
@@ -57,7 +57,7 @@ macro_rules! contract {
 contract! {
     the_first_update_is_a_snapshot_of_everything
     changes_apply_without_a_gap
-    a_reader_that_does_not_read_gets_everything_anew_and_nobody_waits_for_it
+    a_reader_that_does_not_read_gets_a_fresh_snapshot_and_nobody_waits_for_it
     a_reader_that_fell_behind_catches_up_also_when_nothing_happens_any_more
     an_order_is_acknowledged_with_its_entry
     a_refused_order_carries_its_reason_and_changes_nothing
@@ -93,11 +93,12 @@ fn dropping_it_ends_the_engine_and_closes_its_journal() {
 
 #[test]
 fn a_session_is_lived_through_ahead_before_anything_is_shown() {
-    let ahead = Millis::from_secs(300);
+    let fast_forward = Millis::from_secs(300);
     let engine = begun(&scenario("good"), 1, &Disk::default());
-    let backend = Embedded::start(engine, EmbeddedOptions { ahead, ..options(Pace::Stopped) }).unwrap();
+    let backend =
+        Embedded::start(engine, EmbeddedOptions { fast_forward, ..options(Pace::Stopped) }).unwrap();
     let Some(Update::Snapshot(snapshot)) = backend.subscribe().blocking_recv() else { panic!("a snapshot") };
-    assert_eq!(snapshot.controller.now, scenario("good").start + ahead);
+    assert_eq!(snapshot.controller.now, scenario("good").start + fast_forward);
     assert_eq!(snapshot.history[0].len(), 30, "a point an interval");
     assert!(snapshot.entries.iter().any(|entry| matches!(entry.event, Event::Started { .. })));
 }
@@ -112,9 +113,9 @@ fn a_recording_plays_to_its_end_and_takes_no_orders() {
     let config = knightwatch_core::control::ControlConfig { interval: scene.interval, ..Default::default() };
     let played = Engine::playback(recorded, config, "recorded".to_owned());
     let backend: Arc<dyn Backend> = Arc::new(Embedded::start(played, options(Pace::Times(3_600))).unwrap());
-    let mut room = contract::Room::of(&backend);
-    room.until(|room| room.seen.controller.done);
-    assert_eq!(room.seen.controller.seq, Seq(entries.len() as u64));
+    let mut client = contract::TestClient::of(&backend);
+    client.until(|client| client.seen.controller.done);
+    assert_eq!(client.seen.controller.seq, Seq(entries.len() as u64));
     assert_eq!(contract::wait(backend.entries(None, usize::MAX)).unwrap(), entries);
     let refused =
         contract::wait(backend.send(disk::order("kill", knightwatch_core::control::Command::KillAll)));

@@ -9,7 +9,7 @@ mod vectors;
 
 use knightwatch_core::flag::{
     FlagKey, Rollout,
-    definition::{Context, DefinitionErrors, Definitions, SourceFile, Standing},
+    definition::{Context, DefinitionErrors, Definitions, ServedFlag, SourceFile},
 };
 use serde_json::{Value, json};
 
@@ -36,18 +36,18 @@ fn context(fields: Value) -> Context {
     Context::new(fields).unwrap()
 }
 
-fn at(basis_points: u16) -> Standing {
-    Standing { rollout: Rollout::from_basis_points(basis_points).unwrap(), off_for_all: false }
+fn at(basis_points: u16) -> ServedFlag {
+    ServedFlag { rollout: Rollout::from_basis_points(basis_points).unwrap(), off_for_all: false }
 }
 
-const OFF_FOR_ALL: Standing = Standing { rollout: Rollout::ZERO, off_for_all: true };
+const OFF_FOR_ALL: ServedFlag = ServedFlag { rollout: Rollout::ZERO, off_for_all: true };
 
 /// `REASON variant`, or `! CODE`.
 fn said(
     definitions: &Definitions,
     flag: &str,
     fields: Value,
-    standing: impl Fn(&FlagKey) -> Option<Standing>,
+    standing: impl Fn(&FlagKey) -> Option<ServedFlag>,
 ) -> String {
     match definitions.evaluate(&key(flag), &context(fields), standing, 0) {
         Ok(answer) => format!("{} {}", answer.reason.as_str(), answer.variant.unwrap_or("-")),

@@ -16,11 +16,11 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::{
-    http::{Answer, once, owner, request},
+    http::{HttpResponse, once, owner, request},
     served::{PATIENCE, Served, until},
 };
 
-fn evaluated(served: &Served) -> Answer {
+fn evaluated(served: &Served) -> HttpResponse {
     let context = r#"{"context":{"targetingKey":"u1"}}"#;
     request(served, "POST", "/ofrep/v1/evaluate/flags/power-peg", "", context)
 }
@@ -29,7 +29,7 @@ fn ready(served: &Served) -> u16 {
     request(served, "GET", "/readyz", "", "").status
 }
 
-fn set(served: &Served, percent: u8) -> Answer {
+fn set(served: &Served, percent: u8) -> HttpResponse {
     owner(served, "POST", "/api/v1/flags/power-peg/set", &json!({"percent": percent}).to_string())
 }
 

@@ -174,7 +174,7 @@ async fn what_is_no_batch_is_refused_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_power_cut_it_goes_on_with_its_flags_and_holds_until_telemetry_is_fresh() {
+async fn after_a_power_cut_it_resumes_its_flags_and_holds_until_telemetry_is_fresh() {
     let home = home();
     let served = Served::start(&home, "--real --policy rule");
     served.create("f", Value::Null).await;

@@ -45,7 +45,7 @@ fn order(id: &str, command: Command) -> Order {
 const FLAGS: [&str; 2] = ["new-checkout-ui", "power-peg"];
 
 /// What was acknowledged: order, flag, number and sentence.
-type Told = (String, &'static str, u64, String);
+type ToldOrder = (String, &'static str, u64, String);
 
 /// A little more or less each time.
 fn body(number: u64) -> String {
@@ -62,9 +62,9 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_point() {
     std::fs::write(&config, "[control.shield.exposure]\nper_service = 1e9\nfleet = 1e9\n").unwrap();
     let arguments = ["--speed", "6", "--policy", "rule", "--config", config.to_str().unwrap()];
     let mut served = Served::start_in(Arc::clone(&folder), &arguments);
-    let (mut known, mut latched): (Vec<Told>, u32) = (Vec::new(), 0);
+    let (mut known, mut latched): (Vec<ToldOrder>, u32) = (Vec::new(), 0);
     for round in 0..kills() {
-        let told: Arc<Mutex<Vec<Told>>> = Arc::default();
+        let told: Arc<Mutex<Vec<ToldOrder>>> = Arc::default();
         let givers: Vec<_> = FLAGS
             .into_iter()
             .map(|flag| {
@@ -212,7 +212,7 @@ fn a_second_backend_on_the_same_state_says_who_has_it_and_goes() {
 }
 
 #[test]
-fn a_term_signal_ends_it_in_order_and_the_next_one_goes_on_exactly_there() {
+fn a_term_signal_ends_it_in_order_and_the_next_start_resumes_exactly_there() {
     let mut served = Served::start(&["--speed", "3600", "--policy", "rule"]);
     let before = loop {
         let status = owner(&served, "GET", "/api/v1/status", "").json();

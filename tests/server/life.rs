@@ -7,7 +7,7 @@ use knightwatch_store::Journal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    http::{Answer, once, owner, request},
+    http::{HttpResponse, once, owner, request},
     served::Served,
 };
 
@@ -15,12 +15,12 @@ fn still() -> Served {
     Served::start(&["--speed", "0", "--policy", "rule"])
 }
 
-fn created(served: &Served, key: &str) -> Answer {
+fn created(served: &Served, key: &str) -> HttpResponse {
     let body = json!({"key": key, "service": "checkout"}).to_string();
     owner(served, "POST", "/api/v1/flags", &body)
 }
 
-fn evaluated(served: &Served, key: &str) -> Answer {
+fn evaluated(served: &Served, key: &str) -> HttpResponse {
     let body = json!({"context": {"targetingKey": "u1"}}).to_string();
     owner(served, "POST", &format!("/ofrep/v1/evaluate/flags/{key}"), &body)
 }
@@ -36,7 +36,7 @@ fn a_flag_is_changed_with_its_etag_and_keeps_what_was_not_said() {
     let served = still();
     assert_eq!(created(&served, "fresh").status, 200);
     let fresh = "/api/v1/flags/fresh";
-    let etag = |answer: &Answer| {
+    let etag = |answer: &HttpResponse| {
         let line =
             answer.head.lines().find(|line| line.to_lowercase().starts_with("etag:")).unwrap().to_owned();
         line.split_once(' ').unwrap().1.to_owned()

@@ -6,13 +6,13 @@ mod backend;
 mod clock;
 mod contact;
 mod definitions;
-mod door;
 mod evaluation;
 mod faults;
 mod feed;
 mod kept;
 mod life;
 mod orders;
+mod request_guard;
 mod service;
 #[path = "../support/mod.rs"]
 mod support;

@@ -248,10 +248,10 @@ fn a_check_changes_nothing_and_names_what_is_wrong() {
     assert!(code == 2 && err.contains("needs server.tls_cert"), "{code} {err}");
     // Also of the state that is in use: what a restart would meet is looked at before it.
     let (code, out, err) = run(&served, &["serve", "--check"]);
-    assert!(code == 0 && out.contains("gone on with"), "{code} {out}{err}");
+    assert!(code == 0 && out.contains("resumed"), "{code} {out}{err}");
     let real = Served::start(&["--real"]);
     let (code, out, err) = run(&real, &["serve", "--real", "--check"]);
-    assert!(code == 0 && out.contains("gone on with"), "{code} {out}{err}");
+    assert!(code == 0 && out.contains("resumed"), "{code} {out}{err}");
     let fresh = tempfile::tempdir().unwrap();
     let mut command = served.command(&["serve", "--check"]);
     let output = command.env("KNIGHTWATCH_STATE", fresh.path()).output().unwrap();

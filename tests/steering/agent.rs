@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use knightwatch_agent::{Parameters, PolicyName, PpoMaster, Taste, Weights};
+use knightwatch_agent::{HarmWeight, Parameters, PolicyName, PpoMaster, Weights};
 use knightwatch_core::control::{ControlConfig, Phase, Policy};
 use knightwatch_sim::{Episode, FlagResult, Generator, Scenario, Split};
 
@@ -101,8 +101,10 @@ const OPPONENTS: [(PolicyName, Claim); 4] = [
 /// The same weights at other harm weights, more or less in a hurry: one for each opponent that the shipped one passes on one
 /// side only. The shield alone goes up whenever that is allowed: nobody behind the same shield can be faster, so a
 /// twentieth more counts as no longer.
-const ELSEWHERE: [(PolicyName, Taste, f64); 2] =
-    [(PolicyName::SHIELD_ALONE, Taste::Factor(0.25), 1.05), (PolicyName::FLAGGER, Taste::Factor(13.0), 1.0)];
+const ELSEWHERE: [(PolicyName, HarmWeight, f64); 2] = [
+    (PolicyName::SHIELD_ALONE, HarmWeight::Factor(0.25), 1.05),
+    (PolicyName::FLAGGER, HarmWeight::Factor(13.0), 1.0),
+];
 
 #[test]
 fn at_the_shipped_harm_weight_it_costs_less_than_every_opponent_and_is_dominated_by_none() {
@@ -126,11 +128,11 @@ fn at_the_shipped_harm_weight_it_costs_less_than_every_opponent_and_is_dominated
 
 #[test]
 fn the_shield_alone_and_flagger_are_each_dominated_at_another_harm_weight() {
-    for (name, taste, slack) in ELSEWHERE {
-        let agent = fates(&|| Box::new(PpoMaster::shipped().with_taste(taste)));
+    for (name, harm_weight, slack) in ELSEWHERE {
+        let agent = fates(&|| Box::new(PpoMaster::shipped().with_harm_weight(harm_weight)));
         let seen = Compared::of(&agent, &fates(&|| name.build(0)));
-        eprintln!("beside {name} at {taste}: {seen:.3?}");
-        assert!(seen.dominates(slack), "beside {name} at {taste}: {seen:?}");
+        eprintln!("beside {name} at {harm_weight}: {seen:.3?}");
+        assert!(seen.dominates(slack), "beside {name} at {harm_weight}: {seen:?}");
     }
 }
 

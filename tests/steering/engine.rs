@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "a test")]
 
 mod faults;
-mod go_on;
 mod guarded;
 mod orders;
 mod resume;
+mod resume_live;
 mod shadow;
 
 use crate::support::disk;

@@ -159,7 +159,7 @@ fn missing_or_absurd_telemetry_never_raises_and_is_never_shown_as_zero() {
             continue;
         }
         assert_eq!(fleet.rollout(0), at, "{fault}: neither raised nor rolled back");
-        let report = fleet.observatory.report(FlagId(0)).unwrap();
+        let report = fleet.telemetry_state.report(FlagId(0)).unwrap();
         if fault == "no traffic" {
             assert_eq!(report.verdict, Verdict::Insufficient);
             assert_eq!(report.treatment.error_rate(), None);
@@ -168,7 +168,7 @@ fn missing_or_absurd_telemetry_never_raises_and_is_never_shown_as_zero() {
             assert_eq!(report.verdict, Verdict::Lost, "{fault}");
             assert!(fleet.state.alarm(&AlarmKind::TelemetryLost(key(0))).is_some(), "{fault}");
             assert_eq!(fleet.state.flags[0].phase, Phase::Paused, "{fault}: beyond its deadline");
-            assert!(fleet.observatory.window(FlagId(0)).unwrap().latest().iter().any(Option::is_none));
+            assert!(fleet.telemetry_state.window(FlagId(0)).unwrap().latest().iter().any(Option::is_none));
         }
     }
 }
@@ -537,7 +537,7 @@ proptest! {
             let (found, expected) = (&fleet.state.flags[0], &without.state.flags[0]);
             prop_assert_eq!((found.phase, found.rollout), (expected.phase, expected.rollout));
         }
-        let rejected = fleet.observatory.window(FlagId(0)).unwrap().rejected()[Rejection::Late as usize];
+        let rejected = fleet.telemetry_state.window(FlagId(0)).unwrap().rejected()[Rejection::Late as usize];
         prop_assert!(rejected > 0);
     }
 }
@@ -561,7 +561,7 @@ fn frozen_telemetry_is_as_good_as_none() {
         assert!(repeat == 0 || raises(&entries).is_empty(), "raised on repeat {repeat}: {entries:?}");
     }
     assert!(fleet.rollout(0) >= at, "nor is it a reason to go back");
-    assert_eq!(fleet.observatory.report(FlagId(0)).unwrap().verdict, Verdict::Lost);
+    assert_eq!(fleet.telemetry_state.report(FlagId(0)).unwrap().verdict, Verdict::Lost);
     let reached = fleet.rollout(0);
     fleet.run(&mut Greedy, 30);
     assert!(fleet.rollout(0) > reached, "goes on when the source wakes");

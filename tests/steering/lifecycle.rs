@@ -185,7 +185,7 @@ fn warned(fleet: &Fleet) -> Vec<String> {
         expected: None,
         command: Command::Start { flag: key(1) },
     };
-    decide(&fleet.state, &fleet.observatory, &fleet.config, fleet.now, &order).unwrap().warnings
+    decide(&fleet.state, &fleet.telemetry_state, &fleet.config, fleet.now, &order).unwrap().warnings
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_fault_of_the_definitions_is_one_alarm_until_it_is_over_and_another_fault_is
     assert!(nothing(fleet.order(definitions(None))));
     fleet.order(definitions(Some("a.json, line 1"))).unwrap();
     let alarm = fleet.state.alarm(&AlarmKind::Definitions).expect("an alarm").clone();
-    assert_eq!(alarm.text, "Flag definitions stay as they were: a.json, line 1.");
+    assert_eq!(alarm.text, "Flag definitions were not changed: a.json, line 1.");
     fleet.run(rule().as_mut(), 3);
     assert_eq!(fleet.state.alarm(&AlarmKind::Definitions), Some(&alarm), "no tick ends it");
     assert!(nothing(fleet.order(definitions(Some("a.json, line 1")))));

@@ -56,9 +56,9 @@ fn the_default_scene_begins_at_once_and_has_a_dozen_flags() {
     let scenario = builtin("default");
     assert!(scenario.flags.len() >= 12);
     assert_eq!(scenario.interval, Millis::from_secs(10));
-    assert_eq!(scenario.cues()[0].at, Millis::ZERO);
-    assert!(scenario.cues().windows(2).all(|pair| pair[0].at <= pair[1].at));
-    assert_eq!(scenario.cues().len(), scenario.flags.len(), "a person starts each of them");
+    assert_eq!(scenario.scheduled_starts()[0].at, Millis::ZERO);
+    assert!(scenario.scheduled_starts().windows(2).all(|pair| pair[0].at <= pair[1].at));
+    assert_eq!(scenario.scheduled_starts().len(), scenario.flags.len(), "a person starts each of them");
     let jobs = &scenario.flags[index(&scenario, "use-new-postgres-index").index()].spec;
     assert_eq!(jobs.ladder.first(), percent(5.0));
 }
@@ -70,8 +70,8 @@ fn a_fleet_is_replicated_with_staggered_starts() {
     let keys: std::collections::BTreeSet<_> = scenario.specs().into_iter().map(|spec| spec.key).collect();
     assert_eq!(keys.len(), 1_000);
     let second = index(&scenario, "storefront-good-0002");
-    let cue = scenario.cues().iter().find(|cue| cue.flag == second).unwrap();
-    assert_eq!(cue.at, Millis::from_secs(20));
+    let scheduled = scenario.scheduled_starts().iter().find(|scheduled| scheduled.flag == second).unwrap();
+    assert_eq!(scheduled.at, Millis::from_secs(20));
 }
 
 // ---- bad files ------------------------------------------------------------------------------------------------------

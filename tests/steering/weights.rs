@@ -94,7 +94,7 @@ fn weights_that_are_no_good_mean_hold_and_an_alarm_and_the_shield_still_rolls_ba
         assert_eq!(fleet.state.flags[0].phase, Phase::Ramping);
         assert_eq!(fleet.rollout(1), Rollout::ZERO, "{what}: a bad one goes back");
         assert!(decisions(&fleet.journal).all(|(entry, _)| entry.actor == Actor::Shield), "{what}");
-        assert!(fleet.observatory.outlook(fleet.state.flags[0].id).unwrap().proposal.is_none());
+        assert!(fleet.telemetry_state.flag_telemetry(fleet.state.flags[0].id).unwrap().proposal.is_none());
     }
 }
 

@@ -15,7 +15,7 @@ use knightwatch_core::{
     flag::{FlagKey, Rollout},
     telemetry::{Millis, Sample},
 };
-use knightwatch_engine::{Cue, Engine, Log, Setup};
+use knightwatch_engine::{Engine, Log, ScheduledStart, Setup};
 use knightwatch_sim::{Scenario, World};
 use knightwatch_store::StoreError;
 
@@ -191,10 +191,10 @@ pub(crate) fn scenario(name: &str) -> Scenario {
 
 /// What an engine on a scenario is made of.
 pub(crate) fn setup(scenario: &Scenario, seed: u64, policy: Box<dyn Policy>, log: Box<dyn Log>) -> Setup {
-    let cues = scenario.cues().iter().map(|cue| Cue {
-        at: scenario.start + cue.at,
-        flag: cue.flag,
-        operator: cue.operator.clone(),
+    let scheduled_starts = scenario.scheduled_starts().iter().map(|scheduled| ScheduledStart {
+        at: scenario.start + scheduled.at,
+        flag: scheduled.flag,
+        operator: scheduled.operator.clone(),
     });
     Setup {
         environment: "test".to_owned(),
@@ -202,7 +202,7 @@ pub(crate) fn setup(scenario: &Scenario, seed: u64, policy: Box<dyn Policy>, log
         seed: Some(seed),
         config: ControlConfig { interval: scenario.interval, ..ControlConfig::default() },
         specs: scenario.specs(),
-        cues: cues.collect(),
+        scheduled_starts: scheduled_starts.collect(),
         source: Box::new(World::new(scenario, seed)),
         log,
         policy,

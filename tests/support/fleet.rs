@@ -4,8 +4,8 @@
 
 use knightwatch_core::{
     control::{
-        Actor, Command, ControlConfig, Entry, Event, Happened, Moment, Observatory, Order, OrderId, Policy,
-        Refusal, Seq, State, decide, tick,
+        Actor, Command, ControlConfig, Entry, Event, Happened, Moment, Order, OrderId, Policy, Refusal, Seq,
+        State, TelemetryState, decide, tick,
     },
     flag::{FlagId, FlagKey, FlagSpec, Rollout, ServiceName},
     telemetry::{Arm, Feed, Histogram, Millis, Sample},
@@ -39,7 +39,7 @@ impl Default for Behaviour {
 
 pub(crate) struct Fleet {
     pub(crate) state: State,
-    pub(crate) observatory: Observatory,
+    pub(crate) telemetry_state: TelemetryState,
     pub(crate) config: ControlConfig,
     pub(crate) journal: Vec<Entry>,
     pub(crate) behaviours: Vec<Behaviour>,
@@ -54,7 +54,7 @@ impl Fleet {
     pub(crate) fn new(flags: usize, seed: u64) -> Self {
         let mut fleet = Self {
             state: State::default(),
-            observatory: Observatory::new(),
+            telemetry_state: TelemetryState::new(),
             config: ControlConfig::default(),
             journal: Vec::new(),
             behaviours: vec![Behaviour::default(); flags],
@@ -116,7 +116,7 @@ impl Fleet {
             expected: None,
             command,
         };
-        let granted = decide(&self.state, &self.observatory, &self.config, self.now, &order)?;
+        let granted = decide(&self.state, &self.telemetry_state, &self.config, self.now, &order)?;
         Ok(self.keep(granted.happened, &order.reason))
     }
 
@@ -164,7 +164,7 @@ impl Fleet {
     pub(crate) fn tick_with(&mut self, policy: &mut dyn Policy, feed: &Feed) -> Vec<Entry> {
         self.now = self.now + INTERVAL;
         let moment = Moment { end: self.now, now: self.now };
-        let happened = tick(&self.state, &mut self.observatory, policy, &self.config, feed, moment);
+        let happened = tick(&self.state, &mut self.telemetry_state, policy, &self.config, feed, moment);
         self.keep(happened, "")
     }
 

@@ -13,13 +13,13 @@ use super::served::Served;
 
 /// An answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -36,7 +36,7 @@ fn open(url: &str) -> std::io::Result<TcpStream> {
 }
 
 /// One POST without any second attempt; `None` where no whole answer came.
-pub(crate) fn once(url: &str, token: &str, path: &str, id: &str, body: &str) -> Option<Answer> {
+pub(crate) fn once(url: &str, token: &str, path: &str, id: &str, body: &str) -> Option<HttpResponse> {
     let length = body.len();
     let text = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
@@ -51,14 +51,14 @@ pub(crate) fn once(url: &str, token: &str, path: &str, id: &str, body: &str) -> 
     serde_json::from_str::<Value>(&answer.body).is_ok().then_some(answer)
 }
 
-fn parsed(text: &str) -> Answer {
+fn parsed(text: &str) -> HttpResponse {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
+    HttpResponse { status, head: head.to_owned(), body: body.to_owned() }
 }
 
 /// Sends these bytes and reads until the other end closes.
-pub(crate) fn raw(served: &Served, bytes: &[u8]) -> Answer {
+pub(crate) fn raw(served: &Served, bytes: &[u8]) -> HttpResponse {
     let mut stream = connect(served);
     // It may have answered and closed before all was sent.
     let _ = stream.write_all(bytes);
@@ -68,7 +68,7 @@ pub(crate) fn raw(served: &Served, bytes: &[u8]) -> Answer {
 }
 
 /// A request with its headers, each with its line end.
-pub(crate) fn request(served: &Served, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+pub(crate) fn request(served: &Served, method: &str, path: &str, headers: &str, body: &str) -> HttpResponse {
     let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
     let length = body.len();
     let text = format!(
@@ -78,6 +78,6 @@ pub(crate) fn request(served: &Served, method: &str, path: &str, headers: &str, 
 }
 
 /// A request by the backend's own owner.
-pub(crate) fn owner(served: &Served, method: &str, path: &str, body: &str) -> Answer {
+pub(crate) fn owner(served: &Served, method: &str, path: &str, body: &str) -> HttpResponse {
     request(served, method, path, &format!("Authorization: Bearer {}\r\n", served.token()), body)
 }

@@ -25,7 +25,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What the emulator was told besides text.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct ScreenEvents {
     pub(crate) titles: Vec<String>,
     pub(crate) copied: Vec<String>,
     pub(crate) bells: u32,
@@ -37,7 +37,7 @@ pub(crate) struct Told {
     pub(crate) strange: Vec<String>,
 }
 
-impl vt100::Callbacks for Told {
+impl vt100::Callbacks for ScreenEvents {
     fn audible_bell(&mut self, _: &mut vt100::Screen) {
         self.bells += 1;
     }
@@ -78,7 +78,7 @@ impl vt100::Callbacks for Told {
 
 /// The emulator and all bytes it was given.
 pub(crate) struct Emulator {
-    parser: vt100::Parser<Told>,
+    parser: vt100::Parser<ScreenEvents>,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -87,7 +87,7 @@ impl Emulator {
         self.parser.screen()
     }
 
-    pub(crate) fn told(&self) -> &Told {
+    pub(crate) fn told(&self) -> &ScreenEvents {
         self.parser.callbacks()
     }
 
@@ -145,7 +145,7 @@ impl Pty {
             ROWS.try_into().expect("rows"),
             COLUMNS.try_into().expect("columns"),
             0,
-            Told::default(),
+            ScreenEvents::default(),
         );
         let emulator = Arc::new((Mutex::new(Emulator { parser, bytes: Vec::new() }), Condvar::new()));
         let flags = Arc::new(Flags::default());

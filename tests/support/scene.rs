@@ -60,13 +60,13 @@ const NOTHING: (Outcome, &str, u32) = (Outcome::Allowed, "nothing to do in this 
 #[rustfmt::skip]
 const CAST: [Cast; 12] = [
     Cast { name: "new-checkout-ui", service: "checkout", jobs: false, about: "the new checkout page", phase: Phase::Ramping, rollout: 25.0, verdict: Verdict::Healthy, worse: (1.02, 0.0), by: "agent", what: "raised to 25 %", minutes: 4, shield: (Outcome::Vetoed, "4 min of 5 min needed at 25 %", 3) },
-    Cast { name: "use-new-postgres-index", service: "reports", jobs: true, about: "reports read the new index", phase: Phase::Ramping, rollout: 5.0, verdict: Verdict::Insufficient, worse: (0.9, 0.0), by: "agent", what: "raised to 5 %", minutes: 12, shield: (Outcome::Vetoed, "only healthy may be raised, the evidence is insufficient after 782 treatment jobs", 12) },
+    Cast { name: "use-new-postgres-index", service: "reports", jobs: true, about: "reports read the new index", phase: Phase::Ramping, rollout: 5.0, verdict: Verdict::Insufficient, worse: (0.9, 0.0), by: "agent", what: "raised to 5 %", minutes: 12, shield: (Outcome::Vetoed, "holding: needs more evidence (insufficient after 782 treatment jobs", 12) },
     Cast { name: "power-peg", service: "orders", jobs: false, about: "the new order router", phase: Phase::RolledBack, rollout: 0.0, verdict: Verdict::Insufficient, worse: (3.4, 0.12), by: "shield", what: "rolled back from 10 %", minutes: 2, shield: NOTHING },
     Cast { name: "cart-badge", service: "checkout", jobs: false, about: "the number on the cart", phase: Phase::Complete, rollout: 100.0, verdict: Verdict::Healthy, worse: (1.0, 0.0), by: "agent", what: "raised to 100 %", minutes: 190, shield: NOTHING },
     Cast { name: "fraud-score-v3", service: "payments", jobs: false, about: "the third fraud model", phase: Phase::Paused, rollout: 10.0, verdict: Verdict::Insufficient, worse: (1.3, 0.0), by: "maria", what: "paused", minutes: 7, shield: (Outcome::Vetoed, "maria holds the flag, 8 min left", 42) },
     Cast { name: "search-typo-fix", service: "search", jobs: false, about: "corrects what people mistype", phase: Phase::Ramping, rollout: 50.0, verdict: Verdict::Lost, worse: (1.0, 0.0), by: "agent", what: "raised to 50 %", minutes: 31, shield: (Outcome::Vetoed, "telemetry is 6 min old, limit 30 s", 33) },
     Cast { name: "one-click-refund", service: "payments", jobs: false, about: "refunds without a form", phase: Phase::Ramping, rollout: 12.5, verdict: Verdict::Healthy, worse: (1.0, 0.0), by: "maria", what: "set to 12.5 %", minutes: 9, shield: (Outcome::Vetoed, "maria holds the flag, 21 min left", 54) },
-    Cast { name: "eu-vat-rounding", service: "billing", jobs: false, about: "rounds VAT per line", phase: Phase::Ramping, rollout: 10.0, verdict: Verdict::Regressed, worse: (1.1, 0.034), by: "agent", what: "raised to 10 %", minutes: 3, shield: (Outcome::Obliged, "errors of treatment are shown worse than control: evidence 9.3 of 6.9 nats needed, 2 210 requests", 1) },
+    Cast { name: "eu-vat-rounding", service: "billing", jobs: false, about: "rounds VAT per line", phase: Phase::Ramping, rollout: 10.0, verdict: Verdict::Regressed, worse: (1.1, 0.034), by: "agent", what: "raised to 10 %", minutes: 3, shield: (Outcome::Enforced, "errors of treatment are shown worse than control: evidence 9.3 of 6.9 nats needed, 2 210 requests", 1) },
     Cast { name: "quiet-hours", service: "notify", jobs: false, about: "no pushes at night", phase: Phase::Idle, rollout: 0.0, verdict: Verdict::Insufficient, worse: (1.0, 0.0), by: "", what: "", minutes: 300, shield: NOTHING },
     Cast { name: "image-cdn-switch", service: "media", jobs: false, about: "images from the new CDN", phase: Phase::Ramping, rollout: 75.0, verdict: Verdict::Healthy, worse: (0.7, 0.0), by: "agent", what: "raised to 75 %", minutes: 1, shield: ALLOWED },
     Cast { name: "recommendations-v2", service: "search", jobs: false, about: "the second ranking", phase: Phase::Complete, rollout: 100.0, verdict: Verdict::Healthy, worse: (1.05, 0.0), by: "joao", what: "promoted to 100 %", minutes: 1_500, shield: NOTHING },
@@ -176,7 +176,7 @@ fn report(cast: &Cast, points: &VecDeque<Point>) -> WindowReport {
         slow_ms: control.p99_ms.map(|p99| p99 * 1.05),
         treatment_n: n,
         control_n: control.requests * 2,
-        control_recorded: full,
+        control_is_baseline: full,
         intervals: 24,
         warming_up: cast.minutes == 0,
         age: Some(if lost { Millis::from_secs(372) } else { Millis::from_secs(4) }),
@@ -312,7 +312,7 @@ fn entries() -> Vec<Entry> {
         entry(106, 372, "system", Some(5), Event::AlarmRaised { id: AlarmId(1), kind: AlarmKind::TelemetryLost(key("search-typo-fix")), text: "search-typo-fix: no telemetry for 5 min".to_owned() }, "Alarm: search-typo-fix: no telemetry for 5 min"),
         entry(107, 240, "agent", Some(0), explained(decided(0, Outcome::Allowed, Action::RaiseTo(percent(25.0)), 10.0, 25.0)), "new-checkout-ui raised from 10 % to 25 %: the evidence is healthy (errors 0.41 % against 0.39 %, 12 400 and 111 600 requests); moved most by errors since the last change (-1.2 standard errors) and where P99 is going (0.93 times control's). After 17 holds."),
         entry(108, 180, "agent", Some(7), decided(7, Outcome::Allowed, Action::RaiseTo(percent(10.0)), 5.0, 10.0), "eu-vat-rounding raised from 5 % to 10 %: the evidence is healthy."),
-        entry(109, 120, "shield", Some(2), decided(2, Outcome::Obliged, Action::RollBack, 10.0, 0.0), "power-peg rolled back from 10 % to 0 %: errors: 12.1 % more bad requests in treatment than in control, limit 5.0 %, 1 240 requests (errors 12.5 % against 0.4 %)."),
+        entry(109, 120, "shield", Some(2), decided(2, Outcome::Enforced, Action::RollBack, 10.0, 0.0), "power-peg rolled back from 10 % to 0 %: errors: 12.1 % more bad requests in treatment than in control, limit 5.0 %, 1 240 requests (errors 12.5 % against 0.4 %)."),
         entry(110, 120, "system", Some(2), Event::AlarmRaised { id: AlarmId(2), kind: AlarmKind::RolledBack(key("power-peg")), text: "the shield rolled power-peg back from 10 %: errors 12.1 % above control".to_owned() }, "Alarm: the shield rolled power-peg back from 10 %: errors 12.1 % above control"),
         entry(111, 40, "agent", Some(0), decided(0, Outcome::Vetoed, Action::Hold, 25.0, 25.0), "new-checkout-ui stays at 25 %: vetoed raise to 50 %: 3 min 20 s of 5 min needed at 25 %."),
     ]

@@ -6,7 +6,7 @@
 use knightwatch_core::telemetry::ArmStats;
 
 /// Largest size of a z-score: beyond it a larger one says no more.
-pub(super) const MOST_SIGMAS: f64 = 8.0;
+pub(super) const MAX_SIGMAS: f64 = 8.0;
 
 /// Treatment against control in some intervals.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +72,7 @@ pub(super) fn difference_z((treatment, control): (f64, f64), (n_t, n_c): (u64, u
 
 /// A z-score within bounds.
 pub(super) fn sigmas(z: f64) -> f64 {
-    z.clamp(-MOST_SIGMAS, MOST_SIGMAS)
+    z.clamp(-MAX_SIGMAS, MAX_SIGMAS)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
@@ -124,6 +124,6 @@ mod tests {
     #[test]
     fn z_scores_are_bounded() {
         let extreme = Comparison::of(Some(arm(100_000, 100_000, None)), Some(arm(100_000, 0, None)));
-        assert!((extreme.errors_z - MOST_SIGMAS).abs() < 1e-12);
+        assert!((extreme.errors_z - MAX_SIGMAS).abs() < 1e-12);
     }
 }

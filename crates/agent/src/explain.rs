@@ -7,18 +7,18 @@
 
 use super::{
     CHOICES, Choice, FEATURE_COUNT, FEATURES, Feature, Features, Unit, Weights,
-    feature::{LEAST_MARGINS, MOST_MARGINS, MOST_SIGMAS},
+    feature::{MAX_MARGINS, MAX_SIGMAS, MIN_MARGINS},
 };
 use knightwatch_core::{control::grouped, telemetry::Millis};
 
 /// What `ln(treatment / control)` is clipped at: twenty times as much.
-const MOST_LN_RATIO: f64 = 3.0;
+const MAX_LN_RATIO: f64 = 3.0;
 
 /// Less than this from a clip is at it: the network's numbers are short.
 const NEARLY: f64 = 1e-3;
 
 /// What is said of larger values, so that a logarithm undone is still a number that fits a line.
-const MOST: f64 = 25.0;
+const MAX: f64 = 25.0;
 
 /// How much each feature moved the choice, in nats of log-odds, by position: above 0 towards `chosen`, below 0 away
 /// from it. All 0 where nothing else was legal.
@@ -62,7 +62,7 @@ fn log_odds(logits: &[f32; CHOICES], legal: [bool; CHOICES], chosen: Choice) -> 
 }
 
 /// What is set, and what follows from the traffic alone: they weigh in every choice and say nothing of how the flag does.
-const CONSTANT: [&str; 2] = ["taste", "interval"];
+const CONSTANT: [&str; 2] = ["harm_weight", "interval"];
 
 /// The positions of the two that moved the choice most towards it, most first; fewer where fewer did. What is set
 /// is not among them.
@@ -103,7 +103,7 @@ pub fn in_words(feature: &Feature, value: f32) -> String {
         return "not a number".to_owned();
     }
     // No feature gets near; what is read from a file might.
-    let value = value.clamp(-MOST, MOST);
+    let value = value.clamp(-MAX, MAX);
     match feature.unit {
         Unit::Sigmas => sigmas(feature.key, value),
         Unit::LogShare => {
@@ -116,7 +116,7 @@ pub fn in_words(feature: &Feature, value: f32) -> String {
             }
         }
         Unit::Margins => {
-            let clipped = value >= MOST_MARGINS || value <= LEAST_MARGINS;
+            let clipped = value >= MAX_MARGINS || value <= MIN_MARGINS;
             let below = if value < 0.0 { " below 0" } else { "" };
             format!("{}{} times the margin{below}", digits(value.abs()), or_more(clipped))
         }
@@ -124,18 +124,18 @@ pub fn in_words(feature: &Feature, value: f32) -> String {
         Unit::Needed if value <= 0.0 => "none".to_owned(),
         Unit::Needed if value >= 1.0 => "complete".to_owned(),
         Unit::Needed => format!("{:.0} % of what is needed", value * 100.0),
-        Unit::LnRatio if value.abs() >= MOST_LN_RATIO - NEARLY => {
+        Unit::LnRatio if value.abs() >= MAX_LN_RATIO - NEARLY => {
             format!("{} times control's or {}", factor(value), if value < 0.0 { "less" } else { "more" })
         }
         Unit::LnRatio => format!("{} times control's", factor(value)),
-        Unit::LnCount => grouped(whole(libm::expm1(value))),
+        Unit::LnCount => grouped(rounded(libm::expm1(value))),
         Unit::Share => format!("{} %", digits(value * 100.0)),
         Unit::LnShare => format!("{} %", digits(libm::exp(value) * 100.0)),
-        Unit::LnMinutes => Millis::from_secs(whole(libm::expm1(value) * 60.0)).to_string(),
+        Unit::LnMinutes => Millis::from_secs(rounded(libm::expm1(value) * 60.0)).to_string(),
         Unit::Rungs => format!("{value:.0} rung{}", if (value - 1.0).abs() < 0.5 { "" } else { "s" }),
         Unit::YesNo => if value > 0.5 { "yes" } else { "no" }.to_owned(),
         Unit::LnFactor if feature.key == "missing.share" => format!("{} times what it shows", factor(value)),
-        Unit::LnFactor if feature.key == "taste" => format!("{} times the judge's", factor(value)),
+        Unit::LnFactor if feature.key == "harm_weight" => format!("{} times the judge's", factor(value)),
         Unit::LnFactor => format!("{} times the usual", factor(value)),
     }
 }
@@ -155,7 +155,7 @@ fn sigmas(key: &str, value: f64) -> String {
         (_, true) => " below control",
     };
     let plural = if said == "1" { "" } else { "s" };
-    format!("{said}{} standard error{plural}{which}", or_more(value.abs() >= MOST_SIGMAS - NEARLY))
+    format!("{said}{} standard error{plural}{which}", or_more(value.abs() >= MAX_SIGMAS - NEARLY))
 }
 
 const fn or_more(clipped: bool) -> &'static str {
@@ -180,7 +180,7 @@ fn factor(ln: f64) -> String {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "kept between 0 and 2^52")]
-fn whole(value: f64) -> u64 {
+fn rounded(value: f64) -> u64 {
     libm::round(value.clamp(0.0, 4.5e15)) as u64
 }
 
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn what_is_the_same_all_session_long_explains_nothing() {
         let mut all = [0.0; FEATURE_COUNT];
-        for (key, influence) in [("taste", 3.0), ("interval", 2.0), ("age", 1.0)] {
+        for (key, influence) in [("harm_weight", 3.0), ("interval", 2.0), ("age", 1.0)] {
             all[place(key)] = influence;
         }
         assert_eq!(moved_most(&all), [place("age")]);
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(said("age", 0.0), "0 s");
         assert_eq!(said("warming", 1.0), "yes");
         assert_eq!(said("interval", 6_f64.ln()), "6 times the usual");
-        assert_eq!(said("taste", f64::NAN), "not a number");
+        assert_eq!(said("harm_weight", f64::NAN), "not a number");
         for feature in &FEATURES {
             assert!(![1e30, -1e30].iter().any(|value| in_words(feature, *value).len() > 40));
         }

@@ -5,11 +5,11 @@
 
 use sha2::{Digest, Sha256};
 
-pub(super) use super::comparison::{MOST_SIGMAS, real};
+pub(super) use super::comparison::{MAX_SIGMAS, real};
 use super::{
     comparison::{Comparison, difference_z},
+    harm_weight::HarmWeight,
     memory::Memory,
-    taste::Taste,
 };
 use knightwatch_core::{
     control::Observation,
@@ -63,8 +63,8 @@ pub enum Unit {
 }
 
 /// Bounds of an interval's end in margins.
-pub(super) const LEAST_MARGINS: f64 = -4.0;
-pub(super) const MOST_MARGINS: f64 = 8.0;
+pub(super) const MIN_MARGINS: f64 = -4.0;
+pub(super) const MAX_MARGINS: f64 = 8.0;
 
 const fn feature(key: &'static str, about: &'static str, unit: Unit) -> Feature {
     Feature { key, about, unit }
@@ -119,7 +119,7 @@ pub const FEATURES: [Feature; 48] = [
     feature("may.lower", "whether it may be lowered", Unit::YesNo),
     feature("interval", "the control interval", Unit::LnFactor),
     feature("warming.p99", "P99 during the warm-up", Unit::LnRatio),
-    feature("taste", "how much harm weighs against waiting", Unit::LnFactor),
+    feature("harm_weight", "how much harm weighs against waiting", Unit::LnFactor),
 ];
 
 /// The hash of the schema, in hexadecimal: names, order and units.
@@ -135,7 +135,7 @@ pub fn schema_hash() -> String {
 
 /// Fills in what the network sees, and takes note of the interval in `memory`, which belongs to this flag.
 #[must_use]
-pub fn features(seen: &Observation<'_>, taste: Taste, memory: &mut Memory) -> Features {
+pub fn features(seen: &Observation<'_>, harm_weight: HarmWeight, memory: &mut Memory) -> Features {
     let report = seen.report;
     let [control, treatment] = *seen.latest;
     let last = Comparison::of(treatment, control);
@@ -197,7 +197,7 @@ pub fn features(seen: &Observation<'_>, taste: Taste, memory: &mut Memory) -> Fe
         yes(seen.mask.lower),
         libm::log((seen.interval.as_secs_f64() / 10.0).max(1e-3)),
         if report.warming_up { last.ln_p99 } else { 0.0 },
-        libm::log(taste.factor(memory.busiest())),
+        libm::log(harm_weight.factor(memory.busiest())),
     ];
     values.map(narrow)
 }
@@ -211,7 +211,7 @@ fn log_share(share: f64) -> f64 {
 }
 
 fn margins(end: f64, margin: f64) -> f64 {
-    if margin > 0.0 { (end / margin).clamp(LEAST_MARGINS, MOST_MARGINS) } else { 0.0 }
+    if margin > 0.0 { (end / margin).clamp(MIN_MARGINS, MAX_MARGINS) } else { 0.0 }
 }
 
 fn needed(evidence: f64, needed: f64) -> f64 {

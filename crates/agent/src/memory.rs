@@ -1,4 +1,4 @@
-//! What PPO-Master remembers of a flag between ticks: trends, and the rungs before. The evidence begins anew at each
+//! What PPO-Master remembers of a flag between ticks: trends, and the rungs before. The evidence restarts at each
 //! rung; this does not. After a restart it is empty, and fills again.
 
 use super::comparison::{Comparison, real, sigmas};

@@ -91,14 +91,14 @@ pub struct Parameters {
 
 /// What the network says of one flag.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Answer {
+pub struct NetworkOutput {
     /// One logit for each choice, before the mask.
     pub logits: [f32; CHOICES],
     /// What is still to come, in the training's reward (higher is better).
     pub value: f32,
 }
 
-impl Answer {
+impl NetworkOutput {
     /// Whether every number in it is finite.
     #[must_use]
     pub fn is_finite(&self) -> bool {
@@ -122,14 +122,14 @@ impl Network {
 
     /// Evaluates normalised inputs of one flag.
     #[must_use]
-    pub fn answer(&self, input: &[f32; FEATURE_COUNT]) -> Answer {
+    pub fn answer(&self, input: &[f32; FEATURE_COUNT]) -> NetworkOutput {
         let [answer] = self.together(&[*input]);
         answer
     }
 
     /// Evaluates normalised inputs of many flags, in order, after what is in `answers` already: the same bytes as one by
     /// one, at a fraction of the time.
-    pub fn answers(&self, inputs: &[[f32; FEATURE_COUNT]], answers: &mut Vec<Answer>) {
+    pub fn answers(&self, inputs: &[[f32; FEATURE_COUNT]], answers: &mut Vec<NetworkOutput>) {
         answers.reserve(inputs.len());
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
@@ -146,13 +146,13 @@ impl Network {
     /// The same with registers of eight numbers. AVX2 alone has no fused multiply-add, which would round differently.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn many_wide(&self, inputs: &[[f32; FEATURE_COUNT]], answers: &mut Vec<Answer>) {
+    fn many_wide(&self, inputs: &[[f32; FEATURE_COUNT]], answers: &mut Vec<NetworkOutput>) {
         self.many::<TOGETHER_WIDE>(inputs, answers);
     }
 
     #[expect(clippy::inline_always, reason = "it takes on the registers of the caller")]
     #[inline(always)]
-    fn many<const T: usize>(&self, inputs: &[[f32; FEATURE_COUNT]], answers: &mut Vec<Answer>) {
+    fn many<const T: usize>(&self, inputs: &[[f32; FEATURE_COUNT]], answers: &mut Vec<NetworkOutput>) {
         let (full, rest) = inputs.as_chunks::<T>();
         for inputs in full {
             answers.extend(self.together(inputs));
@@ -167,7 +167,7 @@ impl Network {
 
     #[expect(clippy::inline_always, reason = "it takes on the registers of the caller")]
     #[inline(always)]
-    fn together<const T: usize>(&self, inputs: &[[f32; FEATURE_COUNT]; T]) -> [Answer; T] {
+    fn together<const T: usize>(&self, inputs: &[[f32; FEATURE_COUNT]; T]) -> [NetworkOutput; T] {
         let (mut one, mut two) = ([[0.0; HIDDEN]; T], [[0.0; HIDDEN]; T]);
         let mut out = [[0.0; OUTPUTS]; T];
         self.first.forward(inputs, &mut one);
@@ -175,7 +175,7 @@ impl Network {
         self.second.forward(&one, &mut two);
         two.as_flattened_mut().iter_mut().for_each(|x| *x = tanh(*x));
         self.last.forward(&two, &mut out);
-        out.map(|[a, b, c, d, e, f, value, _]| Answer { logits: [a, b, c, d, e, f], value })
+        out.map(|[a, b, c, d, e, f, value, _]| NetworkOutput { logits: [a, b, c, d, e, f], value })
     }
 }
 
@@ -294,7 +294,7 @@ mod tests {
     fn many_flags_at_once_get_the_bytes_that_each_gets_alone() {
         let network = drawn(5, 1.0).network;
         let inputs = inputs(23, &mut Pcg64::seed_from_u64(2));
-        let bits = |answer: &Answer| (answer.logits.map(f32::to_bits), answer.value.to_bits());
+        let bits = |answer: &NetworkOutput| (answer.logits.map(f32::to_bits), answer.value.to_bits());
         for n in 0..inputs.len() {
             let alone: Vec<_> = inputs[..n].iter().map(|input| bits(&network.answer(input))).collect();
             let (mut any, mut narrow) = (Vec::new(), Vec::new());

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Answer, CHOICES, Choice, Features, Memory, Taste, Weights, WeightsError, explain, features, legal,
-    probabilities,
+    CHOICES, Choice, Features, HarmWeight, Memory, NetworkOutput, Weights, WeightsError, explain, features,
+    legal, probabilities,
 };
 use knightwatch_core::control::{
     Action, Explanation, Observation, Policy, PolicyFault, PolicySettings, Proposal,
@@ -19,7 +19,7 @@ const SHIPPED_NAME: &str = "the shipped weights";
 /// Most proposals of one tick that are explained: each takes as long as some forty proposals. Where more flags than
 /// that want to move at once, rollbacks and step downs come first, then the fleet's order; the shield's caps let few
 /// of the others through anyway.
-pub const MOST_EXPLAINED: usize = 250;
+pub const MAX_EXPLAINED: usize = 250;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -29,12 +29,12 @@ pub struct PpoMaster {
     /// The file they are from, to be found again from any folder.
     file: Option<Arc<str>>,
     weights: Result<Arc<Weights>, WeightsError>,
-    taste: Taste,
+    harm_weight: HarmWeight,
     memories: Vec<Memory>,
     /// Of one tick, kept for their room: what is seen of each flag, the same normalised, and the answers.
     seen: Vec<Features>,
     inputs: Vec<Features>,
-    answers: Vec<Answer>,
+    answers: Vec<NetworkOutput>,
 }
 
 /// The hash of the shipped weights' file.
@@ -65,7 +65,7 @@ impl PpoMaster {
             name: Arc::from("the weights"),
             file: None,
             weights,
-            taste: Taste::default(),
+            harm_weight: HarmWeight::default(),
             memories: Vec::new(),
             seen: Vec::new(),
             inputs: Vec::new(),
@@ -87,14 +87,14 @@ impl PpoMaster {
 
     /// The same, weighing harm against waiting in this way.
     #[must_use]
-    pub fn with_taste(self, taste: Taste) -> Self {
-        Self { taste, ..self }
+    pub fn with_harm_weight(self, harm_weight: HarmWeight) -> Self {
+        Self { harm_weight, ..self }
     }
 
     /// How it weighs harm against waiting.
     #[must_use]
-    pub const fn taste(&self) -> Taste {
-        self.taste
+    pub const fn harm_weight(&self) -> HarmWeight {
+        self.harm_weight
     }
 
     /// What the weights are, or why there are none.
@@ -106,7 +106,7 @@ impl PpoMaster {
         PolicyFault::Unfit(format!("{}: {why}", self.name))
     }
 
-    /// Says why, of the proposals that move a flag: see [`MOST_EXPLAINED`].
+    /// Says why, of the proposals that move a flag: see [`MAX_EXPLAINED`].
     fn explain(&self, weights: &Weights, observations: &[Observation<'_>], proposals: &mut [Proposal]) {
         let moves = |raise: bool| {
             let of = move |proposal: &Proposal| match proposal.action {
@@ -116,7 +116,7 @@ impl PpoMaster {
             };
             proposals.iter().enumerate().filter(move |(_, proposal)| of(proposal)).map(|(index, _)| index)
         };
-        let explained: Vec<usize> = moves(false).chain(moves(true)).take(MOST_EXPLAINED).collect();
+        let explained: Vec<usize> = moves(false).chain(moves(true)).take(MAX_EXPLAINED).collect();
         for index in explained {
             let (seen, answer) = (&self.seen[index], &self.answers[index]);
             let legal = legal(&observations[index]);
@@ -142,18 +142,23 @@ impl Policy for PpoMaster {
     fn settings(&self) -> Option<PolicySettings> {
         let weights = self.weights.as_ref().map(|weights| weights.hash.clone()).unwrap_or_default();
         let shipped = weights == shipped_hash();
-        let mut unusual = Vec::new();
-        if self.taste != Taste::default() {
-            unusual.push(format!("taste {}", self.taste));
+        let mut non_default = Vec::new();
+        if self.harm_weight != HarmWeight::default() {
+            non_default.push(format!("harm weight {}", self.harm_weight));
         }
         if !shipped {
-            unusual.push(match weights.get(..8) {
+            non_default.push(match weights.get(..8) {
                 Some(short) => format!("weights {short}"),
                 None => "no usable weights".to_owned(),
             });
         }
         let file = self.file.as_ref().filter(|_| !shipped).map(ToString::to_string);
-        Some(PolicySettings { taste: self.taste.into(), weights, file, unusual: unusual.join(", ") })
+        Some(PolicySettings {
+            harm_weight: self.harm_weight.into(),
+            weights,
+            file,
+            non_default: non_default.join(", "),
+        })
     }
 
     fn propose(
@@ -170,7 +175,7 @@ impl Policy for PpoMaster {
             if self.memories.len() <= flag {
                 self.memories.resize_with(flag + 1, Memory::default);
             }
-            let seen_as = features(seen, self.taste, &mut self.memories[flag]);
+            let seen_as = features(seen, self.harm_weight, &mut self.memories[flag]);
             self.inputs.push(weights.normaliser.apply(&seen_as));
             self.seen.push(seen_as);
         }
@@ -261,18 +266,18 @@ mod tests {
         policy.propose(&all, &mut proposals).unwrap();
         let explained = |proposals: &[Proposal]| proposals.iter().filter(|p| p.explanation.is_some()).count();
         assert!(proposals[300..].iter().all(|proposal| proposal.action == Action::RollBack));
-        assert_eq!(explained(&proposals), MOST_EXPLAINED);
+        assert_eq!(explained(&proposals), MAX_EXPLAINED);
         assert_eq!(explained(&proposals[300..]), 50);
-        assert_eq!(explained(&proposals[..MOST_EXPLAINED - 50]), MOST_EXPLAINED - 50);
+        assert_eq!(explained(&proposals[..MAX_EXPLAINED - 50]), MAX_EXPLAINED - 50);
     }
 
     #[test]
     fn the_more_requests_a_flag_has_the_more_harm_weighs_and_a_gap_changes_nothing() {
-        let taste = FEATURES.iter().position(|feature| feature.key == "taste").unwrap();
+        let harm_weight = FEATURES.iter().position(|feature| feature.key == "harm_weight").unwrap();
         let weights =
             Weights::new(drawn(1, 1.0).parameters, super::super::Normaliser::default(), BTreeMap::new());
         let mut by_traffic = PpoMaster::new(Ok(Arc::new(weights)));
-        let mut factor = by_traffic.clone().with_taste(Taste::Factor(2.0));
+        let mut factor = by_traffic.clone().with_harm_weight(HarmWeight::Factor(2.0));
         let (ladder, report) = (Ladder::default(), WindowReport::default());
         let arm = |requests| Some(ArmStats { requests, ..ArmStats::default() });
         // Of two flags: a tenth of a request a second, and ten thousand; then a gap.
@@ -284,7 +289,7 @@ mod tests {
             };
             let all: Vec<_> = (0..).zip(latest).map(seen).collect();
             policy.propose(&all, &mut Vec::new()).unwrap();
-            policy.seen.iter().map(|features| libm::expf(features[taste])).collect::<Vec<_>>()
+            policy.seen.iter().map(|features| libm::expf(features[harm_weight])).collect::<Vec<_>>()
         };
         let weights = weighed(&mut by_traffic, &latest);
         let [few, many] = weights[..] else { panic!("{weights:?}") };

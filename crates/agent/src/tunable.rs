@@ -4,10 +4,11 @@
 //! compared with; they use the same parts.
 //!
 //! All stand behind the same shield and see what every policy sees. Where a product leaves a limit to its user, it is set as
-//! an owner would: to what is usual for the service ([`usual`]). What products spread over a day or more is spread over
+//! an owner would: to what is usual for the service ([`default_limits`]). What products spread over a day or more is spread over
 //! half an hour here, half of a generated scenario's hour. Liberties are taken in the opponent's favour, and each file
 //! names them. None of them is asked any more at 100 %: what is seen there is the shield's to judge, for everybody.
 
+pub mod default_limits;
 mod flagger;
 mod method;
 pub mod ramp;
@@ -16,7 +17,6 @@ mod schedule;
 mod settings;
 #[cfg(test)]
 mod tests;
-pub mod usual;
 
 use knightwatch_core::control::Policy;
 

@@ -18,10 +18,10 @@ use super::{CHOICES, FEATURE_COUNT, Features, HIDDEN, Network, Parameters, schem
 pub const WORLD: &str = "world";
 
 /// Normalised features are kept within so many standard deviations.
-const MOST: f32 = 6.0;
+const MAX: f32 = 6.0;
 
 /// The smallest standard deviation that is divided by.
-const LEAST_DEVIATION: f32 = 1e-3;
+const MIN_DEVIATION: f32 = 1e-3;
 
 /// Frozen statistics of the features, from training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl Normaliser {
     pub fn apply(&self, features: &Features) -> Features {
         let mut input = *features;
         for ((x, mean), deviation) in input.iter_mut().zip(&self.mean).zip(&self.deviation) {
-            *x = ((*x - mean) / deviation.max(LEAST_DEVIATION)).clamp(-MOST, MOST);
+            *x = ((*x - mean) / deviation.max(MIN_DEVIATION)).clamp(-MAX, MAX);
         }
         input
     }
@@ -228,12 +228,12 @@ impl Weights {
     }
 }
 
-/// Refuses parameters with which some input could give an infinite answer: inputs are within [`MOST`], and what `tanh`
+/// Refuses parameters with which some input could give an infinite answer: inputs are within [`MAX`], and what `tanh`
 /// hands on is within 1, so the largest sum of a layer is known beforehand.
 fn bounded(parameters: &Parameters) -> Result<(), WeightsError> {
     let Parameters { first, second, policy, value } = parameters;
     let layers = [
-        ("first.weight", first, FEATURE_COUNT, MOST),
+        ("first.weight", first, FEATURE_COUNT, MAX),
         ("second.weight", second, HIDDEN, 1.0),
         ("policy.weight", policy, HIDDEN, 1.0),
         ("value.weight", value, HIDDEN, 1.0),
@@ -266,10 +266,10 @@ fn normaliser(text: &str) -> Result<Normaliser, WeightsError> {
         if let Some(position) = values.iter().position(|x| !x.is_finite()) {
             return Err(WeightsError::NotFinite { name: what, position });
         }
-        let too_small = |x: &f32| name == "deviation" && *x < LEAST_DEVIATION;
+        let too_small = |x: &f32| name == "deviation" && *x < MIN_DEVIATION;
         if let Some(position) = values.iter().position(too_small) {
             return Err(wrong(format!(
-                "deviation {position} is below {LEAST_DEVIATION}: {}",
+                "deviation {position} is below {MIN_DEVIATION}: {}",
                 values[position]
             )));
         }

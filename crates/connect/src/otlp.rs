@@ -74,7 +74,7 @@ struct DataPoint<'a> {
 }
 
 /// A metric with what it belongs to.
-struct Place<'a> {
+struct MetricContext<'a> {
     resource: &'a [KeyValue],
     scope: &'a str,
     metric: &'a Metric,
@@ -99,14 +99,19 @@ impl Otlp {
             for of_scope in &of_resource.scope_metrics {
                 let scope = of_scope.scope.as_ref().map_or("", |scope| &scope.name);
                 for metric in &of_scope.metrics {
-                    self.metric(&Place { resource, scope, metric }, &id, &mut export);
+                    self.metric(&MetricContext { resource, scope, metric }, &id, &mut export);
                 }
             }
         }
         export
     }
 
-    fn metric(&mut self, place: &Place<'_>, id: &impl Fn(&str) -> Option<FlagId>, export: &mut Export) {
+    fn metric(
+        &mut self,
+        place: &MetricContext<'_>,
+        id: &impl Fn(&str) -> Option<FlagId>,
+        export: &mut Export,
+    ) {
         let metric = place.metric;
         let durations = self.names.durations.contains(&metric.name);
         if !durations && !self.names.counts.contains(&metric.name) {
@@ -165,7 +170,7 @@ impl Otlp {
     /// What one point adds; `None` where it is not ours, or only begins a series.
     fn point(
         &mut self,
-        place: &Place<'_>,
+        place: &MetricContext<'_>,
         point: &DataPoint<'_>,
         temporality: i32,
         id: &impl Fn(&str) -> Option<FlagId>,

@@ -30,12 +30,12 @@ pub struct PushConfig {
     /// How long after its end an interval is closed. 2 s.
     pub lateness: Millis,
     /// How far a sender's clock may be ahead. 2 s.
-    pub ahead: Millis,
+    pub max_clock_skew: Millis,
 }
 
 impl Default for PushConfig {
     fn default() -> Self {
-        Self { lateness: Millis::from_secs(2), ahead: Millis::from_secs(2) }
+        Self { lateness: Millis::from_secs(2), max_clock_skew: Millis::from_secs(2) }
     }
 }
 
@@ -53,7 +53,7 @@ impl Inlet {
     pub fn new(clock: Clock, interval: Millis, config: PushConfig) -> Arc<Self> {
         let interval = Millis(interval.0.max(1));
         let begun = Millis(clock.now().0 / interval.0 * interval.0);
-        let intake = Mutex::new(Intake::new(interval, config.ahead, begun));
+        let intake = Mutex::new(Intake::new(interval, config.max_clock_skew, begun));
         Arc::new(Self { clock, interval, config, intake })
     }
 

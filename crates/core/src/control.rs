@@ -15,7 +15,6 @@ mod event;
 mod explanation;
 mod moment;
 mod observation;
-mod observatory;
 mod order;
 mod parameter;
 mod phase;
@@ -28,6 +27,7 @@ mod shadow;
 mod shield;
 mod spec_change;
 mod state;
+mod telemetry_state;
 mod tick;
 mod watch;
 
@@ -41,7 +41,6 @@ pub use event::{Actor, Decision, Entry, Event, Happened, Seq};
 pub use explanation::Explanation;
 pub use moment::Moment;
 pub use observation::Observation;
-pub use observatory::{Observatory, Outlook};
 pub use order::{
     Confirmation, HttpMethod, Offer, Order, OrderId, OrderSpec, OrderTarget, PaletteEntry, ReasonGiven, Seen,
     SeenFlag,
@@ -56,6 +55,7 @@ pub use scope::Scope;
 pub use shadow::Shadow;
 pub use shield::{Ruling, Shield};
 pub use spec_change::SpecChange;
-pub use spec_change::said;
-pub use state::{Archived, Doubted, FlagState, Hold, LastAction, Latch, RearmAsked, State};
+pub use spec_change::present;
+pub use state::{Archived, FlagState, Hold, LastAction, Latch, RearmAsked, Recheck, State};
+pub use telemetry_state::{FlagTelemetry, TelemetryState};
 pub use tick::{held, tick};

@@ -3,6 +3,7 @@
 //! Samples come in per flag, arm and interval; windows hold the recent ones; evidence compares treatment with control
 //! by tests that may be looked at after every interval; a verdict sums it up. Knows nothing of policies or phases.
 
+mod baseline_monitor;
 mod buckets;
 mod evidence;
 mod feed;
@@ -15,9 +16,9 @@ mod sample;
 mod sequential;
 mod time;
 mod verdict;
-mod watch;
 mod window;
 
+pub use baseline_monitor::BaselineBreach;
 pub use buckets::at_middles;
 pub use evidence::{EvidenceConfig, MetricEvidence};
 pub use feed::Feed;
@@ -30,5 +31,4 @@ pub use sample::{Arm, Reading, Rejection, Sample};
 pub use sequential::{Counts, HarmTest, HealthTest, RATIOS, difference_interval, mixture_half_width, spend};
 pub use time::{Millis, parse_duration};
 pub use verdict::Verdict;
-pub use watch::OffRecord;
 pub use window::{Context, Window};

@@ -18,7 +18,7 @@ pub struct Ack {
     pub seq: Seq,
     /// What was done, as sentences.
     pub done: Vec<String>,
-    /// What a person should know: which of the agent's rules this went over.
+    /// What a person should know: which of the agent's rules this overrode.
     pub warnings: Vec<String>,
     /// Whether it is on disk. Only kill-all is ever acknowledged without.
     pub durable: bool,
@@ -57,7 +57,7 @@ pub enum OrderError {
     NotSent(String),
     /// Whoever answered does not take it: not from whoever asks, not in this form, or not at this place; nothing has changed.
     #[error("{0}")]
-    TurnedAway(String),
+    NotPermitted(String),
     /// It left, and no answer came: it may or may not have acted.
     #[error("no answer: {0}")]
     Unknown(String),
@@ -71,7 +71,7 @@ pub enum OrderError {
 
 /// An answer as it is kept: with what it was an answer to, so that an id that is used again for something else is told apart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct StoredAck {
     #[serde(flatten)]
     pub(super) ack: Ack,
     /// Hash of the command. Absent in older journals: there the id alone counts.
@@ -79,7 +79,7 @@ pub(super) struct Kept {
     of: Option<String>,
 }
 
-impl Kept {
+impl StoredAck {
     /// The answer to this command.
     pub(super) fn new(ack: Ack, command: &Command) -> Self {
         Self { ack, of: Some(fingerprint(command)) }
@@ -107,20 +107,20 @@ const ANSWERS_KEPT: usize = 1_024;
 
 /// The newest answers, for orders that come twice while the journal cannot be asked.
 #[derive(Default)]
-pub(super) struct Answers {
-    by_order: BTreeMap<OrderId, Kept>,
+pub(super) struct AckStore {
+    by_order: BTreeMap<OrderId, StoredAck>,
     /// Oldest first.
     age: VecDeque<OrderId>,
 }
 
-impl Answers {
+impl AckStore {
     /// The answer to this order, where it is among the newest.
-    pub(super) fn get(&self, order: &OrderId) -> Option<Kept> {
+    pub(super) fn get(&self, order: &OrderId) -> Option<StoredAck> {
         self.by_order.get(order).cloned()
     }
 
     /// Keeps an answer, in place of an earlier one to the same order.
-    pub(super) fn keep(&mut self, order: OrderId, kept: Kept) {
+    pub(super) fn keep(&mut self, order: OrderId, kept: StoredAck) {
         if self.by_order.insert(order.clone(), kept).is_none() {
             self.age.push_back(order);
         }
@@ -136,10 +136,10 @@ impl Answers {
 mod tests {
     use super::*;
 
-    fn answer(seq: u64, command: &Command) -> Kept {
+    fn answer(seq: u64, command: &Command) -> StoredAck {
         let ack =
             Ack { seq: Seq(seq), done: Vec::new(), warnings: Vec::new(), durable: true, flags_off: None };
-        Kept::new(ack, command)
+        StoredAck::new(ack, command)
     }
 
     fn id(number: usize) -> OrderId {
@@ -151,14 +151,14 @@ mod tests {
         let start = Command::Start { flag: "checkout".parse().unwrap() };
         let kept = answer(1, &Command::KillAll);
         assert!(kept.is_of(&Command::KillAll) && !kept.is_of(&start));
-        let read: Kept = serde_json::from_str(&kept.to_json()).unwrap();
+        let read: StoredAck = serde_json::from_str(&kept.to_json()).unwrap();
         assert_eq!(read, kept, "the journal gives it back as it was");
         assert!(!read.is_of(&start));
     }
 
     #[test]
     fn the_oldest_answer_goes_first() {
-        let mut answers = Answers::default();
+        let mut answers = AckStore::default();
         for number in 0..=ANSWERS_KEPT {
             answers.keep(id(number), answer(number as u64, &Command::KillAll));
         }
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_later_answer_replaces_the_earlier_one() {
-        let mut answers = Answers::default();
+        let mut answers = AckStore::default();
         answers.keep(id(1), answer(5, &Command::KillAll));
         answers.keep(id(1), answer(7, &Command::KillAll));
         assert_eq!(answers.get(&id(1)).map(|kept| kept.ack.seq), Some(Seq(7)));

@@ -3,10 +3,10 @@
 //! Snapshots and changes come out, orders go in. The embedded backend has an engine inside; a remote one speaks HTTP.
 //! The control room cannot tell them apart.
 
-mod crowd;
 mod embedded;
-mod lane;
+mod kill_path;
 mod remote;
+mod subscribers;
 mod view;
 pub mod wire;
 

@@ -10,11 +10,13 @@ use std::{
 
 use thiserror::Error;
 
-use super::{answer::Answers, cue::Cue, log::Log, outbox::Outbox, steering::Steering};
+use super::{
+    answer::AckStore, log::Log, outbox::Outbox, scheduled_start::ScheduledStart, steering::Steering,
+};
 use knightwatch_core::{
     Source,
     control::{
-        Actor, ControlConfig, Entry, Event, Moment, Observatory, Policy, Refusal, Shadow, State, tick,
+        Actor, ControlConfig, Entry, Event, Moment, Policy, Refusal, Shadow, State, TelemetryState, tick,
     },
     flag::{FlagSpec, Rollout},
     telemetry::{Feed, Millis},
@@ -48,7 +50,7 @@ pub struct Setup {
     /// The flags.
     pub specs: Vec<FlagSpec>,
     /// People starting flags.
-    pub cues: Vec<Cue>,
+    pub scheduled_starts: Vec<ScheduledStart>,
     /// Telemetry in, rollouts out.
     pub source: Box<dyn Source>,
     /// The journal.
@@ -62,8 +64,18 @@ pub struct Setup {
 impl Steering {
     /// A fresh engine: declares the flags and journals that the session has begun.
     pub(super) fn begin(setup: Setup) -> Result<Self, EngineError> {
-        let Setup { environment, source_name, seed, config, specs, cues, source, mut log, policy, shadow } =
-            setup;
+        let Setup {
+            environment,
+            source_name,
+            seed,
+            config,
+            specs,
+            scheduled_starts,
+            source,
+            mut log,
+            policy,
+            shadow,
+        } = setup;
         let at = source.now();
         let started = Event::SessionStarted {
             environment,
@@ -87,18 +99,20 @@ impl Steering {
             state.apply(entry);
         }
         let steering = Self::new(state, config, Parts { source_name, source, log, policy, shadow });
-        Ok(Self { cues: cues.into(), ..steering })
+        Ok(Self { scheduled_starts: scheduled_starts.into(), ..steering })
     }
 
     /// An engine that goes on where a journal ends, the kill latch included. The world and the policy live through the
     /// same intervals again, up to the last tick at `until` or the last entry, whichever is later: of that come the
     /// evidence, the policy's memory and the counts of holds. What was done then is what the journal says.
     pub(super) fn resume(setup: Setup, until: Millis) -> Result<Self, EngineError> {
-        let Setup { source_name, config, cues, mut source, log, mut policy, mut shadow, .. } = setup;
+        let Setup { source_name, config, scheduled_starts, mut source, log, mut policy, mut shadow, .. } =
+            setup;
         let entries = log.all()?;
         let until = entries.last().map_or(until, |last| last.at.max(until));
         let mut due: VecDeque<Entry> = entries.iter().cloned().collect();
-        let (mut state, mut observatory, mut feed) = (State::default(), Observatory::new(), Feed::default());
+        let (mut state, mut telemetry_state, mut feed) =
+            (State::default(), TelemetryState::new(), Feed::default());
         loop {
             let now = source.now();
             let over = now >= until || source.done();
@@ -112,10 +126,10 @@ impl Steering {
             source.step(&rollouts, &mut feed);
             let end = source.now();
             let moment = Moment { end, now: end };
-            tick(&state, &mut observatory, policy.as_mut(), &config, &feed, moment);
+            tick(&state, &mut telemetry_state, policy.as_mut(), &config, &feed, moment);
             if let Some(shadow) = &mut shadow {
                 // For its memory; what was news then is in the journal.
-                shadow.look(&state, &observatory, &config, moment);
+                shadow.look(&state, &telemetry_state, &config, moment);
             }
         }
         if let Some(shadow) = &mut shadow {
@@ -123,9 +137,10 @@ impl Steering {
         }
         let now = source.now();
         // A cue acts in the step that begins at its time or next after it; one that has acted already acts once.
-        let cues = cues.into_iter().filter(|cue| cue.at + config.interval > now).collect();
+        let scheduled_starts =
+            scheduled_starts.into_iter().filter(|scheduled| scheduled.at + config.interval > now).collect();
         let steering = Self::new(state, config, Parts { source_name, source, log, policy, shadow });
-        Ok(Self { cues, observatory, feed, ..steering })
+        Ok(Self { scheduled_starts, telemetry_state, feed, ..steering })
     }
 
     /// Journals that the session goes on, and who steers it from here.
@@ -143,7 +158,7 @@ impl Steering {
     /// An engine that goes on where a journal ends, kill latch included, in a world that cannot be lived through again: the
     /// state is what the journal says, of telemetry nothing is known, and everything holds until there is some. Flags among
     /// the setup's that the journal does not have are declared; its cues are not used.
-    pub(super) fn go_on(setup: Setup) -> Result<Self, EngineError> {
+    pub(super) fn resume_live(setup: Setup) -> Result<Self, EngineError> {
         let Setup { source_name, config, specs, source, mut log, policy, mut shadow, .. } = setup;
         let mut state = State::default();
         let journal = log.all()?;
@@ -161,11 +176,11 @@ impl Steering {
         for entry in &entries {
             state.apply(entry);
         }
-        let mut observatory = Observatory::beginning(now);
+        let mut telemetry_state = TelemetryState::beginning(now);
         // What is not known is said before the first interval is over.
-        observatory.observe(&state, &config, &Feed::default(), Moment { end, now });
+        telemetry_state.observe(&state, &config, &Feed::default(), Moment { end, now });
         let steering = Self::new(state, config, Parts { source_name, source, log, policy, shadow });
-        Ok(Self { observatory, ..steering })
+        Ok(Self { telemetry_state, ..steering })
     }
 
     /// With nothing remembered of telemetry, nothing in the outbox and no cues.
@@ -174,16 +189,16 @@ impl Steering {
         Self {
             outbox: Outbox::new(log, state.seq),
             state,
-            observatory: Observatory::new(),
+            telemetry_state: TelemetryState::new(),
             config,
             policy,
             shadow,
             source,
-            cues: VecDeque::new(),
+            scheduled_starts: VecDeque::new(),
             feed: Feed::default(),
             rollouts: Vec::new(),
             surfaced: Vec::new(),
-            answers: Answers::default(),
+            answers: AckStore::default(),
             source_name,
             meter: Arc::default(),
         }

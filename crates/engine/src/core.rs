@@ -13,7 +13,7 @@ use super::{
     steering::Steering,
 };
 use knightwatch_core::{
-    control::{ControlConfig, Entry, Observatory, Order, PolicySettings, Seq, Shadow, State},
+    control::{ControlConfig, Entry, Order, PolicySettings, Seq, Shadow, State, TelemetryState},
     telemetry::Millis,
 };
 use knightwatch_store::StoreError;
@@ -49,8 +49,8 @@ impl Engine {
     ///
     /// # Errors
     /// When the journal cannot be read or written.
-    pub fn go_on(setup: Setup) -> Result<Self, EngineError> {
-        Steering::go_on(setup).map(Self::steering)
+    pub fn resume_live(setup: Setup) -> Result<Self, EngineError> {
+        Steering::resume_live(setup).map(Self::steering)
     }
 
     /// An engine that plays back a recorded session. Nothing can be changed in it.
@@ -94,10 +94,10 @@ impl Engine {
 
     /// What is remembered of telemetry.
     #[must_use]
-    pub const fn observatory(&self) -> &Observatory {
+    pub const fn telemetry_state(&self) -> &TelemetryState {
         match &self.0 {
-            Kind::Steering(steering) => &steering.observatory,
-            Kind::Playback(playback) => &playback.observatory,
+            Kind::Steering(steering) => &steering.telemetry_state,
+            Kind::Playback(playback) => &playback.telemetry_state,
         }
     }
 

@@ -76,7 +76,7 @@ impl Owned {
     }
 }
 
-type Answer = Result<Vec<Proposal>, PolicyFault>;
+type PolicyResult = Result<Vec<Proposal>, PolicyFault>;
 
 /// A policy behind a deadline. While it has not answered an earlier question it is asked no further one.
 pub struct Guarded {
@@ -84,8 +84,8 @@ pub struct Guarded {
     settings: Option<PolicySettings>,
     deadline: Duration,
     questions: Sender<Vec<Owned>>,
-    answers: Receiver<Answer>,
-    /// Whether an answer is owed to a question whose time is over.
+    answers: Receiver<PolicyResult>,
+    /// Whether an answer to a question whose deadline has passed is still outstanding.
     overdue: bool,
 }
 

@@ -44,7 +44,7 @@ impl Steering {
     /// disk fails that is left out: it is for what steers.
     pub(super) fn look_beside(&mut self, before: &State, moment: Moment) -> Vec<Entry> {
         let Some(shadow) = &mut self.shadow else { return Vec::new() };
-        let happened = shadow.look(before, &self.observatory, &self.config, moment);
+        let happened = shadow.look(before, &self.telemetry_state, &self.config, moment);
         if happened.is_empty() || self.outbox.is_failing() {
             return Vec::new();
         }

@@ -12,31 +12,31 @@ pub mod backend;
 mod begin;
 mod clock;
 mod core;
-mod cue;
 mod guarded;
 mod keep;
+mod kill_switch;
 mod log;
 mod meter;
 mod order;
 mod outbox;
 mod playback;
-mod register;
 mod run;
+mod scheduled_start;
+mod serving_table;
 mod steering;
 mod step;
-mod switch;
 
 pub use self::{
     answer::{Ack, FlagsOff, OrderError},
     begin::{EngineError, Setup},
     clock::wall_clock,
     core::Engine,
-    cue::Cue,
     guarded::Guarded,
+    kill_switch::KillSwitch,
     log::Log,
     meter::{Meter, STEP_EDGES},
     playback::Recorded,
-    register::{Register, Standings},
     run::{Handle, Observer, Pace, PaceError, run},
-    switch::Switch,
+    scheduled_start::ScheduledStart,
+    serving_table::{ServedFlags, ServingTable},
 };

@@ -4,7 +4,7 @@
 //! know who sends orders, or how.
 
 use super::{
-    answer::{Ack, FlagsOff, Kept, OrderError},
+    answer::{Ack, FlagsOff, OrderError, StoredAck},
     steering::Steering,
 };
 use knightwatch_core::control::{Actor, Command, Entry, Order, OrderId, Refusal, decide};
@@ -31,7 +31,7 @@ impl Steering {
             Identity::Answered(ack) => return Ok((ack, std::mem::take(&mut self.surfaced))),
         };
         let now = self.source.now();
-        let granted = decide(&self.state, &self.observatory, &self.config, now, order)?;
+        let granted = decide(&self.state, &self.telemetry_state, &self.config, now, order)?;
         let entries = self.state.entries(now, granted.happened, &order.reason);
         let mut ack = Ack {
             seq: entries.last().map_or(self.state.seq, |entry| entry.seq),
@@ -49,7 +49,7 @@ impl Steering {
             }
             ack.flags_off = Some(FlagsOff::count(&after));
         }
-        let mut kept = Kept::new(ack.clone(), &order.command);
+        let mut kept = StoredAck::new(ack.clone(), &order.command);
         let written = match trouble {
             None => self.outbox.append(Some((&id, &kept)), &entries),
             Some(error) => Err(error),
@@ -58,7 +58,7 @@ impl Steering {
             Ok(()) => self.fold(&entries),
             Err(StoreError::Repeated { order, outcome }) => {
                 let unreadable = |error| OrderError::Unknown(format!("{order} has acted already: {error}"));
-                let kept: Kept = serde_json::from_str(&outcome).map_err(unreadable)?;
+                let kept: StoredAck = serde_json::from_str(&outcome).map_err(unreadable)?;
                 return Ok((kept.ack, Vec::new()));
             }
             // Kill-all needs no disk: it is in force, says so, and is written when the disk is back.
@@ -92,7 +92,7 @@ impl Steering {
         }
     }
 
-    fn answered(&self, id: &OrderId) -> Option<Kept> {
+    fn answered(&self, id: &OrderId) -> Option<StoredAck> {
         self.answers.get(id).or_else(|| {
             let answer = self.outbox.outcome(id).ok()??;
             serde_json::from_str(&answer).ok()
@@ -100,16 +100,17 @@ impl Steering {
     }
 
     /// The people that the scenario has start a flag about now.
-    pub(super) fn cued(&mut self) -> Vec<Entry> {
+    pub(super) fn started_on_schedule(&mut self) -> Vec<Entry> {
         let now = self.source.now();
         let mut news = Vec::new();
-        while let Some(cue) = self.cues.pop_front_if(|cue| cue.at <= now) {
-            let Some(flag) = self.state.flags.get(cue.flag.index()).map(|flag| flag.spec.key.clone()) else {
+        while let Some(scheduled) = self.scheduled_starts.pop_front_if(|scheduled| scheduled.at <= now) {
+            let Some(flag) = self.state.flags.get(scheduled.flag.index()).map(|flag| flag.spec.key.clone())
+            else {
                 continue;
             };
             let order = Order {
-                id: OrderId(format!("cue-{}-{}", cue.at.0, cue.flag.0)),
-                actor: Actor::Person(cue.operator.clone()),
+                id: OrderId(format!("scheduled-start-{}-{}", scheduled.at.0, scheduled.flag.0)),
+                actor: Actor::Person(scheduled.operator.clone()),
                 authenticated: None,
                 reason: String::new(),
                 expected: None,
@@ -119,7 +120,7 @@ impl Steering {
                 Ok((_, entries)) => news.extend(entries),
                 // Whoever hears that the journal fails tries again.
                 Err(OrderError::NotDurable(_)) => {
-                    self.cues.push_front(cue);
+                    self.scheduled_starts.push_front(scheduled);
                     break;
                 }
                 // A person may have been faster, or kill-all is in force: then there is nothing to start.

@@ -4,7 +4,7 @@
 //! once, as soon as the disk works again. A write that was reported as failed may have reached the disk after all, so the
 //! journal is read before the outbox is flushed. The outbox must not know what the entries mean or who decides.
 
-use super::{answer::Kept, log::Log};
+use super::{answer::StoredAck, log::Log};
 use knightwatch_core::{
     control::{Entry, OrderId, Seq, State},
     telemetry::{Millis, Sample},
@@ -15,7 +15,7 @@ use knightwatch_store::StoreError;
 #[derive(Clone, Debug)]
 struct Unwritten {
     /// The order that they came of, with the answer that it gets once it is durable.
-    order: Option<(OrderId, Kept)>,
+    order: Option<(OrderId, StoredAck)>,
     entries: Vec<Entry>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Flush {
     /// Entries found on disk that had been reported as not written: news to everybody.
     pub(super) surfaced: Vec<Entry>,
     /// Orders that are durable now, with their answers.
-    pub(super) answered: Vec<(OrderId, Kept)>,
+    pub(super) answered: Vec<(OrderId, StoredAck)>,
 }
 
 impl Outbox {
@@ -63,7 +63,7 @@ impl Outbox {
     /// When they are not. Nothing more is written then until a [`Self::flush`] succeeds.
     pub(super) fn append(
         &mut self,
-        order: Option<(&OrderId, &Kept)>,
+        order: Option<(&OrderId, &StoredAck)>,
         entries: &[Entry],
     ) -> Result<(), StoreError> {
         let answer = order.map(|(id, kept)| (id, kept.to_json()));
@@ -95,7 +95,7 @@ impl Outbox {
     }
 
     /// Puts in what is in force and could not be written, with the order that it came of.
-    pub(super) fn put(&mut self, order: Option<(OrderId, Kept)>, entries: Vec<Entry>) {
+    pub(super) fn put(&mut self, order: Option<(OrderId, StoredAck)>, entries: Vec<Entry>) {
         if order.is_some() || !entries.is_empty() {
             self.unwritten.push(Unwritten { order, entries });
         }
@@ -313,7 +313,7 @@ mod tests {
         }
     }
 
-    fn answer(seq: Option<Seq>) -> Kept {
+    fn answer(seq: Option<Seq>) -> StoredAck {
         let ack = Ack {
             seq: seq.unwrap_or_default(),
             done: Vec::new(),
@@ -321,7 +321,7 @@ mod tests {
             durable: true,
             flags_off: None,
         };
-        Kept::new(ack, &Command::KillAll)
+        StoredAck::new(ack, &Command::KillAll)
     }
 
     fn seconds(entries: &[Entry]) -> Vec<u64> {

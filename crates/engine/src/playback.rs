@@ -7,12 +7,12 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::meter::Meter;
 use knightwatch_core::{
-    control::{ControlConfig, Entry, Moment, Observatory, Seq, State},
+    control::{ControlConfig, Entry, Moment, Seq, State, TelemetryState},
     telemetry::{Feed, Millis, Sample},
 };
 
-/// A recorded session: its telemetry, and what was decided then. Nothing is decided anew. Readings that were rejected at
-/// the door are not recorded, so their counts stay at 0.
+/// A recorded session: its telemetry, and what was decided then. No decision is made again. Readings that were rejected
+/// on entry are not recorded, so their counts stay at 0.
 #[derive(Debug, Default)]
 pub struct Recorded {
     now: Millis,
@@ -55,7 +55,7 @@ impl Recorded {
 /// Plays back a recorded session, one interval at a time.
 pub(super) struct SessionPlayback {
     pub(super) state: State,
-    pub(super) observatory: Observatory,
+    pub(super) telemetry_state: TelemetryState,
     pub(super) config: ControlConfig,
     pub(super) source_name: String,
     pub(super) meter: Arc<Meter>,
@@ -68,7 +68,7 @@ impl SessionPlayback {
     pub(super) fn new(recorded: Recorded, config: ControlConfig, source_name: String) -> Self {
         Self {
             state: State::default(),
-            observatory: Observatory::new(),
+            telemetry_state: TelemetryState::new(),
             config,
             source_name,
             meter: Arc::default(),
@@ -96,7 +96,7 @@ impl SessionPlayback {
         self.recorded.step(&mut self.feed);
         let end = self.now();
         let moment = Moment { end, now: end };
-        self.observatory.observe(&self.state, &self.config, &self.feed, moment);
+        self.telemetry_state.observe(&self.state, &self.config, &self.feed, moment);
         news.extend(self.play(end));
         news
     }

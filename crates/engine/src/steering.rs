@@ -5,10 +5,10 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{answer::Answers, cue::Cue, meter::Meter, outbox::Outbox};
+use super::{answer::AckStore, meter::Meter, outbox::Outbox, scheduled_start::ScheduledStart};
 use knightwatch_core::{
     Source,
-    control::{ControlConfig, Entry, Observatory, Policy, Shadow, State},
+    control::{ControlConfig, Entry, Policy, Shadow, State, TelemetryState},
     flag::Rollout,
     telemetry::Feed,
 };
@@ -17,13 +17,13 @@ use knightwatch_core::{
 /// policy's deadline.
 pub(super) struct Steering {
     pub(super) state: State,
-    pub(super) observatory: Observatory,
+    pub(super) telemetry_state: TelemetryState,
     pub(super) config: ControlConfig,
     pub(super) policy: Box<dyn Policy>,
     /// Who decides beside it, without acting.
     pub(super) shadow: Option<Shadow>,
     pub(super) source: Box<dyn Source>,
-    pub(super) cues: VecDeque<Cue>,
+    pub(super) scheduled_starts: VecDeque<ScheduledStart>,
     /// The journal, and what is in force but not yet in it.
     pub(super) outbox: Outbox,
     pub(super) feed: Feed,
@@ -31,7 +31,7 @@ pub(super) struct Steering {
     pub(super) rollouts: Vec<Rollout>,
     /// Entries found on disk that had been reported as not written: news to everybody.
     pub(super) surfaced: Vec<Entry>,
-    pub(super) answers: Answers,
+    pub(super) answers: AckStore,
     pub(super) source_name: String,
     pub(super) meter: Arc<Meter>,
 }

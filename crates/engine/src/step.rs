@@ -13,7 +13,7 @@ impl Steering {
         if self.source.done() {
             return Vec::new();
         }
-        let mut news = self.cued();
+        let mut news = self.started_on_schedule();
         // Before anything is decided: what is found on the disk is part of the state.
         let trouble = self.recover().err();
         news.append(&mut self.surfaced);
@@ -21,8 +21,14 @@ impl Steering {
         self.rollouts.extend(self.state.flags.iter().map(|flag| flag.rollout));
         self.source.step(&self.rollouts, &mut self.feed);
         let moment = Moment { end: self.source.end(), now: self.source.now() };
-        let happened =
-            tick(&self.state, &mut self.observatory, self.policy.as_mut(), &self.config, &self.feed, moment);
+        let happened = tick(
+            &self.state,
+            &mut self.telemetry_state,
+            self.policy.as_mut(),
+            &self.config,
+            &self.feed,
+            moment,
+        );
         let before = self.shadow.is_some().then(|| self.state.clone());
         news.extend(self.keep_tick(moment, happened, trouble));
         // When everything is in force and on disk: a shadow that takes its time keeps nothing waiting.

@@ -13,5 +13,5 @@ pub mod small_world;
 mod what_if;
 
 pub use bootstrap::{Bootstrap, Estimate};
-pub use league::{Difference, Intervals, League, Record, Share, Standing};
-pub use what_if::{Both, Deed, Moot, Parting, Session, Totals, WhatIf, WhatIfError};
+pub use league::{Difference, EpisodeRecord, Intervals, League, Share, Standing};
+pub use what_if::{Both, Divergence, Session, SkippedOrder, TakenAction, Totals, WhatIf, WhatIfError};

@@ -3,7 +3,7 @@
 //! ```text
 //!   judge       episodes side by side: leagues, intervals, what if, the small world
 //!   opponents   the ways that rollouts are judged today; nobody may steer with them
-//!   recording   recorded telemetry of real systems, as a source and as a stage for the judge
+//!   recording   recorded telemetry of real systems, as a source and as an environment for the judge
 //!   learn       PPO on libtorch, and the training (feature `train`)
 //!   cli         the command line of `knightwatch-lab`
 //! ```

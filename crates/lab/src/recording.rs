@@ -9,7 +9,7 @@
 //! the incident's ratios plus its errors, from the first interval in which the flag has traffic, whatever the rollout; and
 //! the *service* as users see it gets the mix, in proportion to exposure. The incident's rows follow one another in their
 //! recorded order and begin again after the last, because a fault of code does not go away by itself; when the rollout
-//! falls to 0 % they begin anew. Flags do not leak into one another's arms.
+//! falls to 0 % they restart. Flags do not leak into one another's arms.
 //!
 //! **Recorded incidents in place.** The recording still holds every incident at its own time. There it strikes both arms
 //! of every flag, as an outage of a dependency does.
@@ -48,7 +48,7 @@ const ASSUMED_REQUESTS: u32 = 2_000;
 const WARM_UP_INTERVALS: u64 = 12;
 
 /// Most intervals between the starts of two flags.
-const MOST_SPACING: u64 = 30;
+const MAX_SPACING: u64 = 30;
 
 /// The name under which a playback starts its flags.
 const OPERATOR: &str = "replay";
@@ -131,10 +131,10 @@ impl Recording {
     /// When each flag is started, since the start, and by whom: one after another in the first half, so that the
     /// exposure cap of their one service is kept and the last flags have time to come to an end.
     #[must_use]
-    pub fn cues(&self) -> Vec<(Millis, FlagId, String)> {
+    pub fn scheduled_starts(&self) -> Vec<(Millis, FlagId, String)> {
         let flags = u64::try_from(self.flags.len()).unwrap_or(1).max(1);
         let intervals = u64::try_from(self.rows.len()).unwrap_or(0);
-        let spacing = (intervals / 2 / flags).clamp(1, MOST_SPACING);
+        let spacing = (intervals / 2 / flags).clamp(1, MAX_SPACING);
         let first = WARM_UP_INTERVALS.min(intervals / 4);
         (0_u32..)
             .zip(&self.flags)

@@ -15,7 +15,7 @@ use crate::Truth;
 pub const WEIGHTS: &str = include_str!("../../../config/judge.toml");
 
 /// Weights beyond this are a slip of the pen, and would drown every other part of the sum.
-const MOST: f64 = 1e6;
+const MAX: f64 = 1e6;
 
 /// The weights. The unit of every cost is one control interval spent at 0 %.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Cost {
     /// `tol`: the part by which P99 may be longer for nothing; 0 to 1.
     pub tolerance: f64,
     /// The multiple of control's P99 beyond which nothing more is counted; above 1 + `tolerance`.
-    pub most_ratio: f64,
+    pub max_ratio: f64,
     /// `c_A`: for a change of the rollout; 0 or more.
     pub acting: f64,
     /// `K_R`: for a rollback; 0 or more.
@@ -104,7 +104,7 @@ impl Default for Cost {
             errors: 200.0,
             latency: 2.0,
             tolerance: 0.05,
-            most_ratio: 20.0,
+            max_ratio: 20.0,
             acting: 0.02,
             rollback: 2.0,
             false_rollback: 960.0,
@@ -130,22 +130,22 @@ impl Cost {
     }
 
     fn check(&self) -> Result<(), CostError> {
-        let least_ratio = 1.0 + self.tolerance;
+        let min_ratio = 1.0 + self.tolerance;
         let ranges = [
-            ("waiting", self.waiting, self.waiting > 0.0 && self.waiting <= MOST, "above 0, at most 1e6"),
-            ("open", self.open, (0.0..=MOST).contains(&self.open), "0 to 1e6"),
-            ("errors", self.errors, self.errors > 0.0 && self.errors <= MOST, "above 0, at most 1e6"),
-            ("latency", self.latency, (0.0..=MOST).contains(&self.latency), "0 to 1e6"),
+            ("waiting", self.waiting, self.waiting > 0.0 && self.waiting <= MAX, "above 0, at most 1e6"),
+            ("open", self.open, (0.0..=MAX).contains(&self.open), "0 to 1e6"),
+            ("errors", self.errors, self.errors > 0.0 && self.errors <= MAX, "above 0, at most 1e6"),
+            ("latency", self.latency, (0.0..=MAX).contains(&self.latency), "0 to 1e6"),
             ("tolerance", self.tolerance, (0.0..=1.0).contains(&self.tolerance), "0 to 1"),
             (
-                "most_ratio",
-                self.most_ratio,
-                self.most_ratio > least_ratio && self.most_ratio <= MOST,
+                "max_ratio",
+                self.max_ratio,
+                self.max_ratio > min_ratio && self.max_ratio <= MAX,
                 "above 1 + tolerance, at most 1e6",
             ),
-            ("acting", self.acting, (0.0..=MOST).contains(&self.acting), "0 to 1e6"),
-            ("rollback", self.rollback, (0.0..=MOST).contains(&self.rollback), "0 to 1e6"),
-            ("false_rollback", self.false_rollback, (0.0..=MOST).contains(&self.false_rollback), "0 to 1e6"),
+            ("acting", self.acting, (0.0..=MAX).contains(&self.acting), "0 to 1e6"),
+            ("rollback", self.rollback, (0.0..=MAX).contains(&self.rollback), "0 to 1e6"),
+            ("false_rollback", self.false_rollback, (0.0..=MAX).contains(&self.false_rollback), "0 to 1e6"),
         ];
         match ranges.into_iter().find(|(_, _, fine, _)| !fine) {
             None => Ok(()),
@@ -159,7 +159,7 @@ impl Cost {
     /// proportion, so that harm as a whole is weighed against waiting. The policy is told the factor's
     /// logarithm.
     #[must_use]
-    pub fn with_taste(self, c_b: f64) -> Self {
+    pub fn with_harm_weight(self, c_b: f64) -> Self {
         Self { errors: c_b, latency: self.latency * (c_b / self.errors), ..self }
     }
 
@@ -170,7 +170,7 @@ impl Cost {
         let share = truth.rollout.share();
         let exposed = truth.relative_traffic() * share;
         let excess = (truth.error_rate_treatment - truth.error_rate_control).max(0.0);
-        let slower = (truth.p99_ratio().min(self.most_ratio) - 1.0 - self.tolerance).max(0.0);
+        let slower = (truth.p99_ratio().min(self.max_ratio) - 1.0 - self.tolerance).max(0.0);
         IntervalCost {
             waiting: self.waiting * (1.0 - share) + if truth.rollout.is_full() { 0.0 } else { self.open },
             errors: self.errors * exposed * excess,
@@ -195,7 +195,7 @@ mod tests {
         Truth {
             rollout: Rollout::from_percent(percent).unwrap(),
             requests: 500.0 * traffic,
-            usual_requests: 500.0,
+            typical_requests: 500.0,
             error_rate_treatment: errors[0],
             error_rate_control: errors[1],
             p99_treatment_ms: p99[0],
@@ -266,8 +266,8 @@ mod tests {
     }
 
     #[test]
-    fn a_taste_changes_the_price_of_harm_and_nothing_else() {
-        let dear = Cost::default().with_taste(800.0);
+    fn a_harm_weight_changes_the_price_of_harm_and_nothing_else() {
+        let dear = Cost::default().with_harm_weight(800.0);
         assert_eq!(dear, Cost { errors: 800.0, latency: 8.0, ..Cost::default() });
         let truth = truth(50.0, 1.0, [0.2, 0.1], [400.0, 100.0]);
         let [usual, dear] = [Cost::default(), dear].map(|cost| cost.interval(&truth, true));

@@ -52,9 +52,11 @@ impl Scenario {
     pub fn detectability(&self) -> Vec<f64> {
         let shapes: Vec<Shape> = self.services.iter().map(|service| Shape::new(&service.latency)).collect();
         let scored = self.flags.iter().zip(0_u32..).map(|(flag, id)| {
-            let cue = self.cues().iter().find(|cue| cue.flag == FlagId(id));
+            let scheduled = self.scheduled_starts().iter().find(|scheduled| scheduled.flag == FlagId(id));
             let service = self.services.get(flag.service).zip(shapes.get(flag.service));
-            cue.zip(service).map_or(0.0, |(cue, (service, shape))| self.score(flag, service, shape, cue.at))
+            scheduled
+                .zip(service)
+                .map_or(0.0, |(scheduled, (service, shape))| self.score(flag, service, shape, scheduled.at))
         });
         scored.collect()
     }
@@ -69,8 +71,8 @@ impl Scenario {
         let mut from = Millis(started.0.div_ceil(interval.0) * interval.0);
         while from < self.duration {
             let middle = from + Millis(interval.0 / 2);
-            for cue in self.cues().iter().filter(|cue| cue.at <= middle) {
-                if let Some(rollout) = rollouts.get_mut(cue.flag.index()) {
+            for scheduled in self.scheduled_starts().iter().filter(|scheduled| scheduled.at <= middle) {
+                if let Some(rollout) = rollouts.get_mut(scheduled.flag.index()) {
                     *rollout = Rollout::FULL;
                 }
             }

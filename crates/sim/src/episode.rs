@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::{
-    Cost, IntervalCost, Stage,
-    life::{self, Life, Plan, Player, Tally},
+    Cost, Environment, IntervalCost,
+    environment::Simulated,
     limit::{Knowing, Limit},
-    stage::Simulated,
+    runner::{self, EpisodeRunner, Plan, Player, Tally},
 };
 use crate::Scenario;
 use knightwatch_core::{
@@ -48,7 +48,7 @@ pub struct FlagResult {
     /// Those of them that a policy has to answer for: until a person was called because its telemetry was lost.
     pub bad_requests_answered: f64,
     /// Whether a person was called because its telemetry was lost: what came then is no policy's doing.
-    pub handed_over: bool,
+    pub escalated: bool,
     /// Whether it would still do harm at the end, with the other flags where they are then.
     pub harmful_at_end: bool,
     /// What they cost, in dollars, where the scenario says.
@@ -110,19 +110,19 @@ impl Episode {
         config: &ControlConfig,
         each: impl FnMut(&[Entry]),
     ) -> Self {
-        let stage = Box::new(Simulated::new(scenario, seed));
-        Self::live(cost, stage, (Player::Policy(policy), None), config, each)
+        let env = Box::new(Simulated::new(scenario, seed));
+        Self::live(cost, env, (Player::Policy(policy), None), config, each)
     }
 
-    /// The same on any stage.
+    /// The same in any environment.
     pub fn run_on<'s>(
         cost: &'s Cost,
-        stage: Box<dyn Stage + 's>,
+        env: Box<dyn Environment + 's>,
         policy: &mut dyn Policy,
         config: &ControlConfig,
         each: impl FnMut(&[Entry]),
     ) -> Self {
-        Self::live(cost, stage, (Player::Policy(policy), None), config, each)
+        Self::live(cost, env, (Player::Policy(policy), None), config, each)
     }
 
     /// As [`Self::run`], with a second policy that decides beside it.
@@ -134,8 +134,8 @@ impl Episode {
         config: &ControlConfig,
         each: impl FnMut(&[Entry]),
     ) -> Self {
-        let stage = Box::new(Simulated::new(scenario, seed));
-        Self::live(&Cost::default(), stage, (Player::Policy(policy), shadow), config, each)
+        let env = Box::new(Simulated::new(scenario, seed));
+        Self::live(&Cost::default(), env, (Player::Policy(policy), shadow), config, each)
     }
 
     /// The same under somebody who knows the truth: a limit for every policy.
@@ -150,34 +150,34 @@ impl Episode {
         Self::run_limit_on(limit, cost, Box::new(Simulated::new(scenario, seed)), config, each)
     }
 
-    /// A limit on any stage.
+    /// A limit in any environment.
     pub fn run_limit_on<'s>(
         limit: Limit<'_>,
         cost: &'s Cost,
-        stage: Box<dyn Stage + 's>,
+        env: Box<dyn Environment + 's>,
         config: &ControlConfig,
         each: impl FnMut(&[Entry]),
     ) -> Self {
-        Self::live(cost, stage, (Player::Limit(Knowing::new(limit)), None), config, each)
+        Self::live(cost, env, (Player::Limit(Knowing::new(limit)), None), config, each)
     }
 
     fn live<'s, 'p>(
         cost: &'s Cost,
-        stage: Box<dyn Stage + 's>,
+        env: Box<dyn Environment + 's>,
         (player, shadow): (Player<'p>, Option<&'p mut Shadow>),
         config: &ControlConfig,
         mut each: impl FnMut(&[Entry]),
     ) -> Self {
-        let orders = life::cues(stage.as_ref());
+        let orders = runner::scheduled_starts(env.as_ref());
         let plan = Plan { player, shadow, orders, environment: "simulation".to_owned() };
-        let mut life = Life::begin(stage, plan, config, cost);
-        each(&life.episode.journal);
-        while !life.done() {
-            let told = life.episode.journal.len();
-            life.step();
-            each(&life.episode.journal[told..]);
+        let mut runner = EpisodeRunner::begin(env, plan, config, cost);
+        each(&runner.episode.journal);
+        while !runner.done() {
+            let told = runner.episode.journal.len();
+            runner.step();
+            each(&runner.episode.journal[told..]);
         }
-        life.finish()
+        runner.finish()
     }
 
     /// The state at the end.
@@ -213,14 +213,14 @@ impl Episode {
     }
 
     /// Sums up.
-    pub(super) fn finish(&mut self, stage: &dyn Stage, tallies: &[Tally], cost: &Cost) {
-        let start = stage.start();
-        self.length = stage.now().since(start);
+    pub(super) fn finish(&mut self, env: &dyn Environment, tallies: &[Tally], cost: &Cost) {
+        let start = env.start();
+        self.length = env.now().since(start);
         let mut results: Vec<FlagResult> = (0..)
             .zip(&self.state.flags)
-            .zip(stage.detectability())
+            .zip(env.detectability())
             .map(|((index, flag), detectability)| {
-                let truth = stage.truths().get(index).copied().unwrap_or_default();
+                let truth = env.truths().get(index).copied().unwrap_or_default();
                 let tally: Tally = tallies.get(index).copied().unwrap_or_default();
                 FlagResult {
                     flag: flag.spec.key.clone(),
@@ -235,7 +235,7 @@ impl Episode {
                     rollout: flag.rollout,
                     bad_requests: truth.total_bad_requests,
                     bad_requests_answered: tally.bad_requests,
-                    handed_over: tally.handed_over,
+                    escalated: tally.escalated,
                     harmful_at_end: truth.harmful,
                     cost: truth.total_cost,
                     cost_at_full: tally.cost_at_full,

@@ -12,7 +12,7 @@ mod surroundings;
 mod tests;
 
 use super::{
-    Cue, Scenario,
+    Scenario, ScheduledStart,
     noise::{Purpose, Stream},
 };
 use knightwatch_core::{flag::FlagId, telemetry::Millis};
@@ -136,10 +136,10 @@ impl Generator {
             .filter(|is_first| *is_first || has_second)
             .filter_map(|is_first| surroundings::flag(&mut people, &service, asking, is_first))
             .collect();
-        let cues = (0_u32..)
+        let scheduled_starts = (0_u32..)
             .zip(starts)
             .take(flags.len())
-            .map(|(flag, at)| Cue { at, flag: FlagId(flag), operator: OPERATOR.to_owned() })
+            .map(|(flag, at)| ScheduledStart { at, flag: FlagId(flag), operator: OPERATOR.to_owned() })
             .collect();
 
         let mut scenario = Scenario {
@@ -153,9 +153,9 @@ impl Generator {
             services: vec![service],
             flags,
             outages: Vec::new(),
-            cues: Vec::new(),
+            scheduled_starts: Vec::new(),
         };
-        scenario.set_cues(cues);
+        scenario.set_scheduled_starts(scheduled_starts);
         fault::add(&mut dice("faults"), family, starts[fault::FIRST], &mut scenario);
         (family, scenario)
     }

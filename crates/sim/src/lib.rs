@@ -13,20 +13,20 @@
 mod cost;
 mod detectable;
 mod effect;
+mod environment;
 mod episode;
 mod generate;
 mod library;
-pub mod life;
 mod limit;
 mod noise;
 mod parse;
 mod problem;
 mod reader;
+pub mod runner;
 mod scenario;
 mod service;
 mod shape;
 mod shift;
-mod stage;
 mod truth;
 mod wire;
 mod world;
@@ -34,6 +34,7 @@ mod world;
 pub use cost::{Cost, CostError, IntervalCost, WEIGHTS};
 pub use detectable::DETECTABLE;
 pub use effect::{HARMFUL_ERRORS, HARMFUL_P99};
+pub use environment::{Environment, Simulated};
 pub use episode::{Episode, FlagResult};
 pub use generate::{Curriculum, Family, Generator, HORIZON, Split, UnknownFamily};
 pub use limit::{Knowing, Limit};
@@ -41,9 +42,8 @@ pub use noise::mix;
 pub use parse::MAX_SCENARIO_BYTES;
 pub use problem::{Problem, ScenarioError};
 pub use scenario::{
-    Bursts, Cue, Effect, FlagModel, LatencyModel, Outage, Scenario, ServiceModel, Wave, WireModel,
+    Bursts, Effect, FlagModel, LatencyModel, Outage, Scenario, ScheduledStart, ServiceModel, Wave, WireModel,
 };
 pub use shift::{Shift, UnknownShift};
-pub use stage::{Simulated, Stage};
 pub use truth::Truth;
 pub use world::World;

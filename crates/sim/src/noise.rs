@@ -101,7 +101,9 @@ pub(super) fn poisson(mean: f64, u: f64) -> u32 {
     if mean >= LARGE_MEAN {
         let w = normal_quantile(u);
         let root = mean.sqrt();
-        return whole(mean + root * w + (1.0 / 3.0 + w * w / 6.0) - w * (1.0 / 36.0 + w * w / 72.0) / root);
+        return to_count(
+            mean + root * w + (1.0 / 3.0 + w * w / 6.0) - w * (1.0 / 36.0 + w * w / 72.0) / root,
+        );
     }
     // exp(-mean) >= 1 - mean, so this is a zero without asking for the exponential; most buckets end here.
     if u <= 1.0 - mean {
@@ -150,7 +152,7 @@ pub(super) fn binomial(n: u32, p: f64, u: f64) -> u32 {
     if mean >= LARGE_MEAN {
         let w = normal_quantile(u);
         let sd = (mean * (1.0 - p)).sqrt();
-        return whole(mean + sd * w + (1.0 - 2.0 * p) * (w * w - 1.0) / 6.0 + 0.5).min(n);
+        return to_count(mean + sd * w + (1.0 - 2.0 * p) * (w * w - 1.0) / 6.0 + 0.5).min(n);
     }
     let odds = p / (1.0 - p);
     let mut probability = libm::exp(trials * libm::log1p(-p));
@@ -170,7 +172,7 @@ pub(super) fn binomial(n: u32, p: f64, u: f64) -> u32 {
     clippy::cast_sign_loss,
     reason = "the cast saturates, which is what is meant"
 )]
-fn whole(count: f64) -> u32 {
+fn to_count(count: f64) -> u32 {
     count as u32
 }
 

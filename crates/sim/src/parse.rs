@@ -17,7 +17,7 @@ use super::{
         Field, Keys, Problems, Section, TimeSpan, list, nearest, number, parse_table, percent, required,
         shorten, span, text,
     },
-    scenario::{Bursts, Cue, Effect, FlagModel, LatencyModel, Outage, Scenario, ServiceModel},
+    scenario::{Bursts, Effect, FlagModel, LatencyModel, Outage, Scenario, ScheduledStart, ServiceModel},
     service::ln_factor,
 };
 use knightwatch_core::{
@@ -85,10 +85,10 @@ pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Scenario> 
     }
     let duration = keys.duration.millis();
     if let Some(duration) = duration
-        && !flags.cues.is_empty()
-        && flags.cues.iter().all(|cue| cue.at >= duration)
+        && !flags.scheduled_starts.is_empty()
+        && flags.scheduled_starts.iter().all(|scheduled| scheduled.at >= duration)
     {
-        let first = flags.cues.iter().map(|cue| cue.at).min().unwrap_or_default();
+        let first = flags.scheduled_starts.iter().map(|scheduled| scheduled.at).min().unwrap_or_default();
         root.complain(
             problems,
             &format!("no flag is started before the scenario ends: found duration {duration}, the first start at {first}"),
@@ -105,9 +105,9 @@ pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Scenario> 
         services,
         flags: flags.models,
         outages,
-        cues: Vec::new(),
+        scheduled_starts: Vec::new(),
     };
-    scenario.set_cues(flags.cues);
+    scenario.set_scheduled_starts(flags.scheduled_starts);
     Some(scenario)
 }
 
@@ -115,7 +115,7 @@ pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Scenario> 
 #[derive(Default)]
 struct Flags {
     models: Vec<FlagModel>,
-    cues: Vec<Cue>,
+    scheduled_starts: Vec<ScheduledStart>,
 }
 
 impl Flags {

@@ -192,7 +192,7 @@ pub(super) fn percent(max: f64) -> impl FnOnce(&Field<f64>, &()) -> garde::Resul
 }
 
 /// Checks a whole number.
-pub(super) fn whole(range: RangeInclusive<u32>) -> impl FnOnce(&Field<u32>, &()) -> garde::Result {
+pub(super) fn integer(range: RangeInclusive<u32>) -> impl FnOnce(&Field<u32>, &()) -> garde::Result {
     move |field, ()| {
         let expected = || format!("a whole number from {} to {}", range.start(), range.end());
         field.check(|number| range.contains(number), expected)
@@ -487,7 +487,7 @@ mod tests {
     struct Sample {
         #[garde(custom(required), custom(number(0.0..=9.0, " ms")))]
         size: Field<f64>,
-        #[garde(custom(whole(1..=3)))]
+        #[garde(custom(integer(1..=3)))]
         count: Field<u32>,
         #[garde(custom(span(Millis::ZERO..=Millis(1_000))))]
         time: Field<TimeSpan>,

@@ -31,12 +31,12 @@ pub struct Scenario {
     pub flags: Vec<FlagModel>,
     /// What hits both arms of some services at known times.
     pub outages: Vec<Outage>,
-    pub(super) cues: Vec<Cue>,
+    pub(super) scheduled_starts: Vec<ScheduledStart>,
 }
 
 /// A person starts a flag at this time: from idle only a person does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cue {
+pub struct ScheduledStart {
     /// When, since the scenario's start.
     pub at: Millis,
     /// Which flag.
@@ -276,14 +276,14 @@ impl Scenario {
 
     /// Who starts which flag when, in the order of time.
     #[must_use]
-    pub fn cues(&self) -> &[Cue] {
-        &self.cues
+    pub fn scheduled_starts(&self) -> &[ScheduledStart] {
+        &self.scheduled_starts
     }
 
     /// The same world with its flags started at other times. Kept in the order of time.
-    pub fn set_cues(&mut self, mut cues: Vec<Cue>) {
-        cues.sort_by_key(|cue| (cue.at, cue.flag));
-        self.cues = cues;
+    pub fn set_scheduled_starts(&mut self, mut scheduled_starts: Vec<ScheduledStart>) {
+        scheduled_starts.sort_by_key(|scheduled| (scheduled.at, scheduled.flag));
+        self.scheduled_starts = scheduled_starts;
     }
 
     /// How many control intervals it runs.

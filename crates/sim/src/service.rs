@@ -68,7 +68,7 @@ impl Service {
     }
 
     /// Requests in an interval of usual traffic.
-    pub(super) fn usual_requests(&self, interval: Millis) -> f64 {
+    pub(super) fn typical_requests(&self, interval: Millis) -> f64 {
         self.model.requests_per_second * interval.as_secs_f64()
     }
 

@@ -119,8 +119,8 @@ impl Shape {
 /// The factor that the table allows for.
 fn clamp(ln_factor: f64) -> f64 {
     /// A little less than the full range, so that rounding cannot leave the table.
-    const MOST: f64 = 9.99 * std::f64::consts::LN_2;
-    ln_factor.clamp(-MOST, MOST)
+    const MAX: f64 = 9.99 * std::f64::consts::LN_2;
+    ln_factor.clamp(-MAX, MAX)
 }
 
 /// Where 1 ms lies in a table shifted by a factor.

@@ -11,9 +11,9 @@ use super::Scenario;
 use knightwatch_core::telemetry::Millis;
 
 /// The largest sigma that a scenario may have.
-const MOST_SIGMA: f64 = 2.0;
+const MAX_SIGMA: f64 = 2.0;
 /// The largest share of the time in which telemetry may be lost.
-const MOST_GAPS: f64 = 0.95;
+const MAX_GAPS: f64 = 0.95;
 /// How long a gap lasts that there was none before.
 const GAP: Millis = Millis::from_secs(30);
 
@@ -79,7 +79,7 @@ impl Shift {
             Self::TrafficTenfold => traffic(&mut scenario, 10.0),
             Self::SigmaDouble => {
                 for service in &mut scenario.services {
-                    service.latency.sigma = (2.0 * service.latency.sigma).min(MOST_SIGMA);
+                    service.latency.sigma = (2.0 * service.latency.sigma).min(MAX_SIGMA);
                 }
             }
             Self::Missing30 => {
@@ -88,7 +88,7 @@ impl Shift {
                     if wire.gaps == 0.0 {
                         wire.gap_length = GAP;
                     }
-                    wire.gaps = (1.0 - 0.7 * (1.0 - wire.gaps)).min(MOST_GAPS);
+                    wire.gaps = (1.0 - 0.7 * (1.0 - wire.gaps)).min(MAX_GAPS);
                 }
             }
             Self::Interval5 => scenario.interval = Millis::from_secs(5),

@@ -11,7 +11,7 @@ pub struct Truth {
     /// Expected requests in the interval, both arms together.
     pub requests: f64,
     /// Requests in an interval of usual traffic. The reward's `N` is `requests / usual_requests`.
-    pub usual_requests: f64,
+    pub typical_requests: f64,
     /// Share of requests that fail with the flag on; what it would be where nobody has it on (0 % or no traffic).
     pub error_rate_treatment: f64,
     /// Share of requests that fail with the flag off.
@@ -41,7 +41,7 @@ impl Truth {
     /// Traffic as a multiple of the usual; 0 before the first interval.
     #[must_use]
     pub fn relative_traffic(&self) -> f64 {
-        if self.usual_requests > 0.0 { self.requests / self.usual_requests } else { 0.0 }
+        if self.typical_requests > 0.0 { self.requests / self.typical_requests } else { 0.0 }
     }
 
     /// P99 of treatment as a multiple of control's; 1 before the first interval.

@@ -50,7 +50,7 @@ struct Flag {
     id: FlagId,
     model: FlagModel,
     stream: Stream,
-    usual_requests: f64,
+    typical_requests: f64,
     /// What each effect would come to at 100 %.
     potentials: Vec<Potential>,
     rollout: Rollout,
@@ -92,7 +92,7 @@ impl World {
             outages: scenario.outages.clone(),
             truths: flags
                 .iter()
-                .map(|flag| Truth { usual_requests: flag.usual_requests, ..Truth::default() })
+                .map(|flag| Truth { typical_requests: flag.typical_requests, ..Truth::default() })
                 .collect(),
             flags,
             under_way: Vec::new(),
@@ -118,7 +118,7 @@ impl World {
         static NOTHING: Truth = Truth {
             rollout: Rollout::ZERO,
             requests: 0.0,
-            usual_requests: 0.0,
+            typical_requests: 0.0,
             error_rate_treatment: 0.0,
             error_rate_control: 0.0,
             p99_treatment_ms: 0.0,
@@ -195,7 +195,8 @@ impl Flag {
         Self {
             id,
             stream: Stream::new(seed, model.spec.key.as_str()),
-            usual_requests: model.traffic * service.map_or(0.0, |service| service.usual_requests(interval)),
+            typical_requests: model.traffic
+                * service.map_or(0.0, |service| service.typical_requests(interval)),
             potentials,
             rollout: Rollout::ZERO,
             raised_at: 0,
@@ -227,7 +228,7 @@ impl Flag {
         parts: &mut Vec<Part>,
         truth: &mut Truth,
     ) -> [Option<ArmTruth>; 2] {
-        let requests = self.usual_requests * condition.traffic;
+        let requests = self.typical_requests * condition.traffic;
         let ln_control = condition.ln_latency + ln_factor(self.model.slowness);
         let alone = [Part { share: 1.0, ln_factor: ln_control }];
         truth.rollout = self.rollout;

@@ -124,7 +124,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Tries, after a failed write, whether the disk takes writes again: opens the database anew, checks its head, and
+    /// Tries, after a failed write, whether the disk takes writes again: reopens the database, checks its head, and
     /// commits a probe. On success appends are accepted again. The head may then be above the one before the failure: a
     /// write that was reported as not durable may have reached the disk after all, and the caller folds in what it has
     /// not seen ([`Self::entries`]).
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(journal.outcome(&order).unwrap(), None);
         let refused = journal.append(None, &[entry(2)]).unwrap_err();
         assert!(matches!(refused, StoreError::Refusing { .. }), "{refused}");
-        // A database opened anew has no such limit: there is room again.
+        // A reopened database has no such limit: there is room again.
         assert_eq!(journal.recover().unwrap().seq, Seq(1));
         journal.append(Some((&order, "{}")), &[entry(2), entry(3)]).unwrap();
         assert_eq!(journal.fault(), None);

@@ -183,7 +183,7 @@ pub enum ChainFault {
         place: String,
     },
     /// The file with the second head cannot be read.
-    #[error("the recorded head in {place} is damaged: {detail}; move that file away to go on without it")]
+    #[error("the recorded head in {place} is damaged: {detail}; move that file away to continue without it")]
     HeadFile {
         /// Which file.
         place: String,

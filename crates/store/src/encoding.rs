@@ -27,7 +27,7 @@ const SAME_INTERVAL: u8 = 4;
 const BUCKET_BYTES: usize = BUCKET_COUNT / 8;
 
 /// Bytes set aside per sample before writing; a usual sample takes less.
-const USUAL_BYTES: usize = 64;
+const TYPICAL_BYTES: usize = 64;
 
 /// Why bytes are not the telemetry of a tick.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -51,7 +51,7 @@ pub enum DecodeError {
 /// The samples as bytes, in the given order.
 #[must_use]
 pub fn encode(samples: &[Sample]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(16 + samples.len() * USUAL_BYTES);
+    let mut out = Vec::with_capacity(16 + samples.len() * TYPICAL_BYTES);
     out.push(FORMAT);
     unsigned(&mut out, samples.len() as u64);
     let (mut flag, mut start, mut span) = (0_i64, 0_u64, 0_u64);

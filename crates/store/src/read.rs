@@ -50,7 +50,7 @@ impl Journal {
         self.head
     }
 
-    /// The time of the last recorded tick: controller time goes on from there.
+    /// The time of the last recorded tick: controller time continues from there.
     #[must_use]
     pub const fn last_tick(&self) -> Option<Millis> {
         self.last_tick

@@ -1,6 +1,6 @@
 //! What may be changed while the backend runs: tokens, names, certificate, definitions, webhooks.
 //!
-//! At a hang-up signal the configuration is read anew with everything that it names, and all of that is taken, or none of it
+//! At a hang-up signal the configuration is reloaded with everything that it names, and all of that is taken, or none of it
 //! where anything is wrong. What would need another start is named. The file of tokens is looked at by itself too.
 
 use std::{
@@ -30,7 +30,7 @@ use knightwatch_core::flag::definition::Definitions;
 /// How often the file of tokens is looked at: a revoked one is worth nothing after so long.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
-/// Options that a running backend takes anew, and those that it has nothing to do with.
+/// Options that a running backend reloads, and those that it has nothing to do with.
 const TAKEN: [&str; 7] = [
     "server.hosts",
     "server.open_loopback",
@@ -88,12 +88,12 @@ fn hook(hook: &Webhook) -> Result<Hook, Failure> {
     })
 }
 
-/// Has the definitions taken anew whenever one of `files` changes.
+/// Reloads the definitions whenever one of `files` changes.
 fn watch(files: FlagFiles, state: &Arc<ServerState>, runtime: Handle) -> Result<FlagWatch, Failure> {
     let state = Arc::clone(state);
     let watch = files.watch(move |read| match read {
         Ok(definitions) => {
-            tracing::info!("{} flags are defined anew", definitions.len());
+            tracing::info!("{} flag definitions were reloaded", definitions.len());
             runtime.block_on(state.define(definitions));
         }
         Err(error) => runtime.block_on(state.keep_definitions(&error.to_string())),
@@ -124,7 +124,7 @@ impl Tellers {
     }
 }
 
-/// How the configuration is read anew.
+/// How the configuration is reloaded.
 pub(super) type Reread = Box<dyn Fn() -> Result<Config, Failure> + Send>;
 
 /// What is in force and may be changed.
@@ -167,16 +167,16 @@ impl Beside {
         self.seen = now;
         match tokens.read() {
             Ok(records) => {
-                tracing::info!("{} tokens read again", records.len());
+                tracing::info!("{} tokens were reloaded", records.len());
                 state.set_tokens(records);
             }
             Err(error) => {
-                tracing::error!("{}: {error}; the tokens stay as they were", tokens.path().display());
+                tracing::error!("{}: {error}; the tokens were not reloaded", tokens.path().display());
             }
         }
     }
 
-    /// Takes the configuration anew, and says what came of it.
+    /// Reloads the configuration, and reports the result.
     pub(super) async fn reload(&mut self) {
         let read = block_in_place(|| {
             let config = (self.running.reread)()?;
@@ -189,14 +189,12 @@ impl Beside {
         match taken {
             Ok(config) => {
                 for key in changed(&self.running.started, &config, self.running.tls.is_some()) {
-                    tracing::warn!(
-                        "{key} has changed: that takes another start; until then it stays as it was"
-                    );
+                    tracing::warn!("{key} has changed: restart knightwatch to apply it");
                 }
-                tracing::info!("the configuration is taken anew");
+                tracing::info!("the configuration was reloaded");
             }
             Err(Failure { text, .. }) => {
-                tracing::error!("the configuration stays as it was, all of it: {text}");
+                tracing::error!("the configuration was not reloaded: {text}");
             }
         }
     }
@@ -212,7 +210,7 @@ impl Beside {
                 Ok(tellers) => self.tellers = tellers,
                 Err(failure) => {
                     self.tellers = Tellers::start(&self.hooks, state, journal).inspect_err(|_| {
-                        tracing::error!("webhooks are told nothing until the next reload or start");
+                        tracing::error!("webhooks are off until the next reload or start");
                     })?;
                     return Err(failure);
                 }
@@ -229,7 +227,7 @@ impl Beside {
         }
         self.seen = seen;
         state.set_tokens(tokens);
-        state.set_door(hosts, open_loopback);
+        state.set_request_guard(hosts, open_loopback);
         if let (Some(tls), Some(certificate)) = (tls, certificate) {
             tls.replace(certificate);
         }

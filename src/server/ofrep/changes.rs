@@ -15,9 +15,9 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::server::catalogue::Catalogue;
+use crate::server::definition_store::DefinitionStore;
 use knightwatch_core::telemetry::Millis;
-use knightwatch_engine::{Register, wall_clock};
+use knightwatch_engine::{ServingTable, wall_clock};
 
 /// Shortest time between two frames, but for a kill-all or re-arming: every frame makes everybody ask again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -36,11 +36,11 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(register: &Register, catalogue: &Catalogue, begun: Millis) -> Self {
+    fn new(serving_table: &ServingTable, definition_store: &DefinitionStore, begun: Millis) -> Self {
         let mut digest = Sha256::new();
-        digest.update(catalogue.current().digest());
-        digest.update(register.revision().to_be_bytes());
-        // Revisions are counted anew with every start.
+        digest.update(definition_store.current().digest());
+        digest.update(serving_table.revision().to_be_bytes());
+        // Revisions restart from zero with every start.
         digest.update(begun.0.to_be_bytes());
         let etag = const_hex::encode(&digest.finalize()[..16]);
         let at = wall_clock().0 / 1_000;
@@ -62,19 +62,20 @@ pub(in crate::server) struct Changes {
 impl Changes {
     /// Begins to tell of what changes in the register and in the catalogue.
     pub(in crate::server) fn start(
-        register: &Arc<Register>,
-        catalogue: &Arc<Catalogue>,
+        serving_table: &Arc<ServingTable>,
+        definition_store: &Arc<DefinitionStore>,
     ) -> io::Result<Arc<Self>> {
         let begun = wall_clock();
         // Watched from before the first frame is made, so that nothing is missed in between.
-        let (revisions, definitions) = (register.revisions(), catalogue.changes());
-        let first = Arc::new(Frame::new(register, catalogue, begun));
+        let (revisions, definitions) = (serving_table.revisions(), definition_store.changes());
+        let first = Arc::new(Frame::new(serving_table, definition_store, begun));
         let changes =
             Arc::new(Self { frames: watch::Sender::new(Arc::clone(&first)), newest: ArcSwap::new(first) });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let (told, register, catalogue) = (Arc::clone(&changes), Arc::clone(register), Arc::clone(catalogue));
+        let (told, serving_table, definition_store) =
+            (Arc::clone(&changes), Arc::clone(serving_table), Arc::clone(definition_store));
         thread::Builder::new().name("changes".to_owned()).spawn(move || {
-            runtime.block_on(told.tell(&register, &catalogue, begun, revisions, definitions));
+            runtime.block_on(told.tell(&serving_table, &definition_store, begun, revisions, definitions));
         })?;
         Ok(changes)
     }
@@ -92,8 +93,8 @@ impl Changes {
 
     async fn tell(
         &self,
-        register: &Register,
-        catalogue: &Catalogue,
+        serving_table: &ServingTable,
+        definition_store: &DefinitionStore,
         begun: Millis,
         mut revisions: watch::Receiver<u64>,
         mut definitions: watch::Receiver<()>,
@@ -108,8 +109,8 @@ impl Changes {
                     return;
                 }
             }
-            let latched = register.is_latched();
-            let frame = Arc::new(Frame::new(register, catalogue, begun));
+            let latched = serving_table.is_latched();
+            let frame = Arc::new(Frame::new(serving_table, definition_store, begun));
             self.newest.store(Arc::clone(&frame));
             let over = self.frames.send_if_modified(|now| {
                 if !now.last {
@@ -129,7 +130,7 @@ impl Changes {
                     Err(_) => break,
                 }
                 // A kill-all waits for nothing.
-                if register.is_latched() != latched {
+                if serving_table.is_latched() != latched {
                     break;
                 }
             }

@@ -126,7 +126,7 @@ fn field(parameter: &Parameter) -> Value {
             {"type": "string", "pattern": "^[0-9]{1,9} *(ms|s|min|h)$"},
             {"type": "null"},
         ]}),
-        ValueKind::Switch { .. } => json!({"type": "boolean"}),
+        ValueKind::KillSwitch { .. } => json!({"type": "boolean"}),
     };
     schema["description"] = parameter.description.into();
     schema

@@ -119,7 +119,7 @@ pub(super) const FRAME: &[Spec] = &[
         short: "",
         keys: &[control('l')],
         screens: Scope::Every,
-        help: "draw everything anew",
+        help: "redraw",
     },
     Spec {
         id: CommandId::Back,

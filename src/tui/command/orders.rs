@@ -17,7 +17,7 @@ const NOTHING: Spec =
     Spec { id: CommandId::Redraw, name: "", short: "", keys: &[], help: "", screens: Scope::Every };
 
 /// Most keys of one order.
-const MOST_KEYS: usize = 2;
+const MAX_KEYS: usize = 2;
 
 const NO_DATA: &str = "no data from the backend yet";
 
@@ -34,8 +34,8 @@ const LENGTH: usize = {
 };
 
 /// The keys of each order of the table, and how many they are.
-const KEYS: &[([Chord; MOST_KEYS], usize)] = &{
-    let mut keys = [([chord(""); MOST_KEYS], 0); ORDERS.len()];
+const KEYS: &[([Chord; MAX_KEYS], usize)] = &{
+    let mut keys = [([chord(""); MAX_KEYS], 0); ORDERS.len()];
     let mut place = 0;
     while place < ORDERS.len() {
         if let Offer::Entry(entry) = ORDERS[place].offer {
@@ -131,27 +131,27 @@ fn sharing(name: &str) -> impl Iterator<Item = &'static OrderSpec> {
 }
 
 fn why_not_order(spec: &OrderSpec, model: &Model) -> Option<String> {
-    let world = model.world.as_ref();
+    let fleet = model.fleet.as_ref();
     let mut seen = Seen {
         flag: None,
         alarm: model.alarm_at_hand(),
-        latched: world.is_some_and(|world| world.controller.latch.is_some()),
-        briefed: world.is_some_and(|world| world.controller.briefed),
+        latched: fleet.is_some_and(|fleet| fleet.controller.latch.is_some()),
+        briefed: fleet.is_some_and(|fleet| fleet.controller.briefed),
         live: matches!(model.link, Link::Embedded | Link::Connected),
     };
     match spec.target {
         // Needs nothing to be seen.
         _ if spec.confirmation == Confirmation::Arm => return None,
-        OrderTarget::Backend | OrderTarget::Briefing if world.is_none() => return Some(NO_DATA.to_owned()),
+        OrderTarget::Backend | OrderTarget::Briefing if fleet.is_none() => return Some(NO_DATA.to_owned()),
         OrderTarget::Backend | OrderTarget::Briefing | OrderTarget::Alarm => {}
         OrderTarget::Flag => {
-            let Some(world) = world else { return Some(NO_DATA.to_owned()) };
-            let Some(flag) = model.flag_at_hand().and_then(|key| world.flag(key)) else {
+            let Some(fleet) = fleet else { return Some(NO_DATA.to_owned()) };
+            let Some(flag) = model.flag_at_hand().and_then(|key| fleet.flag(key)) else {
                 return Some("no flag is selected: go to the fleet or to a flag".to_owned());
             };
             let key = &flag.spec.key;
             if flag.archived.is_some() {
-                return Some(format!("{key} was archived: nothing is done to it any more"));
+                return Some(format!("{key} was archived: no further action is possible"));
             }
             if spec.raises && seen.latched {
                 return Some("kill-all is in force: re-arm first".to_owned());
@@ -159,7 +159,7 @@ fn why_not_order(spec: &OrderSpec, model: &Model) -> Option<String> {
             if model.is_waiting_for(CommandId::Order(spec.entry()), key) {
                 return Some(format!("{key}: the same order is still waiting for its answer"));
             }
-            let held = flag.hold.as_ref().is_some_and(|hold| hold.until > world.controller.now);
+            let held = flag.hold.as_ref().is_some_and(|hold| hold.until > fleet.controller.now);
             seen.flag = Some(SeenFlag { key, phase: flag.phase, rollout: flag.rollout, held });
         }
     }

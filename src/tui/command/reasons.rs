@@ -25,20 +25,20 @@ pub(in crate::tui) fn why_not(id: CommandId, model: &Model) -> Option<String> {
     match id {
         CommandId::Order(name) => orders::why_not(name, model),
         CommandId::Faster | CommandId::Slower => {
-            let world = model.world.as_ref();
-            if world.is_some_and(|world| !world.simulated) {
+            let fleet = model.fleet.as_ref();
+            if fleet.is_some_and(|fleet| !fleet.simulated) {
                 return Some("controller time is real time: it cannot be sped up".to_owned());
             }
-            let next = world.and_then(|world| {
+            let next = fleet.and_then(|fleet| {
                 if id == CommandId::Faster {
-                    pace::faster(world.controller.pace)
+                    pace::faster(fleet.controller.pace)
                 } else {
-                    pace::slower(world.controller.pace)
+                    pace::slower(fleet.controller.pace)
                 }
             });
-            next.is_none().then(|| match world {
+            next.is_none().then(|| match fleet {
                 None => "no data from the backend yet".to_owned(),
-                Some(world) => format!("the pace is {} already", pace::name(world.controller.pace)),
+                Some(fleet) => format!("the pace is {} already", pace::name(fleet.controller.pace)),
             })
         }
         CommandId::Own(screen, _) if screen != model.screens.ground().row().id => {

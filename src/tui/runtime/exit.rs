@@ -57,7 +57,7 @@ impl Exit {
             Err(error) => format!("order {order}: {error}"),
         });
         let unanswered = self.unanswered.iter().map(|order| {
-            format!("order {order}: no answer before the control room was left; it may or may not have acted, 'knightwatch audit show' tells")
+            format!("order {order}: no answer before the control room closed; it may or may not have acted: see 'knightwatch audit show'")
         });
         late.chain(unanswered).map(|note| clean(&note).into_owned()).collect()
     }

@@ -1,6 +1,6 @@
 //! The terminal changes hands or size: Ctrl-Z and `fg`, a stop by signal, a resize.
 //!
-//! After each of them nothing is known of what is on the screen, so everything is drawn anew. Knows nothing of what
+//! After each of them nothing is known of what is on the screen, so everything is redrawn. Knows nothing of what
 //! that is.
 
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use super::{
         signals::{self, Ending, Event},
         terminal,
     },
-    Cause, Room,
+    App, Cause,
 };
 
 /// How long SIGCONT is waited for after the job was started again.
 const CONTINUE_GRACE: Duration = Duration::from_secs(1);
 
-impl Room {
+impl App {
     /// Gives the terminal back to the shell until the job is continued.
     pub(super) async fn suspend(&mut self) -> Option<Cause> {
         if !signals::can_stop() {

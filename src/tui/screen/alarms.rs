@@ -1,4 +1,4 @@
-//! The alarms: what a person has to know, the most urgent and unacknowledged first.
+//! The alarms: the alarms: what needs attention, the most urgent and unacknowledged first.
 //!
 //! ```text
 //!   priority  since     state          alarm
@@ -13,9 +13,9 @@ use crate::tui::{
     Model,
     command::{CommandId, Scope, Spec, letter},
     figures,
+    fleet_view::FleetView,
     pen::{Pen, wrap},
     view::first_page_row,
-    world::World,
 };
 use knightwatch_core::{
     control::{Alarm, AlarmId, AlarmKind},
@@ -34,7 +34,7 @@ pub(super) const ROW: ScreenRow = ScreenRow {
             short: "alarms",
             keys: &[letter('A')],
             screens: Scope::Except(ID),
-            help: "what a person has to know",
+            help: "the alarms: what needs attention",
         },
         needs_backend: true,
         open: |_| Ok(Box::new(AlarmsScreen::default())),
@@ -52,7 +52,7 @@ struct AlarmsScreen {
 impl AlarmsScreen {
     /// The alarm under the cursor.
     fn selected<'a>(&self, model: &'a Model) -> Option<&'a Alarm> {
-        self.alarm(model.world.as_ref()?)
+        self.alarm(model.fleet.as_ref()?)
     }
 
     /// As many lines as the selected one takes, up to half of the screen: what is critical is not cut for want of a line.
@@ -60,9 +60,9 @@ impl AlarmsScreen {
         if body.height < TALL {
             return 0;
         }
-        let said = self.selected(model).zip(model.world.as_ref());
+        let said = self.selected(model).zip(model.fleet.as_ref());
         let lines =
-            said.map_or(0, |(alarm, world)| wrap(&in_full(alarm, world), usize::from(body.width)).len());
+            said.map_or(0, |(alarm, fleet)| wrap(&in_full(alarm, fleet), usize::from(body.width)).len());
         u16::try_from(lines + 1).unwrap_or(u16::MAX).clamp(DETAIL, (body.height / 2).max(DETAIL))
     }
 
@@ -81,15 +81,15 @@ impl Screen for AlarmsScreen {
         usize::from(self.rows(model, body))
     }
 
-    fn step(&mut self, step: Step, world: Option<&World>, _last_scroll: usize) {
-        let Some(world) = world else { return };
-        let alarms = world.alarms_in_order();
-        let at = self.alarm(world).and_then(|alarm| alarms.iter().position(|other| other.id == alarm.id));
+    fn step(&mut self, step: Step, fleet: Option<&FleetView>, _last_scroll: usize) {
+        let Some(fleet) = fleet else { return };
+        let alarms = fleet.alarms_in_order();
+        let at = self.alarm(fleet).and_then(|alarm| alarms.iter().position(|other| other.id == alarm.id));
         self.at = alarms.get(step.from(at.unwrap_or(0), alarms.len())).map(|alarm| alarm.id);
     }
 
-    fn alarm<'a>(&self, world: &'a World) -> Option<&'a Alarm> {
-        let alarms = world.alarms_in_order();
+    fn alarm<'a>(&self, fleet: &'a FleetView) -> Option<&'a Alarm> {
+        let alarms = fleet.alarms_in_order();
         let chosen = alarms.iter().find(|alarm| Some(alarm.id) == self.at).copied();
         chosen.or_else(|| alarms.first().copied())
     }
@@ -104,8 +104,8 @@ impl Screen for AlarmsScreen {
 
     fn draw(&self, model: &Model, area: Rect, pen: &mut Pen<'_>) {
         let theme = pen.theme;
-        let Some(world) = &model.world else { return };
-        let alarms = world.alarms_in_order();
+        let Some(fleet) = &model.fleet else { return };
+        let alarms = fleet.alarms_in_order();
         if alarms.is_empty() {
             pen.text(area.x + 2, area.y, area.width, "no alarms", theme.dim());
             return;
@@ -148,7 +148,7 @@ impl Screen for AlarmsScreen {
         {
             let below = Rect { y: area.bottom() - detail, height: detail, ..area };
             pen.fill(below.x, below.y, below.width, theme.rule(), theme.dim());
-            let text = in_full(alarm, world);
+            let text = in_full(alarm, fleet);
             pen.paragraph(Rect { y: below.y + 1, height: detail - 1, ..below }, &text, theme.plain());
         }
     }
@@ -160,17 +160,17 @@ const DETAIL: u16 = 4;
 const TALL: u16 = 12;
 const PRIORITY: u16 = 8;
 const SINCE: u16 = 8;
-const STATE: u16 = 16;
+const STATE: u16 = 21;
 
 /// All there is to say of an alarm.
-fn in_full(alarm: &Alarm, world: &World) -> String {
+fn in_full(alarm: &Alarm, fleet: &FleetView) -> String {
     let over = match alarm.cleared_at {
         None => ", it lasts".to_owned(),
         Some(at) if at == alarm.raised_at => String::new(),
         Some(at) => format!(", its cause is over since {} UTC", figures::clock(at)),
     };
     let seen = alarm.acknowledged_by.as_ref();
-    let seen = seen.map_or_else(|| "not seen by anybody".to_owned(), |by| format!("seen by {by}"));
+    let seen = seen.map_or_else(|| "not acknowledged".to_owned(), |by| format!("acknowledged by {by}"));
     let shelved = alarm.shelf.as_ref().map_or_else(String::new, |shelf| {
         format!(", shelved by {} until {} UTC ({})", shelf.by, figures::clock(shelf.until), shelf.why)
     });
@@ -179,7 +179,7 @@ fn in_full(alarm: &Alarm, world: &World) -> String {
         alarm.priority(),
         alarm.id.0,
         figures::day_and_clock(alarm.raised_at),
-        figures::ago(world.controller.now, alarm.raised_at),
+        figures::ago(fleet.controller.now, alarm.raised_at),
         alarm.text
     )
 }
@@ -189,9 +189,9 @@ fn state(alarm: &Alarm) -> String {
         return format!("shelved {}", figures::clock(shelf.until));
     }
     match (&alarm.acknowledged_by, alarm.cleared_at) {
-        (Some(by), None) => format!("seen by {by}"),
-        (None, Some(_)) => "over, not seen".to_owned(),
-        (Some(by), Some(_)) => format!("over, seen by {by}"),
-        (None, None) => "not seen".to_owned(),
+        (Some(by), None) => format!("acknowledged by {by}"),
+        (None, Some(_)) => "ended, unacknowledged".to_owned(),
+        (Some(by), Some(_)) => format!("ended, acknowledged by {by}"),
+        (None, None) => "unacknowledged".to_owned(),
     }
 }

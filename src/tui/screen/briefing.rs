@@ -8,9 +8,9 @@ use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step};
 use crate::tui::{
     Model,
     command::{CommandId, Scope, Spec, letter},
+    fleet_view::FleetView,
     pen::{Pen, wrap},
     theme::Theme,
-    world::World,
 };
 
 pub(in crate::tui) const ID: ScreenId = ScreenId("briefing");
@@ -52,7 +52,7 @@ impl Screen for BriefingScreen {
         lines(model, body.width).len().saturating_sub(self.page(model, body))
     }
 
-    fn step(&mut self, step: Step, _world: Option<&World>, last_scroll: usize) {
+    fn step(&mut self, step: Step, _world: Option<&FleetView>, last_scroll: usize) {
         self.scroll = step.from(self.scroll.min(last_scroll), last_scroll + 1);
     }
 
@@ -117,12 +117,12 @@ enum Kind {
 }
 
 /// One line of the briefing.
-struct Line {
+struct BriefingLine {
     kind: Kind,
     text: String,
 }
 
-impl Line {
+impl BriefingLine {
     fn style(&self, theme: Theme) -> Style {
         match self.kind {
             Kind::Heading | Kind::Pledge => theme.strong(),
@@ -133,12 +133,12 @@ impl Line {
 }
 
 /// All lines at a width.
-fn lines(model: &Model, width: u16) -> Vec<Line> {
+fn lines(model: &Model, width: u16) -> Vec<BriefingLine> {
     let width = usize::from(width.saturating_sub(4).min(MEASURE));
-    let add = |lines: &mut Vec<Line>, kind, text: &str| {
-        lines.extend(wrap(text, width).into_iter().map(|text| Line { kind, text }));
+    let add = |lines: &mut Vec<BriefingLine>, kind, text: &str| {
+        lines.extend(wrap(text, width).into_iter().map(|text| BriefingLine { kind, text }));
     };
-    let blank = || Line { kind: Kind::Text, text: String::new() };
+    let blank = || BriefingLine { kind: Kind::Text, text: String::new() };
     let mut lines = Vec::new();
     for (heading, text) in PARTS {
         add(&mut lines, Kind::Heading, heading);
@@ -148,13 +148,13 @@ fn lines(model: &Model, width: u16) -> Vec<Line> {
     add(&mut lines, Kind::Pledge, &format!("\"{ACKNOWLEDGEMENT}\""));
     lines.push(blank());
     let (by, read_only) = (&model.settings.operator, model.settings.read_only);
-    let briefed = model.world.as_ref().is_some_and(|world| world.controller.briefed);
+    let briefed = model.fleet.as_ref().is_some_and(|fleet| fleet.controller.briefed);
     let last = if briefed {
-        "This has been acknowledged. Esc leaves.".to_owned()
+        "This has been acknowledged. Esc closes.".to_owned()
     } else if read_only {
-        "Read-only: it cannot be acknowledged from here. Esc leaves.".to_owned()
+        "Read-only: it cannot be acknowledged from here. Esc closes.".to_owned()
     } else {
-        format!("a acknowledges this as {by}, and the journal keeps it. Esc leaves it for later.")
+        format!("a acknowledges this as {by}, and the journal keeps it. Esc postpones it.")
     };
     add(&mut lines, Kind::Key, &last);
     lines

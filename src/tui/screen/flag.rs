@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! new-checkout-ui  ramping  ━━━╸────  25 %  for 4 min           checkout, requests
-//! shield: vetoed 12 times in a row: only healthy may be raised, ...
+//! shield: vetoed 12 times in a row: holding: needs more evidence, ...
 //!  charts (P99, events, errors)        | EVIDENCE healthy
 //!                                      |          on    off   difference [95 % interval] pp
 //!                                      | errors   ...
@@ -22,9 +22,9 @@ use ratatui::layout::Rect;
 use super::{Ability, Next, Screen, ScreenId, ScreenRow, Section, Step};
 use crate::tui::{
     Model, figures,
+    fleet_view::{FleetView, unit},
     pen::{Align, Pen, wrap},
     view::{as_of, is_stale, standing},
-    world::{World, unit},
 };
 use knightwatch_core::{
     control::Phase,
@@ -66,8 +66,8 @@ impl Screen for FlagScreen {
 
     /// Entries of the flag's history that fit.
     fn page(&self, model: &Model, body: Rect) -> usize {
-        let world = model.world.as_ref();
-        let reason = world.and_then(|world| Some(said(world, world.flag(&self.key)?, body.width)));
+        let fleet = model.fleet.as_ref();
+        let reason = fleet.and_then(|fleet| Some(line_count(fleet, fleet.flag(&self.key)?, body.width)));
         usize::from(history::rows(parts(body, reason.unwrap_or(1)).history.height))
     }
 
@@ -75,7 +75,7 @@ impl Screen for FlagScreen {
         model.entries_of(Some(&self.key)).count().saturating_sub(self.page(model, body))
     }
 
-    fn step(&mut self, step: Step, _world: Option<&World>, last_scroll: usize) {
+    fn step(&mut self, step: Step, _world: Option<&FleetView>, last_scroll: usize) {
         self.scroll = step.from(self.scroll.min(last_scroll), last_scroll + 1);
     }
 
@@ -101,18 +101,18 @@ impl Screen for FlagScreen {
 
     fn draw(&self, model: &Model, area: Rect, pen: &mut Pen<'_>) {
         let theme = pen.theme;
-        let Some(world) = &model.world else { return };
-        let Some(flag) = world.flag(&self.key) else {
+        let Some(fleet) = &model.fleet else { return };
+        let Some(flag) = fleet.flag(&self.key) else {
             pen.text(area.x, area.y, area.width, "the backend does not know this flag", theme.dim());
             return;
         };
-        let parts = parts(area, said(world, flag, area.width));
-        draw_head(world, flag, parts.head, pen);
-        if parts.charts.height >= chart::LEAST {
-            chart::draw(model, world, flag, parts.charts, pen);
+        let parts = parts(area, line_count(fleet, flag, area.width));
+        draw_head(fleet, flag, parts.head, pen);
+        if parts.charts.height >= chart::MIN {
+            chart::draw(model, fleet, flag, parts.charts, pen);
         }
-        draw_evidence(model, world, flag, parts.evidence, pen);
-        proposal::draw(model, world, flag, parts.proposal, pen);
+        draw_evidence(model, fleet, flag, parts.evidence, pen);
+        proposal::draw(model, fleet, flag, parts.proposal, pen);
         history::draw(model, &self.key, self.scroll, parts.history, pen);
     }
 }
@@ -163,7 +163,7 @@ fn parts(body: Rect, said: usize) -> Parts {
     }
     let numbers = if left < ROOMY { EVIDENCE - 1 } else { EVIDENCE }.min(left);
     let spare = left.saturating_sub(numbers + HISTORY);
-    let charts = if spare >= chart::LEAST { spare.min(16) } else { 0 };
+    let charts = if spare >= chart::MIN { spare.min(16) } else { 0 };
     let charts = Rect { y: head.bottom(), height: charts, ..body };
     let evidence = Rect::new(body.x, charts.bottom(), EVIDENCE_WIDTH.min(body.width), numbers);
     let x = evidence.right() + 2;
@@ -173,17 +173,17 @@ fn parts(body: Rect, said: usize) -> Parts {
 }
 
 /// Lines that the reason why the flag is where it is takes.
-fn said(world: &World, flag: &FlagView, width: u16) -> usize {
-    wrap(&standing::why(flag, world), usize::from(width)).len()
+fn line_count(fleet: &FleetView, flag: &FlagView, width: u16) -> usize {
+    wrap(&standing::why(flag, fleet), usize::from(width)).len()
 }
 
-fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
+fn draw_head(fleet: &FleetView, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let mut x = pen.text(area.x, area.y, area.width / 2, flag.spec.key.as_str(), theme.strong()) + 2;
-    let unseen = world.unseen().contains(&flag.spec.key);
+    let unseen = fleet.unseen().contains(&flag.spec.key);
     let (phase, style) = standing::phase(flag, unseen, pen);
     x = pen.text(x, area.y, area.right().saturating_sub(x), phase, style) + 1;
-    if let Some((mark, style)) = standing::mark(flag, world, pen) {
+    if let Some((mark, style)) = standing::mark(flag, fleet, pen) {
         x = pen.text(x, area.y, 1, mark, style);
     }
     x += 1;
@@ -191,7 +191,7 @@ fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
         pen.gauge(x, area.y, 12, flag.rollout.share(), theme.plain());
         x += 13;
     }
-    let text = format!("{} for {}", flag.rollout, world.controller.now.since(flag.changed_at));
+    let text = format!("{} for {}", flag.rollout, fleet.controller.now.since(flag.changed_at));
     x = pen.text(x, area.y, area.right().saturating_sub(x), &text, theme.strong()) + 2;
     let mut about = format!("{}, {}", flag.spec.service, unit(flag));
     if !flag.spec.description.is_empty() {
@@ -199,7 +199,7 @@ fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     }
     pen.cell(x, area.y, area.right().saturating_sub(x), Align::Right, &about, theme.dim());
     if area.height > 1 {
-        let lines = wrap(&standing::why(flag, world), usize::from(area.width));
+        let lines = wrap(&standing::why(flag, fleet), usize::from(area.width));
         for (row, y) in (area.y + 1..area.bottom()).enumerate().take(lines.len()) {
             let last = y + 1 == area.bottom();
             let line = if last { lines[row..].join(" ") } else { lines[row].clone() };
@@ -212,11 +212,11 @@ fn draw_head(world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
 const LABEL: u16 = 9;
 const NUMBER: u16 = 6;
 
-fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
+fn draw_evidence(model: &Model, fleet: &FleetView, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let report = &flag.report;
     let (verdict, style) = standing::verdict(flag, pen);
-    let old = is_stale(model) || world.is_old(flag);
+    let old = is_stale(model) || fleet.is_old(flag);
     let value = if old { theme.dim() } else { theme.plain() };
     let mut lines = (area.y..area.bottom()).map(|y| Rect { y, height: 1, ..area });
 
@@ -225,8 +225,8 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
         let x = pen.text(x, line.y, line.right().saturating_sub(x), &verdict, style) + 1;
         let text = if flag.rollout.is_zero() && report.treatment_n == 0 {
             "no treatment traffic to judge by".to_owned()
-        } else if flag.phase == Phase::Complete && report.control_recorded {
-            "against its recorded control".to_owned()
+        } else if flag.phase == Phase::Complete && report.control_is_baseline {
+            "against its baseline".to_owned()
         } else {
             let warm = if report.warming_up { ", warming up" } else { "" };
             let plural = if report.intervals == 1 { "" } else { "s" };
@@ -237,7 +237,7 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
     if let Some(line) = lines.next() {
         let x = line.x + LABEL;
         pen.cell(x, line.y, NUMBER, Align::Right, "on", theme.dim());
-        let off = if report.control_recorded { "record" } else { "off" };
+        let off = if report.control_is_baseline { "base" } else { "off" };
         pen.cell(x + NUMBER + 1, line.y, NUMBER, Align::Right, off, theme.dim());
         let x = x + 2 * NUMBER + 3;
         pen.text(x, line.y, line.right().saturating_sub(x), "difference [95 %] pp", theme.dim());
@@ -266,7 +266,7 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
     }
     if let Some(line) = lines.next() {
         let assumed = if flag.assumed { "~" } else { "" };
-        let text = if report.control_recorded {
+        let text = if report.control_is_baseline {
             let n = figures::grouped(report.treatment.requests);
             format!("n      {assumed}{n} on, six intervals")
         } else if report.treatment_n == 0 && report.control_n == 0 {
@@ -296,7 +296,7 @@ fn draw_evidence(model: &Model, world: &World, flag: &FlagView, area: Rect, pen:
             let _ = write!(text, ", {} samples rejected", figures::grouped(rejected));
         }
         if report.dependency {
-            text.push_str(", both arms are bad: a dependency");
+            text.push_str(", fails with the flag on and off: a dependency");
         }
         let bad = old || report.dependency;
         let style = if bad { theme.abnormal() } else { theme.dim() };
@@ -353,7 +353,12 @@ fn draw_nats(evidence: &MetricEvidence, known: bool, verdict: Verdict, line: Rec
             pen.gauge(x, line.y, GAUGE, nats.max(0.0) / needed, style);
             x += GAUGE + 1;
         }
-        let text = format!("{:.1} of {needed:.1}", nats.max(0.0));
+        let shown = nats.max(0.0);
+        let text = if nats >= needed {
+            format!("proven ({shown:.1}, needed {needed:.1})")
+        } else {
+            format!("{shown:.1}, needed {needed:.1}")
+        };
         x = pen.text(x, line.y, line.right().saturating_sub(x), &text, style) + 2;
     }
     if x + pen.width_of("nats") <= line.right() + 1 {

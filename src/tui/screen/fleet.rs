@@ -24,10 +24,10 @@ use crate::tui::{
     Model,
     command::{CommandId, Scope, Spec, letter},
     figures,
+    fleet_view::{FleetView, unit},
     pen::{Align, Pen, wrap},
-    spark::{self, Mark, Metric, Record},
+    spark::{self, ChartBaseline, Mark, Metric},
     view::{as_of, entry, first_page_row, is_stale, standing},
-    world::{World, unit},
 };
 use knightwatch_core::{
     control::{Actor, Event},
@@ -59,7 +59,7 @@ pub(super) const ROW: ScreenRow = ScreenRow {
 #[derive(Debug, Default)]
 pub(in crate::tui) struct FleetScreen {
     sort: Sort,
-    /// Positions in `world.flags`, as sorted. Updated on change, left alone while rows are held.
+    /// Positions in `fleet.flags`, as sorted. Updated on change, left alone while rows are held.
     order: Vec<u32>,
     /// The flag the cursor is on. By key: rows move, a key does not.
     selected: Option<FlagKey>,
@@ -67,30 +67,30 @@ pub(in crate::tui) struct FleetScreen {
 
 impl FleetScreen {
     /// The row of the cursor.
-    fn cursor(&self, world: &World) -> Option<usize> {
-        self.position(world, self.selected.as_ref()?)
+    fn cursor(&self, fleet: &FleetView) -> Option<usize> {
+        self.position(fleet, self.selected.as_ref()?)
     }
 
     /// The row of a flag.
-    fn position(&self, world: &World, flag: &FlagKey) -> Option<usize> {
-        let place = world.place(flag)?;
+    fn position(&self, fleet: &FleetView, flag: &FlagKey) -> Option<usize> {
+        let place = fleet.place(flag)?;
         self.order.iter().position(|other| *other as usize == place)
     }
 
-    fn sort_rows(&mut self, world: &World) {
-        let flags = &world.flags;
+    fn sort_rows(&mut self, fleet: &FleetView) {
+        let flags = &fleet.flags;
         let alive = |place: u32| flags.get(place as usize).is_some_and(|flag| flag.archived.is_none());
         // Archiving cannot be undone: as many are the same ones, once those that were archived are out.
         self.order.retain(|place| alive(*place));
-        if self.order.len() != world.alive().count() {
+        if self.order.len() != fleet.alive().count() {
             let places = 0..u32::try_from(flags.len()).unwrap_or(u32::MAX);
             self.order = places.filter(|place| alive(*place)).collect();
         }
-        self.sort.sort(&mut self.order, world);
+        self.sort.sort(&mut self.order, fleet);
         let known = self
             .selected
             .as_ref()
-            .and_then(|key| world.flag(key))
+            .and_then(|key| fleet.flag(key))
             .is_some_and(|flag| flag.archived.is_none());
         if !known {
             self.selected = self.order.first().map(|place| flags[*place as usize].spec.key.clone());
@@ -107,20 +107,20 @@ impl Screen for FleetScreen {
         usize::from(rows(model, body))
     }
 
-    fn step(&mut self, step: Step, world: Option<&World>, _last_scroll: usize) {
-        let Some(world) = world else { return };
-        let row = step.from(self.cursor(world).unwrap_or(0), self.order.len());
+    fn step(&mut self, step: Step, fleet: Option<&FleetView>, _last_scroll: usize) {
+        let Some(fleet) = fleet else { return };
+        let row = step.from(self.cursor(fleet).unwrap_or(0), self.order.len());
         let place = self.order.get(row).map(|place| *place as usize);
-        self.selected = place.map(|place| world.flags[place].spec.key.clone());
+        self.selected = place.map(|place| fleet.flags[place].spec.key.clone());
     }
 
-    fn run(&mut self, command: u8, world: Option<&World>) -> Option<String> {
+    fn run(&mut self, command: u8, fleet: Option<&FleetView>) -> Option<String> {
         if command != SORT {
             return None;
         }
         self.sort = self.sort.next();
-        if let Some(world) = world {
-            self.sort_rows(world);
+        if let Some(fleet) = fleet {
+            self.sort_rows(fleet);
         }
         Some(format!("sorted by {}", self.sort.name()))
     }
@@ -137,9 +137,9 @@ impl Screen for FleetScreen {
         self.selected.as_ref().map(ToString::to_string)
     }
 
-    fn refresh(&mut self, world: &World, held: bool) {
+    fn refresh(&mut self, fleet: &FleetView, held: bool) {
         if !held || self.order.is_empty() {
-            self.sort_rows(world);
+            self.sort_rows(fleet);
         }
     }
 
@@ -151,16 +151,16 @@ impl Screen for FleetScreen {
         self.selected = Some(flag.clone());
     }
 
-    fn neighbour(&self, world: &World, flag: &FlagKey, by: isize) -> Option<FlagKey> {
+    fn neighbour(&self, fleet: &FleetView, flag: &FlagKey, by: isize) -> Option<FlagKey> {
         let rows = self.order.len();
-        let row = self.position(world, flag)?;
+        let row = self.position(fleet, flag)?;
         let row = if by > 0 { (row + 1) % rows } else { (row + rows - 1) % rows };
-        Some(world.flags[self.order[row] as usize].spec.key.clone())
+        Some(fleet.flags[self.order[row] as usize].spec.key.clone())
     }
 
     fn draw(&self, model: &Model, area: Rect, pen: &mut Pen<'_>) {
         let theme = pen.theme;
-        let Some(world) = &model.world else {
+        let Some(fleet) = &model.fleet else {
             pen.text(area.x, area.y, area.width, "no data from the backend yet", theme.dim());
             return;
         };
@@ -183,24 +183,24 @@ impl Screen for FleetScreen {
             return;
         }
         let rows = usize::from(rows(model, area));
-        let selected = self.cursor(world);
+        let selected = self.cursor(fleet);
         let first = first_page_row(selected.unwrap_or(0), rows);
         let shown = self.order.iter().skip(first).take(rows);
-        let unseen = world.unseen();
+        let unseen = fleet.unseen();
         for (line, place) in (area.y + 1..).zip(shown) {
             let place = *place as usize;
             let chosen = selected.is_some_and(|row| self.order.get(row).map(|p| *p as usize) == Some(place));
-            let row = Row { model, world, place, chosen, unseen: &unseen };
+            let row = Row { model, fleet, place, chosen, unseen: &unseen };
             row.draw(&columns, Rect { y: line, height: 1, ..area }, pen);
         }
         let detail_rows = detail_rows(model, area);
-        latest(model, world, Rect { height: area.height - detail_rows, ..area }, pen);
+        latest(model, fleet, Rect { height: area.height - detail_rows, ..area }, pen);
         if detail_rows > 0
-            && let Some(flag) = self.selected.as_ref().and_then(|key| world.flag(key))
+            && let Some(flag) = self.selected.as_ref().and_then(|key| fleet.flag(key))
         {
             detail(
                 model,
-                world,
+                fleet,
                 flag,
                 Rect { y: area.bottom() - detail_rows, height: detail_rows, ..area },
                 pen,
@@ -213,9 +213,9 @@ fn detail_rows(model: &Model, body: Rect) -> u16 {
     if body.height < TALL {
         return 0;
     }
-    let flags = model.world.as_ref().map_or(0, |world| world.alive().count());
+    let flags = model.fleet.as_ref().map_or(0, |fleet| fleet.alive().count());
     let free = body.height.saturating_sub(1).saturating_sub(u16::try_from(flags).unwrap_or(u16::MAX));
-    free.clamp(DETAIL, MOST_DETAIL)
+    free.clamp(DETAIL, MAX_DETAIL)
 }
 
 /// Rows for flags.
@@ -226,7 +226,7 @@ fn rows(model: &Model, body: Rect) -> u16 {
 /// Fewest lines below the rows that say more of the selected flag: a rule, what it is, why it is where it is.
 const DETAIL: u16 = 3;
 /// Most lines for them, where no flag needs the room.
-const MOST_DETAIL: u16 = 5;
+const MAX_DETAIL: u16 = 5;
 /// From so many lines on there is room for them.
 const TALL: u16 = 10;
 
@@ -234,8 +234,8 @@ const TALL: u16 = 10;
 const LATEST: std::ops::RangeInclusive<u16> = 5..=11;
 
 /// What was done last in the whole fleet, below the rows. Alarms have their banner; vetoes and shadows change nothing.
-fn latest(model: &Model, world: &World, area: Rect, pen: &mut Pen<'_>) {
-    let flags = u16::try_from(world.alive().count()).unwrap_or(u16::MAX);
+fn latest(model: &Model, fleet: &FleetView, area: Rect, pen: &mut Pen<'_>) {
+    let flags = u16::try_from(fleet.alive().count()).unwrap_or(u16::MAX);
     let free = area.height.saturating_sub(1).saturating_sub(flags).saturating_sub(1);
     if free < *LATEST.start() {
         return;
@@ -268,7 +268,7 @@ const MIDDLE: &str = "▄";
 /// One flag's row.
 struct Row<'a> {
     model: &'a Model,
-    world: &'a World,
+    fleet: &'a FleetView,
     place: usize,
     chosen: bool,
     unseen: &'a HashSet<&'a FlagKey>,
@@ -277,13 +277,13 @@ struct Row<'a> {
 impl Row<'_> {
     fn draw(&self, columns: &[(&Column, u16)], area: Rect, pen: &mut Pen<'_>) {
         let theme = pen.theme;
-        let (world, flag, y) = (self.world, &self.world.flags[self.place], area.y);
-        let old = is_stale(self.model) || world.is_old(flag);
+        let (fleet, flag, y) = (self.fleet, &self.fleet.flags[self.place], area.y);
+        let old = is_stale(self.model) || fleet.is_old(flag);
         let value = if old { theme.dim() } else { theme.plain() };
         if self.chosen {
             pen.text(area.x, y, 1, theme.marker(), theme.strong());
         }
-        if let Some((mark, style)) = standing::mark(flag, world, pen) {
+        if let Some((mark, style)) = standing::mark(flag, fleet, pen) {
             pen.text(area.x + 1, y, 1, mark, style);
         }
         let mut x = area.x + MARGIN;
@@ -321,7 +321,7 @@ impl Row<'_> {
                         pen.text(x, y, *width, figures::NONE, theme.dim());
                     }
                 },
-                Show::By => by(flag, world, place, pen),
+                Show::By => by(flag, fleet, place, pen),
             }
             x += width + gap(area.width);
         }
@@ -330,9 +330,9 @@ impl Row<'_> {
     fn line(&self, (x, y, width): (u16, u16, u16), metric: Metric, old: bool, pen: &mut Pen<'_>) {
         let theme = pen.theme;
         let style = if old { theme.dim() } else { theme.plain() };
-        let Some(history) = self.world.history.get(self.place) else { return };
-        let record = Record::of(&self.world.flags[self.place], history);
-        for (column, mark) in (x..).zip(spark::sweep(history, self.world.interval, width, metric, record)) {
+        let Some(history) = self.fleet.history.get(self.place) else { return };
+        let baseline = ChartBaseline::of(&self.fleet.flags[self.place], history);
+        for (column, mark) in (x..).zip(spark::sweep(history, self.fleet.interval, width, metric, baseline)) {
             match mark {
                 Mark::Empty => {}
                 Mark::Missing => pen.put(column, y, theme.missing(), theme.plain()),
@@ -382,13 +382,13 @@ fn worse(flag: &FlagView, regressed: bool, value: Style, pen: &Pen<'_>) -> Style
 }
 
 /// By whom, and how long ago: `agent  4 min`, or `agent   4m` where there is less room.
-fn by(flag: &FlagView, world: &World, (x, y, width): (u16, u16, u16), pen: &mut Pen<'_>) {
+fn by(flag: &FlagView, fleet: &FleetView, (x, y, width): (u16, u16, u16), pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let Some(last) = &flag.last else {
         pen.text(x, y, width, figures::NONE, theme.dim());
         return;
     };
-    let span = world.controller.now.since(last.at);
+    let span = fleet.controller.now.since(last.at);
     let ago = if width < BY { figures::short(span) } else { figures::coarse(span) };
     let room = width.saturating_sub(if width < BY { 4 } else { 7 });
     let style = if matches!(last.by, Actor::Person(_)) { theme.person() } else { theme.plain() };
@@ -396,7 +396,7 @@ fn by(flag: &FlagView, world: &World, (x, y, width): (u16, u16, u16), pen: &mut 
     pen.cell(x + room, y, width - room, Align::Right, &ago, theme.plain());
 }
 
-fn detail(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
+fn detail(model: &Model, fleet: &FleetView, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     pen.fill(area.x, area.y, area.width, theme.rule(), theme.dim());
     let mut text = format!("{}, {}", flag.spec.key, flag.spec.service);
@@ -405,7 +405,7 @@ fn detail(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut P
         text.push_str(&flag.spec.description);
     }
     let mut facts = as_of(model).map_or_else(String::new, |moment| moment + ": ");
-    let _ = write!(facts, "at {} for {}", flag.rollout, figures::ago(world.controller.now, flag.changed_at));
+    let _ = write!(facts, "at {} for {}", flag.rollout, figures::ago(fleet.controller.now, flag.changed_at));
     // Writing to a String cannot fail.
     let _ = match flag.report.age {
         Some(age) => write!(facts, ", telemetry {age} old"),
@@ -417,7 +417,7 @@ fn detail(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut P
     let start = area.right().saturating_sub(pen.width_of(&facts)).max(area.x + area.width / 3);
     pen.text(area.x, area.y + 1, start.saturating_sub(area.x + 2), &text, theme.strong());
     pen.text(start, area.y + 1, area.right() - start, &facts, theme.dim());
-    let why = standing::why(flag, world);
+    let why = standing::why(flag, fleet);
     let room = usize::from(area.height.saturating_sub(2));
     let lines = wrap(&why, usize::from(area.width));
     if lines.len() <= room {

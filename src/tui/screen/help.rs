@@ -6,8 +6,8 @@ use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step};
 use crate::tui::{
     Model,
     command::{COMMANDS, CommandId, Scope, Spec, letter, why_not},
+    fleet_view::FleetView,
     pen::{Pen, wrap},
-    world::World,
 };
 
 pub(in crate::tui) const ID: ScreenId = ScreenId("help");
@@ -50,7 +50,7 @@ impl Screen for HelpScreen {
         lines(model, body.width).len().saturating_sub(self.page(model, body))
     }
 
-    fn step(&mut self, step: Step, _world: Option<&World>, last_scroll: usize) {
+    fn step(&mut self, step: Step, _world: Option<&FleetView>, last_scroll: usize) {
         self.scroll = step.from(self.scroll.min(last_scroll), last_scroll + 1);
     }
 
@@ -84,7 +84,7 @@ impl Screen for HelpScreen {
 }
 
 /// One row of help.
-struct Line {
+struct HelpLine {
     /// What it is about, in its first row.
     mark: String,
     text: String,
@@ -99,8 +99,8 @@ const LEGEND: &[(&str, &str)] = &[
     ("errors line", "treatment's failed requests: higher from 0.1, 0.2, 0.5, 1, 2, 5 and 10 % on"),
     ("orange bar", "treatment is worse than control in that interval, by more than noise explains"),
     ("sweep", "lines are written from left to right and over again, with a gap after the newest interval"),
-    ("insuff.", "the evidence is insufficient: too few requests to tell"),
-    ("watched", "at 100 %, held against the control that was recorded on the way up"),
+    ("collecting", "collecting data: too few requests to judge the flag"),
+    ("watched", "at 100 %, compared with its baseline: control as recorded during the ramp"),
     ("◆", "a person holds the flag: the agent keeps off"),
     ("!", "a person switched the shield's hard limits off for a time"),
     ("~", "request counts are assumed, the source has none"),
@@ -132,7 +132,7 @@ fn all(model: &Model) -> Vec<(String, String, bool)> {
 }
 
 /// All rows at a width, from top to bottom; what does not fit into one goes on in the next.
-fn lines(model: &Model, width: u16) -> Vec<Line> {
+fn lines(model: &Model, width: u16) -> Vec<HelpLine> {
     let all = all(model);
     let room = usize::from(width.saturating_sub(mark_columns(&all)));
     let mut lines = Vec::new();
@@ -141,7 +141,7 @@ fn lines(model: &Model, width: u16) -> Vec<Line> {
         let parts = if parts.is_empty() { vec![String::new()] } else { parts };
         for (row, text) in parts.into_iter().enumerate() {
             let mark = if row == 0 { mark.clone() } else { String::new() };
-            lines.push(Line { mark, text, works });
+            lines.push(HelpLine { mark, text, works });
         }
     }
     lines

@@ -15,9 +15,9 @@ use crate::tui::{
     Model,
     command::{CommandId, Scope, Spec, letter},
     figures,
+    fleet_view::FleetView,
     pen::{Pen, wrap},
     view::{entry, first_page_row},
-    world::World,
 };
 use knightwatch_core::{
     control::{Entry, Seq},
@@ -53,15 +53,15 @@ struct LogScreen {
 
 impl LogScreen {
     /// The row of the cursor, newest first.
-    fn cursor(&self, world: &World) -> usize {
+    fn cursor(&self, fleet: &FleetView) -> usize {
         let Some(at) = self.at else { return 0 };
-        let older = world.log_before(at);
-        world.log_len().saturating_sub(older + 1)
+        let older = fleet.log_before(at);
+        fleet.log_len().saturating_sub(older + 1)
     }
 
     /// The same, before there is a world too.
     fn cursor_of(&self, model: &Model) -> usize {
-        model.world.as_ref().map_or(0, |world| self.cursor(world))
+        model.fleet.as_ref().map_or(0, |fleet| self.cursor(fleet))
     }
 
     /// The entry under the cursor.
@@ -94,16 +94,16 @@ impl Screen for LogScreen {
         usize::from(self.rows(model, body))
     }
 
-    fn step(&mut self, step: Step, world: Option<&World>, _last_scroll: usize) {
-        let Some(world) = world else { return };
-        let row = step.from(self.cursor(world), world.log_len());
-        let entry = world.log().rev().nth(row);
+    fn step(&mut self, step: Step, fleet: Option<&FleetView>, _last_scroll: usize) {
+        let Some(fleet) = fleet else { return };
+        let row = step.from(self.cursor(fleet), fleet.log_len());
+        let entry = fleet.log().rev().nth(row);
         // At the top the cursor follows what is new.
         self.at = entry.filter(|_| row > 0).map(|entry| entry.seq);
     }
 
     fn wants_older(&self, model: &Model, body: Rect) -> bool {
-        let entries = model.world.as_ref().map_or(0, |world| world.log_len());
+        let entries = model.fleet.as_ref().map_or(0, |fleet| fleet.log_len());
         self.cursor_of(model) + self.page(model, body) >= entries
     }
 

@@ -117,9 +117,9 @@ mod tests {
     use crate::tui::{
         Model,
         command::{CommandId, Scope, Spec},
+        fleet_view::FleetView,
         pen::Pen,
         screen::{Opener, ScreenRow, Section, Step},
-        world::World,
     };
 
     const LIST: ScreenId = ScreenId("list");
@@ -162,7 +162,7 @@ mod tests {
             self.steps
         }
 
-        fn step(&mut self, _step: Step, _world: Option<&World>, _last_scroll: usize) {
+        fn step(&mut self, _step: Step, _world: Option<&FleetView>, _last_scroll: usize) {
             self.steps += 1;
         }
     }

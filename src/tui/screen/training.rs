@@ -30,8 +30,8 @@ use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step};
 use crate::tui::{
     Model, Real,
     command::{Chord, CommandId, Scope, Spec, key, letter},
+    fleet_view::FleetView,
     pen::Pen,
-    world::World,
 };
 use knightwatch_agent::training::{
     COST, EndReason, METRICS, TrainingHeader, TrainingLog, TrainingPoint, Validation, compact, count,
@@ -64,7 +64,7 @@ pub(super) const ROW: ScreenRow = ScreenRow {
             PLAY,
             "play/stop",
             &[letter(' ')],
-            "play the training, or stand still; a live one: stand still, or follow again",
+            "play or pause the training; a live one: pause it or follow again",
         ),
         own(
             EARLIER,
@@ -88,7 +88,7 @@ pub(super) const ROW: ScreenRow = ScreenRow {
             short: "",
             keys: &[letter('T')],
             screens: Scope::Except(ID),
-            help: "how the agent came to be: the curves of its training, played",
+            help: "the agent's training: its curves, replayed",
         },
         needs_backend: false,
         open: |model| match TrainingLog::shipped() {
@@ -121,16 +121,16 @@ impl Screen for TrainingScreen {
         (self.training.log().points.len() / 10).max(1)
     }
 
-    fn step(&mut self, step: Step, _world: Option<&World>, _last_scroll: usize) {
+    fn step(&mut self, step: Step, _world: Option<&FleetView>, _last_scroll: usize) {
         let (shown, all) = (self.training.points().len(), self.training.log().points.len());
         self.training.scrub(step.from(shown.saturating_sub(1), all));
     }
 
-    fn run(&mut self, command: u8, world: Option<&World>) -> Option<String> {
+    fn run(&mut self, command: u8, fleet: Option<&FleetView>) -> Option<String> {
         match command {
             PLAY => self.training.toggle(),
-            EARLIER => self.step(Step::By(-1), world, 0),
-            LATER => self.step(Step::By(1), world, 0),
+            EARLIER => self.step(Step::By(-1), fleet, 0),
+            LATER => self.step(Step::By(1), fleet, 0),
             _ => {
                 let by = if command == FASTER { 1 } else { -1 };
                 if let Some(speed) = self.training.changed_speed(by) {

@@ -33,7 +33,7 @@ pub struct Painted {
 pub struct Painter {
     terminal: Terminal<Canvas>,
     sync: bool,
-    anew: bool,
+    fresh: bool,
     painted: Painted,
 }
 
@@ -45,7 +45,7 @@ impl Painter {
     /// None in practice: it writes to memory. The signature is the drawing library's.
     pub fn new(size: Size, sync: bool) -> io::Result<Self> {
         let terminal = Terminal::new(Canvas { size, ..Canvas::default() })?;
-        Ok(Self { terminal, sync, anew: true, painted: Painted::default() })
+        Ok(Self { terminal, sync, fresh: true, painted: Painted::default() })
     }
 
     /// The size frames are painted for, in cells.
@@ -61,7 +61,7 @@ impl Painter {
 
     /// Whatever is on the screen is not what was painted: the next frame clears it and paints every cell.
     pub fn forget(&mut self) {
-        self.anew = true;
+        self.fresh = true;
         self.terminal.backend_mut().cursor_shown = None;
     }
 
@@ -83,8 +83,8 @@ impl Painter {
         }
         let opened = spare.len();
         self.terminal.backend_mut().bytes = spare;
-        if self.anew {
-            self.anew = false;
+        if self.fresh {
+            self.fresh = false;
             let Size { width, height } = self.size();
             self.terminal.resize(Rect::new(0, 0, width, height))?;
         }

@@ -20,7 +20,7 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
         CommandId::Order(name) => orders::begin(model, name, effects),
         CommandId::Faster | CommandId::Slower => {
             let step = if id == CommandId::Faster { pace::faster } else { pace::slower };
-            if let Some(next) = model.world.as_ref().and_then(|world| step(world.controller.pace)) {
+            if let Some(next) = model.fleet.as_ref().and_then(|fleet| step(fleet.controller.pace)) {
                 effects.push(Effect::SetPace(next));
             }
         }
@@ -36,7 +36,7 @@ pub(super) fn run(model: &mut Model, id: CommandId, effects: &mut Vec<Effect>) {
         CommandId::Copy => copy(model, effects),
         CommandId::OpenScreen(screen) => open_screen(model, screen),
         CommandId::Own(_, command) => {
-            let told = model.screens.top_mut().run(command, model.world.as_ref());
+            let told = model.screens.top_mut().run(command, model.fleet.as_ref());
             if let Some(text) = told {
                 model.say(Tone::Plain, text);
             }
@@ -100,7 +100,7 @@ fn page(model: &Model) -> isize {
 fn step(model: &mut Model, step: Step, effects: &mut Vec<Effect>) {
     let body = view::body(model);
     let last_scroll = model.screens.top().last_scroll(model, body);
-    model.screens.top_mut().step(step, model.world.as_ref(), last_scroll);
+    model.screens.top_mut().step(step, model.fleet.as_ref(), last_scroll);
     if model.screens.top().wants_older(model, body) {
         fetch_older(model, effects);
     }

@@ -31,7 +31,7 @@ pub(super) fn key(model: &mut Model, event: &KeyEvent, effects: &mut Vec<Effect>
     if event.code == KeyCode::Esc {
         return close_dialog(model);
     }
-    let environment = model.world.as_ref().map(|world| world.environment.clone()).unwrap_or_default();
+    let environment = model.fleet.as_ref().map(|fleet| fleet.environment.clone()).unwrap_or_default();
     let Some(dialog) = &mut model.dialog else { return };
     let then = match dialog {
         Dialog::Palette(palette) => in_palette(palette, event),
@@ -103,7 +103,7 @@ fn in_stop_training(event: &KeyEvent) -> Then {
 }
 
 /// Enter is a reflex.
-const NOT_BY_ENTER: &str = "Enter does not confirm: press y, or n to leave it";
+const NOT_BY_ENTER: &str = "Enter does not confirm: press y, or n to cancel";
 
 /// `y` and nothing else confirms.
 fn in_confirm(spec: &OrderSpec, subject: &Subject, event: &KeyEvent) -> Then {

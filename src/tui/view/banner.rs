@@ -8,8 +8,8 @@ use knightwatch_engine::backend::Link;
 
 /// Banners there are to show: one for the latch, one for a lost link, one for alarms.
 pub(super) fn rows(model: &Model) -> u16 {
-    let Some(world) = &model.world else { return 0 };
-    u16::from(world.controller.latch.is_some())
+    let Some(fleet) = &model.fleet else { return 0 };
+    u16::from(fleet.controller.latch.is_some())
         + u16::from(lost_text(model).is_some())
         + u16::from(!alarms(model).is_empty())
 }
@@ -17,22 +17,22 @@ pub(super) fn rows(model: &Model) -> u16 {
 /// Why there is no contact, where that is known: a broken line is waited for, a token that is worth nothing is not.
 fn lost_text(model: &Model) -> Option<String> {
     match &model.link {
-        Link::Lost { why: Some(why), .. } => Some(format!("NO CONTACT, tried again: {why}")),
+        Link::Lost { why: Some(why), .. } => Some(format!("NO CONTACT, retrying: {why}")),
         Link::Embedded | Link::Connected | Link::Stale(_) | Link::Lost { why: None, .. } => None,
     }
 }
 
 /// Alarms for the banner; the latch has its own.
 fn alarms(model: &Model) -> Vec<&knightwatch_core::control::Alarm> {
-    model.world.as_ref().map(super::super::world::World::unacknowledged).unwrap_or_default()
+    model.fleet.as_ref().map(super::super::fleet_view::FleetView::unacknowledged).unwrap_or_default()
 }
 
 /// What the latch banner says: since when, by whom and why, and how many flags the backend has at 0 %.
 fn latch_text(model: &Model, width: u16) -> Option<String> {
-    let world = model.world.as_ref()?;
-    let latch = world.controller.latch.as_ref()?;
-    let all = world.alive().count();
-    let off = all - world.exposed();
+    let fleet = model.fleet.as_ref()?;
+    let latch = fleet.controller.latch.as_ref()?;
+    let all = fleet.alive().count();
+    let off = all - fleet.exposed();
     let flags_off = format!("{off} of {all} flags at 0 %");
     let set = format!("KILL-ALL in force: set by {} at {} UTC", latch.by, figures::clock(latch.at));
     let by = &latch.by;
@@ -40,13 +40,17 @@ fn latch_text(model: &Model, width: u16) -> Option<String> {
     let clock = clock.get(..5).unwrap_or(&clock);
     // How long ago it is only goes on while there is contact.
     let ago = match super::as_of(model) {
-        None => format!(" ({} ago)", figures::ago(world.controller.now, latch.at)),
+        None => format!(" ({} ago)", figures::ago(fleet.controller.now, latch.at)),
         Some(_) => String::new(),
     };
-    let rearms = latch.asked_at(world.controller.now).map_or_else(
+    let rearms = latch.asked_at(fleet.controller.now).map_or_else(
         || "F12 re-arms".to_owned(),
         |asked| {
-            format!("{} asked to re-arm until {}, another person's F12 does", asked.who, asked.until.stamp())
+            format!(
+                "{} requested re-arming until {}; another person confirms with F12",
+                asked.who,
+                asked.until.stamp()
+            )
         },
     );
     // What can be seen elsewhere goes first where there is little room. Why everything was stopped is seen nowhere else.

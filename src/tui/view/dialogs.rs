@@ -90,7 +90,7 @@ fn draw_palette(model: &Model, palette: &PaletteDialog, area: Rect, pen: &mut Pe
     let first = super::first_page_row(palette.selected, rows);
     if palette.matches.is_empty() {
         let typed = knightwatch_core::flag::clean(palette.input.value()).into_owned();
-        let none = format!("no command matches {typed:?}; Esc leaves");
+        let none = format!("no command matches {typed:?}; Esc closes");
         pen.text(inside.x, inside.y + 2, inside.width, &none, theme.plain());
     }
     let shown = palette.matches.iter().enumerate().skip(first).take(rows);
@@ -135,7 +135,7 @@ fn draw_stop_training(area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let inside = pen.frame(place(area, 3), "stop training?", theme.strong());
     pen.text(inside.x, inside.y, inside.width, "The last checkpoint is kept.", theme.plain());
-    let answer = "y stops, and so does Ctrl-C; n or Esc trains on";
+    let answer = "y or Ctrl-C stops; n or Esc continues the training";
     pen.text(inside.x, inside.y + 2, inside.width, answer, theme.strong());
 }
 
@@ -148,14 +148,14 @@ fn name_of(spec: &OrderSpec) -> &'static str {
 fn filled(text: &str, model: &Model, subject: &Subject) -> Option<String> {
     match subject {
         Subject::Flag(key) => {
-            let flag = model.world.as_ref().and_then(|world| world.flag(key))?;
+            let flag = model.fleet.as_ref().and_then(|fleet| fleet.flag(key))?;
             let text = text.replace("{phase}", flag.phase.as_str());
             let text = text.replace("{rollout}", &flag.rollout.to_string());
             Some(text.replace("{first}", &flag.spec.ladder.first().to_string()))
         }
         Subject::Alarm { text: said, .. } => Some(text.replace("{text}", said)),
         Subject::Backend => {
-            let environment = model.world.as_ref().map_or("", |world| world.environment.as_str());
+            let environment = model.fleet.as_ref().map_or("", |fleet| fleet.environment.as_str());
             Some(text.replace("{environment}", environment))
         }
     }
@@ -182,7 +182,7 @@ fn draw_confirm(model: &Model, spec: &OrderSpec, subject: &Subject, area: Rect, 
     pen.text(inside.x, inside.y, inside.width, &question, theme.strong());
     pen.text(inside.x, inside.y + 1, inside.width, &now, theme.plain());
     pen.text(inside.x, inside.y + 2, inside.width, &effect, theme.plain());
-    keys(inside, &[("y", title), ("n", "leave it")], pen);
+    keys(inside, &[("y", title), ("n", "cancel")], pen);
 }
 
 /// Width of the labels of a form.
@@ -218,7 +218,7 @@ fn draw_form(model: &Model, form: &OrderForm, area: Rect, pen: &mut Pen<'_>) {
         let label = form.fields.get(*place).map_or("", FormField::label);
         pen.text(inside.x, y, inside.width, &format!("{label}: {error}"), theme.abnormal());
     }
-    keys(inside, &[("Enter", does), ("Tab", "next field"), ("Esc", "leave it")], pen);
+    keys(inside, &[("Enter", does), ("Tab", "next field"), ("Esc", "cancel")], pen);
 }
 
 /// A field of a form, beside its label.
@@ -236,7 +236,7 @@ fn draw_field(
     let mut room = inside.right().saturating_sub(x);
     let hint = field.parameter.map_or("", |parameter| parameter.hint);
     match field.parameter.map(|parameter| parameter.kind) {
-        Some(ValueKind::Switch { off, on, .. }) => {
+        Some(ValueKind::KillSwitch { off, on, .. }) => {
             let (mark, text, style) =
                 if field.on { ('x', on, theme.abnormal()) } else { (' ', off, theme.plain()) };
             pen.text(x, line, room, &format!("[{mark}] {text}"), style);

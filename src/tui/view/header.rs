@@ -20,7 +20,7 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
         Link::Stale(age) => (format!("STALE {age}"), theme.warning()),
         Link::Lost { age, .. } => (format!("NO CONTACT {age}"), theme.critical()),
     };
-    let Some(world) = &model.world else {
+    let Some(fleet) = &model.fleet else {
         let right = area.right() - pen.width_of(&link).min(area.width);
         pen.text(right, area.y, area.width, &link, link_style);
         pen.text(
@@ -34,20 +34,20 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     };
 
     let clock = if area.width >= 100 {
-        format!("{} UTC", figures::day_and_clock(world.controller.now))
+        format!("{} UTC", figures::day_and_clock(fleet.controller.now))
     } else {
-        figures::clock(world.controller.now)
+        figures::clock(fleet.controller.now)
     };
     // Without contact no age goes on: what is shown is of that moment.
     let clock = if super::is_stale(model) { format!("as of {clock}") } else { clock };
-    let stopped = world.controller.pace == knightwatch_engine::backend::Pace::Stopped;
+    let stopped = fleet.controller.pace == knightwatch_engine::backend::Pace::Stopped;
     let mut right = Vec::new();
-    if world.controller.done {
+    if fleet.controller.done {
         right.push(("ended".to_owned(), strong));
     }
-    if world.simulated {
+    if fleet.simulated {
         let style = if stopped { theme.abnormal() } else { plain };
-        right.push((pace::name(world.controller.pace), style));
+        right.push((pace::name(fleet.controller.pace), style));
     }
     right.push((clock, plain));
     right.push((link, link_style));
@@ -63,12 +63,12 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     if area.width >= 70 {
         x = pen.text(x, area.y, end.saturating_sub(x), "knightwatch", dim) + 1;
     }
-    x = pen.text(x, area.y, end.saturating_sub(x), &world.environment, strong) + 1;
+    x = pen.text(x, area.y, end.saturating_sub(x), &fleet.environment, strong) + 1;
     if model.settings.read_only {
         x = pen.text(x, area.y, end.saturating_sub(x), " READ-ONLY ", theme.cursor()) + 1;
     }
-    let simulated = if world.simulated && !world.source.contains("simulated") { "simulated: " } else { "" };
-    pen.text(x + 1, area.y, end.saturating_sub(x + 1), &format!("{simulated}{}", world.source), dim);
+    let simulated = if fleet.simulated && !fleet.source.contains("simulated") { "simulated: " } else { "" };
+    pen.text(x + 1, area.y, end.saturating_sub(x + 1), &format!("{simulated}{}", fleet.source), dim);
 
     if area.height > 1 {
         second_line(model, Rect { y: area.y + 1, height: 1, ..area }, pen);
@@ -77,23 +77,23 @@ pub(super) fn draw(model: &Model, area: Rect, pen: &mut Pen<'_>) {
 
 fn second_line(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let Some(world) = &model.world else { return };
-    let mut counts = format!("{} flags", world.alive().count());
+    let Some(fleet) = &model.fleet else { return };
+    let mut counts = format!("{} flags", fleet.alive().count());
     for phase in
         [Phase::Ramping, Phase::Paused, Phase::RolledBack, Phase::Complete, Phase::Idle, Phase::Killed]
     {
-        let count = world.count(phase);
+        let count = fleet.count(phase);
         if count > 0 {
             // Writing to a String cannot fail.
             let _ = write!(counts, ", {count} {phase}");
         }
     }
-    if world.controller.shelved() > 0 {
-        let _ = write!(counts, ", {} alarms shelved", world.controller.shelved());
+    if fleet.controller.shelved() > 0 {
+        let _ = write!(counts, ", {} alarms shelved", fleet.controller.shelved());
     }
     // The policy's name comes first, the counts next, what kind of policy it is last.
-    let fault = world.controller.policy.fault.is_some();
-    let name = format!("policy {}", world.controller.policy.name);
+    let fault = fleet.controller.policy.fault.is_some();
+    let name = format!("policy {}", fleet.controller.policy.name);
     let name_style = if fault { theme.abnormal() } else { theme.plain() };
     let x = pen.text(area.x, area.y, area.width, &name, name_style) + 1;
     let start = area.right().saturating_sub(pen.width_of(&counts)).max(x + 1);
@@ -101,7 +101,7 @@ fn second_line(model: &Model, area: Rect, pen: &mut Pen<'_>) {
     let about = if fault {
         "(FAULT: the agent holds)".to_owned()
     } else {
-        format!("({})", world.controller.policy.about)
+        format!("({})", fleet.controller.policy.about)
     };
     let style = if fault { theme.abnormal() } else { theme.dim() };
     pen.text(x, area.y, start.saturating_sub(x + 1), &about, style);

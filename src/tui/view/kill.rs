@@ -58,19 +58,19 @@ fn lines(model: &Model, width: u16) -> Vec<String> {
 }
 
 fn title(model: &Model) -> String {
-    match &model.world {
-        Some(world) => format!("KILL-ALL, environment {}", world.environment),
+    match &model.fleet {
+        Some(fleet) => format!("KILL-ALL, environment {}", fleet.environment),
         None => "KILL-ALL, environment not known yet: no data from the backend".to_owned(),
     }
 }
 
 fn effect(model: &Model) -> String {
-    let Some(world) = &model.world else {
+    let Some(fleet) = &model.fleet else {
         return "Sets every flag to 0 % and locks the agent out until a person re-arms.".to_owned();
     };
     let already =
-        world.controller.latch.as_ref().map(|latch| format!("It is in force already, set by {}. ", latch.by));
-    let exposed = world.exposed();
+        fleet.controller.latch.as_ref().map(|latch| format!("It is in force already, set by {}. ", latch.by));
+    let exposed = fleet.exposed();
     let traffic = match super::as_of(model) {
         None => format!("{exposed} have treatment traffic now"),
         Some(moment) => format!("{exposed} had treatment traffic {moment}"),
@@ -78,7 +78,7 @@ fn effect(model: &Model) -> String {
     format!(
         "{}Sets all {} flags to 0 % ({traffic}) and locks the agent out until a person re-arms.",
         already.unwrap_or_default(),
-        world.alive().count(),
+        fleet.alive().count(),
     )
 }
 
@@ -107,7 +107,8 @@ fn failed(error: &OrderError, elsewhere: &str, said: &mut Vec<String>) {
         OrderError::Unknown(why) => {
             said.push(format!("SENT, NO ANSWER: {why}. It may or may not have acted."));
         }
-        OrderError::TurnedAway(why) => said.push(format!("TURNED AWAY: {why}. Nothing has changed.")),
+        OrderError::NotPermitted(why) => said
+            .push(format!("REFUSED: no permission ({why}). Use `--token-file FILE`. Nothing has changed.")),
         OrderError::Refused(refusal) => said.push(format!("REFUSED: {refusal}. Nothing has changed.")),
         OrderError::NotDurable(_) | OrderError::ReadOnly => said.push(format!("NOT DONE: {error}.")),
     }

@@ -5,7 +5,7 @@
 
 use ratatui::style::Style;
 
-use crate::tui::{figures, pen::Pen, world::World};
+use crate::tui::{figures, fleet_view::FleetView, pen::Pen};
 use knightwatch_core::{
     control::{Action, Actor, Event, Outcome, Phase},
     telemetry::Verdict,
@@ -13,21 +13,25 @@ use knightwatch_core::{
 use knightwatch_engine::backend::{FlagView, RulingView};
 
 /// Whether a person holds the flag.
-fn is_held(flag: &FlagView, world: &World) -> bool {
-    flag.hold.as_ref().is_some_and(|hold| hold.until > world.controller.now)
+fn is_held(flag: &FlagView, fleet: &FleetView) -> bool {
+    flag.hold.as_ref().is_some_and(|hold| hold.until > fleet.controller.now)
 }
 
 /// Whether the hard limits are off.
-fn is_unguarded(flag: &FlagView, world: &World) -> bool {
-    flag.guard_off_until.is_some_and(|until| until > world.controller.now)
+fn is_unguarded(flag: &FlagView, fleet: &FleetView) -> bool {
+    flag.guard_off_until.is_some_and(|until| until > fleet.controller.now)
 }
 
 /// The mark of a guard that is off or of a person's hold; the guard is the more urgent.
-pub(in crate::tui) fn mark(flag: &FlagView, world: &World, pen: &Pen<'_>) -> Option<(&'static str, Style)> {
-    if is_unguarded(flag, world) {
+pub(in crate::tui) fn mark(
+    flag: &FlagView,
+    fleet: &FleetView,
+    pen: &Pen<'_>,
+) -> Option<(&'static str, Style)> {
+    if is_unguarded(flag, fleet) {
         return Some(("!", pen.theme.abnormal()));
     }
-    is_held(flag, world).then(|| (pen.theme.by_person(), pen.theme.person()))
+    is_held(flag, fleet).then(|| (pen.theme.by_person(), pen.theme.person()))
 }
 
 /// The phase. Colour is for what nobody has said to have seen.
@@ -59,7 +63,7 @@ pub(in crate::tui) fn verdict(flag: &FlagView, pen: &Pen<'_>) -> (String, Style)
         Verdict::Regressed => (format!("{assumed}regressed"), theme.abnormal()),
         _ if flag.phase == Phase::Complete => (format!("{assumed}watched"), theme.dim()),
         Verdict::Healthy => (format!("{assumed}healthy"), theme.plain()),
-        Verdict::Insufficient => (format!("{assumed}insufficient"), theme.dim()),
+        Verdict::Insufficient => (format!("{assumed}collecting data"), theme.dim()),
     }
 }
 
@@ -77,7 +81,9 @@ pub(in crate::tui) fn draw(flag: &FlagView, unseen: bool, (x, y, width): (u16, u
             .report
             .age
             .map_or_else(|| "no data".to_owned(), |age| format!("lost {}", figures::short(age))),
-        Verdict::Insufficient if flag.phase != Phase::Complete => verdict.replace("insufficient", "insuff."),
+        Verdict::Insufficient if flag.phase != Phase::Complete => {
+            verdict.replace("collecting data", "collecting")
+        }
         _ => verdict.clone(),
     };
     let room = width.saturating_sub(pen.width_of(phase) + 1);
@@ -101,21 +107,21 @@ pub(in crate::tui) fn draw(flag: &FlagView, unseen: bool, (x, y, width): (u16, u
 
 /// Why the flag is where it is: what was proposed and ruled at the last tick where the agent moves it, otherwise what
 /// was last done, by whom, and why.
-pub(in crate::tui) fn why(flag: &FlagView, world: &World) -> String {
+pub(in crate::tui) fn why(flag: &FlagView, fleet: &FleetView) -> String {
     match (flag.phase, &flag.ruling) {
-        (Phase::Ramping, Some(ruling)) => ruled(flag, ruling, world),
-        _ => done(flag, world),
+        (Phase::Ramping, Some(ruling)) => ruled(flag, ruling, fleet),
+        _ => done(flag, fleet),
     }
 }
 
-fn ruled(flag: &FlagView, ruling: &RulingView, world: &World) -> String {
+fn ruled(flag: &FlagView, ruling: &RulingView, fleet: &FleetView) -> String {
     let times = match ruling.repeated {
         0 | 1 => String::new(),
         times => format!(" {times} times in a row"),
     };
     let allowed = matches!(ruling.outcome, Outcome::Allowed | Outcome::Clipped);
     match (&flag.proposal, ruling.outcome) {
-        (None, _) if allowed && world.controller.policy.fault.is_some() => {
+        (None, _) if allowed && fleet.controller.policy.fault.is_some() => {
             "the policy has failed and gives no answer: the flag holds, the shield still guards".to_owned()
         }
         // A move that went through is one move, whatever was allowed before it.
@@ -129,13 +135,13 @@ fn ruled(flag: &FlagView, ruling: &RulingView, world: &World) -> String {
     }
 }
 
-fn done(flag: &FlagView, world: &World) -> String {
+fn done(flag: &FlagView, fleet: &FleetView) -> String {
     let Some(last) = &flag.last else {
         return "nothing was done to it yet; a person starts it".to_owned();
     };
     let mut text =
-        format!("{} by {} {} ago", last.what, last.by, figures::ago(world.controller.now, last.at));
-    let entry = world.entry(last.seq);
+        format!("{} by {} {} ago", last.what, last.by, figures::ago(fleet.controller.now, last.at));
+    let entry = fleet.entry(last.seq);
     let because = entry.and_then(|entry| match &entry.event {
         Event::Decided(decision) if decision.evidence.is_empty() => Some(decision.reason.to_string()),
         Event::Decided(decision) => Some(format!("{} ({})", decision.reason, decision.evidence)),
@@ -150,8 +156,8 @@ fn done(flag: &FlagView, world: &World) -> String {
         None if matches!(last.by, Actor::Person(_)) => text.push_str(", no reason given"),
         None => {}
     }
-    if flag.phase == Phase::Complete && flag.report.control_recorded {
-        text.push_str("; now watched against its recorded control");
+    if flag.phase == Phase::Complete && flag.report.control_is_baseline {
+        text.push_str("; now compared with its baseline");
     }
     text
 }

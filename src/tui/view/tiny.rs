@@ -30,23 +30,23 @@ fn summary(model: &Model, pen: &Pen<'_>) -> (String, ratatui::style::Style) {
     if let (true, Some(training)) = (model.alone, model.training()) {
         return (training::summary(training), theme.plain());
     }
-    let Some(world) = &model.world else { return ("no data yet".to_owned(), theme.dim()) };
-    if let Some(latch) = &world.controller.latch {
+    let Some(fleet) = &model.fleet else { return ("no data yet".to_owned(), theme.dim()) };
+    if let Some(latch) = &fleet.controller.latch {
         return (format!("KILL-ALL by {}", latch.by), theme.critical());
     }
     if let Link::Stale(age) | Link::Lost { age, .. } = &model.link {
         return (format!("STALE {age}"), theme.warning());
     }
-    let alarms = world.unacknowledged();
+    let alarms = fleet.unacknowledged();
     if let Some(alarm) = alarms.first() {
         return (format!("{} alarms: {}", alarms.len(), alarm.text), theme.priority(alarm.priority()));
     }
-    let regressed = world.alive().filter(|flag| flag.verdict == Verdict::Regressed).count();
+    let regressed = fleet.alive().filter(|flag| flag.verdict == Verdict::Regressed).count();
     let text = format!(
         "{} ramping, {} paused, {regressed} regressed of {} flags",
-        world.count(Phase::Ramping),
-        world.count(Phase::Paused),
-        world.alive().count()
+        fleet.count(Phase::Ramping),
+        fleet.count(Phase::Paused),
+        fleet.alive().count()
     );
     (text, theme.plain())
 }

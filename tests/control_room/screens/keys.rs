@@ -18,31 +18,31 @@ use knightwatch_engine::backend::{OrderError, Pace, Snapshot};
 
 use super::{latched, seen::Seen};
 use crate::support::{
-    room::{Room, ack, settings},
     scene::{change, key, percent, scene, tick},
+    test_app::{TestApp, ack, settings},
 };
 
-fn room() -> Room {
-    Room::new(settings(Glyphs::Unicode), &scene(12))
+fn app() -> TestApp {
+    TestApp::new(settings(Glyphs::Unicode), &scene(12))
 }
 
 /// The cursor on a flag, by name.
-fn at(name: &str) -> Room {
-    let mut room = room();
-    while !selected(&mut room).contains(name) {
-        let before = selected(&mut room);
-        room.press("j");
-        assert_ne!(before, selected(&mut room), "{name} is not in the fleet");
+fn at(name: &str) -> TestApp {
+    let mut app = app();
+    while !selected(&mut app).contains(name) {
+        let before = selected(&mut app);
+        app.press("j");
+        assert_ne!(before, selected(&mut app), "{name} is not in the fleet");
     }
-    room
+    app
 }
 
-fn selected(room: &mut Room) -> String {
-    room.text(120, 40).lines().find(|line| line.starts_with('▸')).unwrap_or_default().to_owned()
+fn selected(app: &mut TestApp) -> String {
+    app.text(120, 40).lines().find(|line| line.starts_with('▸')).unwrap_or_default().to_owned()
 }
 
-fn only(room: &mut Room) -> Command {
-    let mut orders = room.orders();
+fn only(app: &mut TestApp) -> Command {
+    let mut orders = app.orders();
     assert_eq!(orders.len(), 1, "one order");
     orders.remove(0).command
 }
@@ -70,9 +70,9 @@ fn each_order_is_in_the_palette_under_its_name_with_its_keys() {
             let labels: Vec<_> = row.keys.iter().map(Chord::label).collect();
             assert_eq!(labels, entry.keys, "{}: keys as they are printed", spec.name);
         }
-        let mut room = room();
-        room.press(":").press(&format!("'{}", row.name.replace(' ', "_")));
-        let text = room.text(160, 45);
+        let mut app = app();
+        app.press(":").press(&format!("'{}", row.name.replace(' ', "_")));
+        let text = app.text(160, 45);
         let chosen = format!("▸ {}", row.name);
         assert!(text.lines().any(|line| line.contains(&chosen)), "{}: {text}", spec.name);
     }
@@ -80,16 +80,16 @@ fn each_order_is_in_the_palette_under_its_name_with_its_keys() {
 
 #[test]
 fn an_order_without_a_key_is_given_from_the_palette_by_a_form_that_its_row_describes() {
-    let mut room = at("quiet-hours");
-    room.press(":").press("'change_flag").press("Enter");
-    assert!(room.text(120, 40).contains("change flag quiet-hours"));
-    room.press("'at_night Tab '5,99 Enter");
-    assert!(room.orders().is_empty());
-    let text = room.text(120, 40);
+    let mut app = at("quiet-hours");
+    app.press(":").press("'change_flag").press("Enter");
+    assert!(app.text(120, 40).contains("change flag quiet-hours"));
+    app.press("'at_night Tab '5,99 Enter");
+    assert!(app.orders().is_empty());
+    let text = app.text(120, 40);
     assert!(text.contains("ladder: "), "{text}");
-    room.press("Backspace").press("'9,100 Tab '- Tab 'asked Enter");
-    let orders = room.orders();
-    assert_eq!(orders.len(), 1, "{}", room.text(120, 40));
+    app.press("Backspace").press("'9,100 Tab '- Tab 'asked Enter");
+    let orders = app.orders();
+    assert_eq!(orders.len(), 1, "{}", app.text(120, 40));
     let change = SpecChange {
         description: Some("at night".to_owned()),
         ladder: Some(Ladder::try_from(vec![percent(5.0), percent(99.0), percent(100.0)]).unwrap()),
@@ -97,12 +97,12 @@ fn an_order_without_a_key_is_given_from_the_palette_by_a_form_that_its_row_descr
     };
     assert_eq!(orders[0].command, Command::Change { flag: key("quiet-hours"), change });
     assert_eq!(orders[0].reason, "asked");
-    room.press(":").press("'archive").press("Enter");
-    assert!(room.text(120, 40).contains("archive quiet-hours?"));
-    assert_eq!(only(room.press("y")), Command::Archive { flag: key("quiet-hours") });
-    room.press(":").press("'create_flag").press("Enter");
-    room.press("'dark-mode Tab 'web Enter");
-    let Command::Create { spec } = only(&mut room) else { panic!("a flag is made") };
+    app.press(":").press("'archive").press("Enter");
+    assert!(app.text(120, 40).contains("archive quiet-hours?"));
+    assert_eq!(only(app.press("y")), Command::Archive { flag: key("quiet-hours") });
+    app.press(":").press("'create_flag").press("Enter");
+    app.press("'dark-mode Tab 'web Enter");
+    let Command::Create { spec } = only(&mut app) else { panic!("a flag is made") };
     assert_eq!((spec.key, spec.service.as_str()), (key("dark-mode"), "web"));
 }
 
@@ -131,74 +131,74 @@ fn p_pauses_at_once_and_resumes_what_is_paused() {
 
 #[test]
 fn p_twice_is_one_order_until_the_answer_is_here() {
-    let mut room = at("new-checkout-ui");
-    room.press("p p");
-    let orders = room.orders();
+    let mut app = at("new-checkout-ui");
+    app.press("p p");
+    let orders = app.orders();
     assert_eq!(orders.len(), 1);
-    room.answer(&orders[0].id, Ok(ack("new-checkout-ui paused.")));
-    room.press("p");
-    assert_eq!(room.orders().len(), 1);
+    app.answer(&orders[0].id, Ok(ack("new-checkout-ui paused.")));
+    app.press("p");
+    assert_eq!(app.orders().len(), 1);
 }
 
 #[test]
 fn rolling_back_asks_for_y_and_enter_is_not_enough() {
-    let mut room = at("new-checkout-ui");
-    room.press("r Enter Enter j Space");
-    assert!(room.orders().is_empty());
-    assert!(room.text(120, 40).contains("roll back new-checkout-ui?"));
-    room.press("n");
-    assert!(room.orders().is_empty());
-    assert_eq!(only(room.press("r y")), Command::Rollback { flag: key("new-checkout-ui") });
-    room.press("y");
-    assert!(room.orders().is_empty(), "the dialog is closed");
+    let mut app = at("new-checkout-ui");
+    app.press("r Enter Enter j Space");
+    assert!(app.orders().is_empty());
+    assert!(app.text(120, 40).contains("roll back new-checkout-ui?"));
+    app.press("n");
+    assert!(app.orders().is_empty());
+    assert_eq!(only(app.press("r y")), Command::Rollback { flag: key("new-checkout-ui") });
+    app.press("y");
+    assert!(app.orders().is_empty(), "the dialog is closed");
 }
 
 #[test]
 fn a_dialog_keeps_its_flag_while_rows_move() {
     let mut snapshot = scene(12);
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    let before = selected(&mut room);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
+    let before = selected(&mut app);
     assert!(before.contains("eu-vat-rounding"), "the regressed flag is first: {before}");
-    room.press("r");
-    let rows = |room: &mut Room, snapshot: &Snapshot| -> Vec<u16> {
-        let seen = Seen::of(room, 120, 60);
+    app.press("r");
+    let rows = |app: &mut TestApp, snapshot: &Snapshot| -> Vec<u16> {
+        let seen = Seen::of(app, 120, 60);
         snapshot.flags.iter().map(|flag| seen.flag_row(flag.spec.key.as_str())).collect()
     };
-    let order = rows(&mut room, &snapshot);
+    let order = rows(&mut app, &snapshot);
     let place = snapshot.flags.iter().position(|flag| flag.spec.key.as_str() == "eu-vat-rounding").unwrap();
     snapshot.flags[place].phase = Phase::Complete;
     snapshot.flags[place].verdict = knightwatch_core::telemetry::Verdict::Healthy;
-    room.change(change(&snapshot, false));
-    assert_eq!(rows(&mut room, &snapshot), order, "no row moves under a dialog");
-    assert_eq!(only(room.press("y")), Command::Rollback { flag: key("eu-vat-rounding") });
-    assert!(rows(&mut room, &snapshot)[place] > order[place], "without it they go where they belong");
+    app.change(change(&snapshot, false));
+    assert_eq!(rows(&mut app, &snapshot), order, "no row moves under a dialog");
+    assert_eq!(only(app.press("y")), Command::Rollback { flag: key("eu-vat-rounding") });
+    assert!(rows(&mut app, &snapshot)[place] > order[place], "without it they go where they belong");
     assert!(
-        selected(&mut room).contains("eu-vat-rounding"),
+        selected(&mut app).contains("eu-vat-rounding"),
         "the cursor stays on the flag, wherever its row went"
     );
 }
 
 #[test]
 fn the_override_form_refuses_140_and_says_what_it_expected() {
-    let mut room = at("new-checkout-ui");
-    room.press("o '140 Enter");
-    assert!(room.orders().is_empty());
-    let text = room.text(120, 40);
+    let mut app = at("new-checkout-ui");
+    app.press("o '140 Enter");
+    assert!(app.orders().is_empty());
+    let text = app.text(120, 40);
     assert!(text.contains("share: expected a number from 0 to 100 (percent), found \"140\""), "{text}");
     for wrong in ["'-1", "'NaN", "'abc", "'1e9"] {
-        room.press("Esc o").press(wrong).press("Enter");
-        assert!(room.orders().is_empty(), "{wrong}");
+        app.press("Esc o").press(wrong).press("Enter");
+        assert!(app.orders().is_empty(), "{wrong}");
     }
-    room.press("Esc o '12.5% Tab '0 Enter");
-    assert!(room.orders().is_empty());
-    assert!(room.text(120, 40).contains("for: expected whole minutes from 1 to 10080"));
+    app.press("Esc o '12.5% Tab '0 Enter");
+    assert!(app.orders().is_empty());
+    assert!(app.text(120, 40).contains("for: expected whole minutes from 1 to 10080"));
 }
 
 #[test]
 fn the_override_form_makes_one_order_with_everything_in_it() {
-    let mut room = at("new-checkout-ui");
-    room.press("o '12.5 Tab '30 Tab 'support_asked Tab Space Enter");
-    let orders = room.orders();
+    let mut app = at("new-checkout-ui");
+    app.press("o '12.5 Tab '30 Tab 'support_asked Tab Space Enter");
+    let orders = app.orders();
     assert_eq!(orders.len(), 1);
     assert_eq!(orders[0].reason, "support asked");
     assert_eq!(
@@ -210,19 +210,19 @@ fn the_override_form_makes_one_order_with_everything_in_it() {
             guard_off: true,
         }
     );
-    let empty = room.press("o Enter").orders();
+    let empty = app.press("o Enter").orders();
     assert!(empty.is_empty(), "Enter alone sets nothing");
 }
 
 #[test]
 fn the_guard_is_off_only_with_an_expiry_and_a_reason() {
-    let mut room = at("new-checkout-ui");
-    room.press("o '10 Tab Tab Tab Space Enter");
-    assert!(room.orders().is_empty());
-    assert!(room.text(120, 40).contains("the guard is never off without an expiry"));
-    room.press("'30 Enter");
-    assert!(room.orders().is_empty());
-    assert!(room.text(120, 40).contains("expected a reason"));
+    let mut app = at("new-checkout-ui");
+    app.press("o '10 Tab Tab Tab Space Enter");
+    assert!(app.orders().is_empty());
+    assert!(app.text(120, 40).contains("the guard is never off without an expiry"));
+    app.press("'30 Enter");
+    assert!(app.orders().is_empty());
+    assert!(app.text(120, 40).contains("expected a reason"));
 }
 
 #[test]
@@ -233,96 +233,96 @@ fn starting_promoting_and_releasing_ask_for_y() {
         ("fraud-score-v3", "F6", Command::Release { flag: key("fraud-score-v3") }),
     ];
     for (name, press, expected) in cases {
-        let mut room = at(name);
-        room.press(press).press("Enter");
-        assert!(room.orders().is_empty(), "{name}");
-        assert_eq!(only(room.press("y")), expected);
+        let mut app = at(name);
+        app.press(press).press("Enter");
+        assert!(app.orders().is_empty(), "{name}");
+        assert_eq!(only(app.press("y")), expected);
     }
 }
 
 #[test]
 fn what_cannot_be_done_says_why() {
-    let mut room = at("new-checkout-ui");
+    let mut app = at("new-checkout-ui");
     for (keys, why) in [
         ("F5", "new-checkout-ui is ramping: it was started"),
-        ("F6", "nobody holds new-checkout-ui"),
+        ("F6", "new-checkout-ui is not under manual control"),
         ("F12", "kill-all is not in force: nothing to re-arm"),
     ] {
-        room.press(keys);
-        assert!(room.text(120, 40).contains(why), "{why}");
+        app.press(keys);
+        assert!(app.text(120, 40).contains(why), "{why}");
     }
     let mut full = at("cart-badge");
     assert!(full.press("F8").text(120, 40).contains("cart-badge is at 100 %"));
     let mut gone = at("power-peg");
     assert!(gone.press("r").text(120, 40).contains("power-peg is rolled back at 0 %"));
-    let mut latched = Room::new(settings(Glyphs::Unicode), &latched(scene(12)));
+    let mut latched = TestApp::new(settings(Glyphs::Unicode), &latched(scene(12)));
     assert!(latched.press("o").text(120, 40).contains("kill-all is in force: re-arm first"));
 }
 
 #[test]
 fn read_only_answers_every_changing_key_with_the_reason() {
-    let mut room = Room::new(Settings { read_only: true, ..settings(Glyphs::Unicode) }, &scene(12));
-    assert!(room.text(120, 40).contains("READ-ONLY"));
+    let mut app = TestApp::new(Settings { read_only: true, ..settings(Glyphs::Unicode) }, &scene(12));
+    assert!(app.text(120, 40).contains("READ-ONLY"));
     for keys in ["p", "r", "o", "F5", "F6", "F8", "F12", "a", "+", "-", "C-k", "C-x"] {
-        room.press("Esc").press(keys);
-        assert!(room.text(120, 40).contains("read-only: nothing can be changed from here"), "{keys}");
+        app.press("Esc").press(keys);
+        assert!(app.text(120, 40).contains("read-only: nothing can be changed from here"), "{keys}");
     }
-    room.wait(400).press("K Enter");
-    assert!(room.effects.is_empty(), "nothing left the read-only room: {:?}", room.effects);
+    app.wait(400).press("K Enter");
+    assert!(app.effects.is_empty(), "nothing left the read-only room: {:?}", app.effects);
 }
 
 #[test]
 fn q_goes_back_and_quits_at_the_top_and_esc_never_quits() {
-    let mut room = room();
-    room.press("Enter Esc Esc Esc");
-    assert!(room.effects.is_empty());
-    room.press("l q");
-    assert!(room.effects.is_empty(), "q on the log goes back");
-    room.press("r q");
-    assert!(room.effects.is_empty(), "q closes the dialog");
-    room.press("q");
-    assert_eq!(room.effects, [Effect::Quit]);
+    let mut app = app();
+    app.press("Enter Esc Esc Esc");
+    assert!(app.effects.is_empty());
+    app.press("l q");
+    assert!(app.effects.is_empty(), "q on the log goes back");
+    app.press("r q");
+    assert!(app.effects.is_empty(), "q closes the dialog");
+    app.press("q");
+    assert_eq!(app.effects, [Effect::Quit]);
 }
 
 #[test]
 fn ctrl_c_closes_first_and_quits_when_pressed_again() {
-    let mut room = room();
-    room.press("o C-c");
-    assert!(room.effects.is_empty());
-    assert!(!room.text(120, 40).contains("percent, 0 to 100"));
-    room.press("C-c");
-    assert!(room.text(120, 40).contains("Ctrl-C again to quit"));
-    room.press("j C-c");
-    assert!(room.effects.is_empty(), "another key in between");
-    room.wait(4_000).press("C-c");
-    assert!(room.effects.is_empty(), "too late");
-    room.tell(Message::Interrupt);
-    assert_eq!(room.effects, [Effect::Quit]);
+    let mut app = app();
+    app.press("o C-c");
+    assert!(app.effects.is_empty());
+    assert!(!app.text(120, 40).contains("percent, 0 to 100"));
+    app.press("C-c");
+    assert!(app.text(120, 40).contains("Ctrl-C again to quit"));
+    app.press("j C-c");
+    assert!(app.effects.is_empty(), "another key in between");
+    app.wait(4_000).press("C-c");
+    assert!(app.effects.is_empty(), "too late");
+    app.tell(Message::Interrupt);
+    assert_eq!(app.effects, [Effect::Quit]);
 }
 
 #[test]
 fn the_palette_finds_commands_by_letters_and_shows_their_keys() {
-    let mut room = at("new-checkout-ui");
-    room.press(": 'rlbk");
-    let text = room.text(120, 40);
+    let mut app = at("new-checkout-ui");
+    app.press(": 'rlbk");
+    let text = app.text(120, 40);
     assert!(text.contains("▸ roll back"), "{text}");
-    room.press("Enter");
-    assert!(room.text(120, 40).contains("roll back new-checkout-ui?"));
-    room.press("Esc : 'kill Enter").wait(400).press("K");
-    assert_eq!(only(&mut room), Command::KillAll);
-    let mut quits = self::room();
+    app.press("Enter");
+    assert!(app.text(120, 40).contains("roll back new-checkout-ui?"));
+    app.press("Esc : 'kill Enter").wait(400).press("K");
+    assert_eq!(only(&mut app), Command::KillAll);
+    let mut quits = self::app();
     quits.press(": 'quit Enter");
     assert_eq!(quits.effects, [Effect::Quit]);
 }
 
 #[test]
 fn speed_goes_up_and_down_its_steps_and_stops() {
-    let mut room = room();
-    room.press("+ -");
-    assert_eq!(room.effects, [Effect::SetPace(Pace::Times(120)), Effect::SetPace(Pace::Times(30))]);
+    let mut app = app();
+    app.press("+ -");
+    assert_eq!(app.effects, [Effect::SetPace(Pace::Times(120)), Effect::SetPace(Pace::Times(30))]);
     let mut snapshot = scene(12);
     snapshot.controller.pace = Pace::Times(1);
-    let mut slow = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let mut slow = TestApp::new(settings(Glyphs::Unicode), &snapshot);
     slow.press("-");
     assert_eq!(slow.effects, [Effect::SetPace(Pace::Stopped)]);
     snapshot.controller.pace = Pace::Stopped;
@@ -332,42 +332,42 @@ fn speed_goes_up_and_down_its_steps_and_stops() {
     slow.press("- +");
     assert_eq!(slow.effects, [Effect::SetPace(Pace::Times(1))]);
     snapshot.simulated = false;
-    let mut real = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let mut real = TestApp::new(settings(Glyphs::Unicode), &snapshot);
     real.press("+");
     assert!(real.effects.is_empty() && real.text(120, 40).contains("controller time is real time"));
 }
 
 #[test]
 fn a_acknowledges_the_most_urgent_alarm_or_the_selected_one() {
-    let mut room = room();
-    assert_eq!(only(room.press("a")), Command::Acknowledge { alarm: AlarmId(2) });
-    assert_eq!(only(room.press("A j a")), Command::Acknowledge { alarm: AlarmId(3) });
-    let mut last = self::room();
+    let mut app = app();
+    assert_eq!(only(app.press("a")), Command::Acknowledge { alarm: AlarmId(2) });
+    assert_eq!(only(app.press("A j a")), Command::Acknowledge { alarm: AlarmId(3) });
+    let mut last = self::app();
     last.press("A G a");
     assert!(last.orders().is_empty() && last.text(120, 40).contains("no alarm is waiting"));
 }
 
 #[test]
 fn z_shelves_an_alarm_for_minutes_and_a_reason_and_never_a_critical_one() {
-    let mut room = room();
-    room.press("A j z");
-    assert!(room.text(120, 40).contains("shelve alarm"));
-    room.press("Enter");
-    assert!(room.text(120, 40).contains("expected whole minutes from 1 to 480, found nothing"));
-    room.press("'500 Enter");
-    assert!(room.orders().is_empty() && room.text(120, 40).contains("found \"500\""));
+    let mut app = app();
+    app.press("A j z");
+    assert!(app.text(120, 40).contains("shelve alarm"));
+    app.press("Enter");
+    assert!(app.text(120, 40).contains("expected whole minutes from 1 to 480, found nothing"));
+    app.press("'500 Enter");
+    assert!(app.orders().is_empty() && app.text(120, 40).contains("found \"500\""));
     for _ in 0..3 {
-        room.key(KeyCode::Backspace, KeyModifiers::NONE);
+        app.key(KeyCode::Backspace, KeyModifiers::NONE);
     }
-    room.press("'30 Enter");
-    assert!(room.orders().is_empty() && room.text(120, 40).contains("expected a reason"));
-    room.press("'flaps Enter");
+    app.press("'30 Enter");
+    assert!(app.orders().is_empty() && app.text(120, 40).contains("expected a reason"));
+    app.press("'flaps Enter");
     let lasts = Millis::from_secs(1_800);
-    assert_eq!(only(&mut room), Command::Shelve { alarm: AlarmId(3), lasts });
+    assert_eq!(only(&mut app), Command::Shelve { alarm: AlarmId(3), lasts });
     let mut snapshot = scene(12);
     snapshot.controller.alarms.iter_mut().find(|alarm| alarm.id == AlarmId(2)).unwrap().kind =
         AlarmKind::NotDurable;
-    let mut critical = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let mut critical = TestApp::new(settings(Glyphs::Unicode), &snapshot);
     critical.press("z");
     let said = critical.text(120, 40);
     assert!(critical.orders().is_empty() && said.contains("the highest priority is never hidden"), "{said}");
@@ -384,12 +384,12 @@ fn what_is_shelved_is_counted_and_what_is_archived_is_gone() {
     let at = snapshot.controller.now;
     snapshot.flags[3].archived = Some(Archived { at, by: Actor::Person("ana".to_owned()) });
     let count = snapshot.controller.alarms.len();
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    let text = room.text(140, 40);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
+    let text = app.text(140, 40);
     assert!(text.contains("11 flags") && !text.contains(gone.as_str()), "{text}");
     assert!(text.contains(&format!("{count} alarms shelved")) && !text.contains("a acknowledges"), "{text}");
-    room.press("A");
-    let text = room.text(140, 40);
+    app.press("A");
+    let text = app.text(140, 40);
     assert!(text.contains("shelved by ana until") && text.contains("(known)"), "{text}");
 }
 
@@ -411,15 +411,15 @@ fn a_room_shows_who_asked_to_re_arm() {
         reason: String::new(),
         asked: Some(asked),
     });
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    let text = room.text(200, 50);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
+    let text = app.text(200, 50);
     assert!(
         text.contains("ana asked to re-arm until") && text.contains("another person's F12 does"),
         "{text}"
     );
     // What nobody can agree to any more is not shown.
     snapshot.controller.now = Millis(snapshot.controller.now.0 + 600_000);
-    let mut later = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let mut later = TestApp::new(settings(Glyphs::Unicode), &snapshot);
     assert!(later.text(200, 50).contains("F12 re-arms"));
 }
 
@@ -427,100 +427,100 @@ fn a_room_shows_who_asked_to_re_arm() {
 fn the_briefing_is_shown_once_and_acknowledged_by_name() {
     let mut snapshot = scene(12);
     snapshot.controller.briefed = false;
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
     let sentence = "I comprehend the risks of deploying without feature flags, the difference between CI/CD and \
                     Release, and I know how to start the local environment";
-    let text = room.text(120, 60).replace('\n', " ");
+    let text = app.text(120, 60).replace('\n', " ");
     let text: Vec<_> = text.split_whitespace().collect();
     assert!(text.join(" ").contains(sentence));
-    assert_eq!(only(room.press("a")), Command::AcknowledgeBriefing);
-    assert!(room.text(120, 40).contains("P99 on/off ms"), "back on the fleet");
-    room.tell(Message::Update(knightwatch_engine::backend::Update::Snapshot(snapshot.into())));
-    assert!(room.text(120, 40).contains("P99 on/off ms"), "not shown again by itself");
+    assert_eq!(only(app.press("a")), Command::AcknowledgeBriefing);
+    assert!(app.text(120, 40).contains("P99 on/off ms"), "back on the fleet");
+    app.tell(Message::Update(knightwatch_engine::backend::Update::Snapshot(snapshot.into())));
+    assert!(app.text(120, 40).contains("P99 on/off ms"), "not shown again by itself");
 }
 
 #[test]
 fn the_log_fetches_what_is_older() {
-    let mut room = room();
-    room.text(80, 24);
-    room.press("l G");
-    let [Effect::FetchEntries { before: Some(before), limit }] = room.effects.as_slice() else {
-        panic!("one fetch: {:?}", room.effects)
+    let mut app = app();
+    app.text(80, 24);
+    app.press("l G");
+    let [Effect::FetchEntries { before: Some(before), limit }] = app.effects.as_slice() else {
+        panic!("one fetch: {:?}", app.effects)
     };
     assert_eq!((before.0, *limit > 0), (101, true));
-    room.press("G G");
-    assert_eq!(room.effects.len(), 1, "one fetch at a time");
+    app.press("G G");
+    assert_eq!(app.effects.len(), 1, "one fetch at a time");
     let mut older = scene(12).entries;
     older.truncate(1);
     older[0].seq.0 = 1;
     older[0].sentence = "the very first entry".to_owned();
-    room.tell(Message::Entries(Ok(older)));
-    assert!(room.press("G").text(80, 24).contains("the very first entry"));
-    assert_eq!(room.effects.len(), 1, "the beginning is here");
+    app.tell(Message::Entries(Ok(older)));
+    assert!(app.press("G").text(80, 24).contains("the very first entry"));
+    assert_eq!(app.effects.len(), 1, "the beginning is here");
 }
 
 #[test]
 fn y_copies_the_key_or_the_sentence() {
-    let mut room = at("new-checkout-ui");
-    room.press("y l j y");
-    room.effects.retain(|effect| matches!(effect, Effect::Copy(_)));
-    assert_eq!(room.effects[0], Effect::Copy("new-checkout-ui".to_owned()));
-    let Effect::Copy(text) = &room.effects[1] else { panic!("{:?}", room.effects) };
+    let mut app = at("new-checkout-ui");
+    app.press("y l j y");
+    app.effects.retain(|effect| matches!(effect, Effect::Copy(_)));
+    assert_eq!(app.effects[0], Effect::Copy("new-checkout-ui".to_owned()));
+    let Effect::Copy(text) = &app.effects[1] else { panic!("{:?}", app.effects) };
     assert!(text.starts_with("Alarm: the shield rolled power-peg back"));
 }
 
 #[test]
 fn enter_opens_the_flag_of_a_row_an_entry_or_an_alarm() {
-    let mut room = room();
-    assert!(room.press("l Enter").text(120, 40).contains("EVIDENCE"));
-    assert!(room.press("A Enter").text(120, 40).contains("power-peg  rolled back"));
-    assert!(room.press("Tab").text(120, 40).contains("EVIDENCE"), "Tab goes to the next flag");
+    let mut app = app();
+    assert!(app.press("l Enter").text(120, 40).contains("EVIDENCE"));
+    assert!(app.press("A Enter").text(120, 40).contains("power-peg  rolled back"));
+    assert!(app.press("Tab").text(120, 40).contains("EVIDENCE"), "Tab goes to the next flag");
 }
 
 #[test]
 fn a_refused_order_is_shown_with_its_reason_and_an_unsent_one_as_not_sent() {
-    let mut room = at("new-checkout-ui");
-    let id = room.press("p").orders()[0].id.clone();
-    assert!(room.text(120, 40).contains("sent: pause new-checkout-ui; no answer yet"));
+    let mut app = at("new-checkout-ui");
+    let id = app.press("p").orders()[0].id.clone();
+    assert!(app.text(120, 40).contains("sent: pause new-checkout-ui; no answer yet"));
     let refusal = Refusal::Limit("service checkout would move too much".to_owned());
-    room.answer(&id, Err(OrderError::Refused(refusal)));
-    assert!(room.text(120, 40).contains("refused: service checkout would move too much"));
-    let id = room.press("p").orders()[0].id.clone();
-    room.answer(&id, Err(OrderError::NotSent("no contact".to_owned())));
-    assert!(room.text(120, 40).contains("pause new-checkout-ui: NOT SENT: no contact"));
+    app.answer(&id, Err(OrderError::Refused(refusal)));
+    assert!(app.text(120, 40).contains("refused: service checkout would move too much"));
+    let id = app.press("p").orders()[0].id.clone();
+    app.answer(&id, Err(OrderError::NotSent("no contact".to_owned())));
+    assert!(app.text(120, 40).contains("pause new-checkout-ui: NOT SENT: no contact"));
 }
 
 #[test]
 fn pasted_text_is_typed_into_a_field_and_is_never_read_as_keys() {
-    let mut room = at("new-checkout-ui");
-    room.tell(Message::Paste("rypoq\u{1b}[2J".to_owned()));
-    assert!(room.effects.is_empty());
-    room.press("o");
-    room.tell(Message::Paste("33\n".to_owned()));
-    let command = only(room.press("Enter"));
+    let mut app = at("new-checkout-ui");
+    app.tell(Message::Paste("rypoq\u{1b}[2J".to_owned()));
+    assert!(app.effects.is_empty());
+    app.press("o");
+    app.tell(Message::Paste("33\n".to_owned()));
+    let command = only(app.press("Enter"));
     assert!(matches!(command, Command::Set { rollout, .. } if rollout == percent(33.0)), "{command:?}");
 }
 
 #[test]
 fn the_bell_rings_once_for_a_critical_alarm() {
     let mut snapshot = scene(12);
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
     snapshot.controller.alarms[1].kind = knightwatch_core::control::AlarmKind::PolicyFault;
-    room.change(change(&snapshot, false));
-    room.change(change(&snapshot, false));
-    assert_eq!(room.effects, [Effect::Bell]);
+    app.change(change(&snapshot, false));
+    app.change(change(&snapshot, false));
+    assert_eq!(app.effects, [Effect::Bell]);
 }
 
 #[test]
 fn a_tick_adds_a_point_and_wakes_nothing_else() {
     let mut snapshot = scene(12);
-    let mut room = Room::new(settings(Glyphs::Unicode), &snapshot);
-    room.model.drawn();
-    let before = room.text(200, 50);
-    room.model.drawn();
-    room.change(tick(&mut snapshot));
-    assert!(room.model.is_dirty());
-    assert_ne!(before, room.text(200, 50));
-    assert_eq!(room.model.wake_at(), None, "an idle room sleeps");
-    assert!(room.effects.is_empty(), "{:?}", room.effects);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
+    app.model.drawn();
+    let before = app.text(200, 50);
+    app.model.drawn();
+    app.change(tick(&mut snapshot));
+    assert!(app.model.is_dirty());
+    assert_ne!(before, app.text(200, 50));
+    assert_eq!(app.model.wake_at(), None, "an idle room sleeps");
+    assert!(app.effects.is_empty(), "{:?}", app.effects);
 }

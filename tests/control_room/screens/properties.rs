@@ -13,8 +13,8 @@ use proptest::prelude::*;
 
 use crate::screens::latched;
 use crate::support::{
-    room::{Room, ack, settings},
     scene::{change, scene, tick},
+    test_app::{TestApp, ack, settings},
 };
 
 #[derive(Clone, Debug)]
@@ -91,53 +91,53 @@ proptest! {
     fn no_keys_panic_or_act_without_their_confirmation(steps in steps(), read_only in any::<bool>(), ascii in any::<bool>()) {
         let glyphs = if ascii { Glyphs::Ascii } else { Glyphs::Unicode };
         let mut snapshot = scene(12);
-        let mut room = Room::new(Settings { read_only: read_only && ascii, ..settings(glyphs) }, &snapshot);
+        let mut app = TestApp::new(Settings { read_only: read_only && ascii, ..settings(glyphs) }, &snapshot);
         let read_only = read_only && ascii;
         let mut pressed = Vec::new();
         let mut waiting = Vec::new();
         let mut latched_now = false;
         for step in steps {
             let (width, height) = (120, 44);
-            room.resize(width, height);
-            let before = crate::support::room::text(&room.buffer(width, height));
+            app.resize(width, height);
+            let before = crate::support::test_app::text(&app.buffer(width, height));
             match step {
                 Step::Key(code, control) => {
                     pressed.push(code);
                     let modifiers = if control { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
-                    room.tell(Message::Key(KeyEvent::new(code, modifiers)));
+                    app.tell(Message::Key(KeyEvent::new(code, modifiers)));
                 }
-                Step::Wait(milliseconds) => { room.wait(milliseconds).wake(); }
+                Step::Wait(milliseconds) => { app.wait(milliseconds).wake(); }
                 Step::Size(width, height) => {
-                    room.resize(width, height);
-                    let _ = room.buffer(width, height);
+                    app.resize(width, height);
+                    let _ = app.buffer(width, height);
                 }
-                Step::Tick => { let change = tick(&mut snapshot); room.change(change); }
+                Step::Tick => { let change = tick(&mut snapshot); app.change(change); }
                 Step::Latch(on) => {
                     latched_now = on;
                     snapshot = if on { latched(scene(12)) } else { scene(12) };
-                    room.change(change(&snapshot, false));
+                    app.change(change(&snapshot, false));
                 }
-                Step::Link(state) => room.tell(Message::Update(Update::Link(match state {
+                Step::Link(state) => app.tell(Message::Update(Update::Link(match state {
                     0 => Link::Connected,
                     1 => Link::Embedded,
                     2 => Link::Stale(Millis::from_secs(12)),
                     3 => Link::Lost { age: Millis::from_secs(200), why: None },
                     _ => Link::Lost { age: Millis::from_secs(5), why: Some("expected a valid bearer token".to_owned()) },
                 }))),
-                Step::Paste(text) => room.tell(Message::Paste(text)),
+                Step::Paste(text) => app.tell(Message::Paste(text)),
                 Step::Refuse => if let Some(id) = waiting.pop() {
-                    room.answer(&id, Err(OrderError::Unknown("the link broke".to_owned())));
+                    app.answer(&id, Err(OrderError::Unknown("the link broke".to_owned())));
                 },
-                Step::Interrupt => room.tell(Message::Interrupt),
+                Step::Interrupt => app.tell(Message::Interrupt),
             }
-            for effect in std::mem::take(&mut room.effects) {
+            for effect in std::mem::take(&mut app.effects) {
                 if let Effect::Send(order) = effect {
                     prop_assert!(!read_only, "an order from a read-only room: {:?}", order.command);
                     prop_assert!(confirmed(&order.command, &pressed, &before), "{:?} after {pressed:?}\n{before}", order.command);
                     waiting.push(order.id);
                 }
             }
-            let after = crate::support::room::text(&room.buffer(width, height));
+            let after = crate::support::test_app::text(&app.buffer(width, height));
             prop_assert!(!after.contains("ACKNOWLEDGED"), "nothing was acknowledged:\n{after}");
             prop_assert_eq!(after.contains("KILL-ALL by maria 16:02: "), latched_now, "the latch's banner:\n{}", after);
             if !latched_now {
@@ -162,12 +162,12 @@ proptest! {
             if let Some(last) = &mut flag.last { last.what.clone_from(&text); }
             if let Some(ruling) = &mut flag.ruling { ruling.reason = Arc::from(text.as_str()); }
         }
-        let mut room = Room::new(settings(glyphs), &snapshot);
+        let mut app = TestApp::new(settings(glyphs), &snapshot);
         for keys in ["Esc", "Enter", "l", "A", "C-k", "Esc", ":"] {
-            room.press(keys);
+            app.press(keys);
             for (width, height) in [(80, 24), (41, 11)] {
-                room.resize(width, height);
-                for cell in &room.buffer(width, height).content {
+                app.resize(width, height);
+                for cell in &app.buffer(width, height).content {
                     let symbol = cell.symbol();
                     prop_assert!(!symbol.chars().any(char::is_control), "{symbol:?}");
                     prop_assert!(!symbol.contains(['\u{202e}', '\u{200b}', '\u{200f}', '\u{2066}']), "{symbol:?}");

@@ -6,7 +6,7 @@ use ratatui::{
     style::{Color, Modifier},
 };
 
-use crate::support::room::Room;
+use crate::support::test_app::TestApp;
 
 /// Grounds of the banners: kill-all and critical alarms, and everything else that is abnormal.
 const RED: Color = Color::Indexed(160);
@@ -30,9 +30,9 @@ pub struct Standing {
 }
 
 impl Seen {
-    pub fn of(room: &mut Room, width: u16, height: u16) -> Self {
-        room.resize(width, height);
-        Self { buffer: room.buffer(width, height) }
+    pub fn of(app: &mut TestApp, width: u16, height: u16) -> Self {
+        app.resize(width, height);
+        Self { buffer: app.buffer(width, height) }
     }
 
     pub const fn buffer(&self) -> &Buffer {
@@ -200,6 +200,6 @@ impl Seen {
 
 impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&crate::support::room::text(&self.buffer))
+        f.write_str(&crate::support::test_app::text(&self.buffer))
     }
 }

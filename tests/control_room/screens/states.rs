@@ -13,19 +13,19 @@ use super::{
     seen::{Seen, Standing},
 };
 use crate::support::{
-    room::{Room, settings},
     scene::scene,
+    test_app::{TestApp, settings},
 };
 
 /// The state of that name, as a room.
-fn room(state: &str) -> Room {
+fn app(state: &str) -> TestApp {
     let mut all = screens(&settings(Glyphs::Unicode)).into_iter();
     all.find(|(name, _)| *name == state).unwrap_or_else(|| panic!("no state {state}")).1
 }
 
 /// A state at every size, each beside the fleet that it came from: as it was after `keys`.
 fn over_the_fleet(state: &str, keys: &str) -> Vec<(Seen, Seen)> {
-    let (mut state, mut fleet) = (room(state), Room::new(settings(Glyphs::Unicode), &scene(12)));
+    let (mut state, mut fleet) = (app(state), TestApp::new(settings(Glyphs::Unicode), &scene(12)));
     if !keys.is_empty() {
         fleet.press(keys);
     }
@@ -34,7 +34,7 @@ fn over_the_fleet(state: &str, keys: &str) -> Vec<(Seen, Seen)> {
 }
 
 fn at_every_size(state: &str) -> Vec<Seen> {
-    let mut state = room(state);
+    let mut state = app(state);
     SIZES.map(|(width, height)| Seen::of(&mut state, width, height)).into()
 }
 
@@ -317,9 +317,9 @@ fn the_kill_panel_says_what_is_known_and_lies_over_a_screen_that_stays_as_it_is(
 
 #[test]
 fn a_footer_offers_whole_commands_and_kill_all_at_its_right_end() {
-    for (name, mut room) in screens(&settings(Glyphs::Unicode)) {
+    for (name, mut app) in screens(&settings(Glyphs::Unicode)) {
         for (width, height) in SIZES {
-            let seen = Seen::of(&mut room, width, height);
+            let seen = Seen::of(&mut app, width, height);
             if name == "flag_job" {
                 assert_eq!(seen.footer(), "sorted by name");
                 continue;

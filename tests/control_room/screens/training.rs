@@ -9,35 +9,35 @@ use super::{
     states::{Table, assert_drawn_alike, in_ascii},
 };
 use crate::support::{
-    room::{Room, settings},
     scene::scene,
+    test_app::{TestApp, settings},
     training as curves,
 };
 
-fn alone(glyphs: Glyphs, log: TrainingLog, live: bool) -> Room {
-    Room { model: Model::of_training(settings(glyphs), log, live), now: 1_000, effects: Vec::new() }
+fn alone(glyphs: Glyphs, log: TrainingLog, live: bool) -> TestApp {
+    TestApp { model: Model::of_training(settings(glyphs), log, live), now: 1_000, effects: Vec::new() }
 }
 
 /// A live training that has come so far.
-fn live(iterations: u64) -> Room {
+fn live(iterations: u64) -> TestApp {
     alone(Glyphs::Unicode, curves::log(iterations), true)
 }
 
 /// A recorded one, as it is opened.
-fn recorded() -> Room {
-    let mut room = alone(Glyphs::Unicode, curves::log(curves::ITERATIONS), false);
-    room.now = 0;
-    room
+fn recorded() -> TestApp {
+    let mut app = alone(Glyphs::Unicode, curves::log(curves::ITERATIONS), false);
+    app.now = 0;
+    app
 }
 
-fn quits(room: &mut Room) -> bool {
-    std::mem::take(&mut room.effects).contains(&Effect::Quit)
+fn quits(app: &mut TestApp) -> bool {
+    std::mem::take(&mut app.effects).contains(&Effect::Quit)
 }
 
-fn screens(settings: &Settings) -> Vec<(&'static str, Room)> {
+fn screens(settings: &Settings) -> Vec<(&'static str, TestApp)> {
     let of = |iterations: u64, live: bool| {
         let model = Model::of_training(settings.clone(), curves::log(iterations), live);
-        Room { model, now: 1_000, effects: Vec::new() }
+        TestApp { model, now: 1_000, effects: Vec::new() }
     };
     let whole = || of(curves::ITERATIONS, false);
     let mut played = whole();
@@ -65,8 +65,8 @@ const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 50), (60, 14), (40, 1
 /// A state at every size.
 fn at_every_size(state: &str) -> Vec<Seen> {
     let mut all = screens(&settings(Glyphs::Unicode)).into_iter();
-    let mut room = all.find(|(name, _)| *name == state).unwrap().1;
-    SIZES.map(|(width, height)| Seen::of(&mut room, width, height)).into()
+    let mut app = all.find(|(name, _)| *name == state).unwrap().1;
+    SIZES.map(|(width, height)| Seen::of(&mut app, width, height)).into()
 }
 
 /// All but the footer, in one line.
@@ -175,7 +175,7 @@ fn the_question_whether_to_stop_lies_over_a_training_that_goes_on() {
             (title.as_str(), lines[0].as_str(), lines.len()),
             ("stop training?", "The last checkpoint is kept.", 2)
         );
-        let asked = "y stops, and so does Ctrl-C; n or Esc trains on";
+        let asked = "y or Ctrl-C stops; n or Esc continues the training";
         assert!(
             lines[1] == asked || seen.buffer().area.width < 60 && lines[1].starts_with(&asked[..30]),
             "{seen}"
@@ -214,9 +214,9 @@ fn other_glyphs_stand_in_the_same_places() {
 
 #[test]
 fn ascii_is_ascii_at_every_size() {
-    for (name, mut room) in screens(&settings(Glyphs::Ascii)) {
+    for (name, mut app) in screens(&settings(Glyphs::Ascii)) {
         for (width, height) in SIZES.into_iter().chain([(50, 12), (30, 5)]) {
-            let text = room.text(width, height);
+            let text = app.text(width, height);
             assert!(text.is_ascii(), "{name} at {width}x{height}:\n{text}");
         }
     }
@@ -226,12 +226,12 @@ fn ascii_is_ascii_at_every_size() {
 fn monochrome_has_no_colour_and_says_the_same() {
     let plain = Settings { palette: Palette::Monochrome, ..settings(Glyphs::Unicode) };
     let all = screens(&plain).into_iter().zip(screens(&settings(Glyphs::Unicode)));
-    for ((name, mut plain), (_, mut room)) in all {
+    for ((name, mut plain), (_, mut app)) in all {
         for (width, height) in SIZES {
             assert_loses_only_colour(
                 name,
                 &Seen::of(&mut plain, width, height),
-                &Seen::of(&mut room, width, height),
+                &Seen::of(&mut app, width, height),
             );
         }
     }
@@ -239,10 +239,10 @@ fn monochrome_has_no_colour_and_says_the_same() {
 
 #[test]
 fn at_every_size_something_true_is_shown() {
-    for (name, mut room) in screens(&settings(Glyphs::Unicode)) {
+    for (name, mut app) in screens(&settings(Glyphs::Unicode)) {
         for width in [1, 2, 20, 40, 59, 60, 79, 104, 130, 250] {
             for height in [1, 3, 9, 10, 13, 14, 16, 17, 20, 24, 33, 80] {
-                let text = room.text(width, height);
+                let text = app.text(width, height);
                 assert!(!text.trim().is_empty(), "{name} at {width}x{height}");
                 if width >= 40 {
                     assert!(text.contains("iteration"), "{name} at {width}x{height}:\n{text}");
@@ -263,108 +263,108 @@ fn what_is_not_there_yet_is_a_dash_and_never_zero() {
 
 #[test]
 fn a_live_training_shows_what_the_trainer_sends() {
-    let mut room = live(40);
-    assert!(room.text(120, 40).contains("iteration 40 "));
-    room.tell(Message::Training(curves::line(41)));
-    let text = room.text(120, 40);
+    let mut app = live(40);
+    assert!(app.text(120, 40).contains("iteration 40 "));
+    app.tell(Message::Training(curves::line(41)));
+    let text = app.text(120, 40);
     assert!(text.contains("iteration 41 "), "{text}");
-    room.tell(Message::Training(curves::line(41)));
-    assert!(room.text(120, 40).contains("out of place: iteration 41: expected one after 41"));
-    room.tell(Message::Training(TrainingLine::End(curves::end())));
-    assert!(room.text(120, 40).contains("stopped early"), "{}", room.text(120, 40));
+    app.tell(Message::Training(curves::line(41)));
+    assert!(app.text(120, 40).contains("out of place: iteration 41: expected one after 41"));
+    app.tell(Message::Training(TrainingLine::End(curves::end())));
+    assert!(app.text(120, 40).contains("stopped early"), "{}", app.text(120, 40));
 }
 
 #[test]
 fn looking_back_at_a_live_training_stands_still_until_one_follows_again() {
-    let mut room = live(40);
-    room.press("[ [");
-    room.tell(Message::Training(curves::line(41)));
-    let text = room.text(120, 40);
+    let mut app = live(40);
+    app.press("[ [");
+    app.tell(Message::Training(curves::line(41)));
+    let text = app.text(120, 40);
     assert!(text.contains("iteration 38 ") && text.contains("STANDS STILL"), "{text}");
-    room.press("Space");
-    assert!(room.text(120, 40).contains("iteration 41 "));
-    room.press("+");
-    assert!(room.text(120, 40).contains("it is as fast as it is"));
+    app.press("Space");
+    assert!(app.text(120, 40).contains("iteration 41 "));
+    app.press("+");
+    assert!(app.text(120, 40).contains("it is as fast as it is"));
 }
 
 #[test]
 fn stopping_a_trainer_asks_for_y_or_for_ctrl_c_again() {
-    let mut room = live(40);
-    room.press("q Enter Enter Esc q n");
-    assert!(!quits(&mut room));
-    assert!(room.press("q").text(80, 24).contains("The last checkpoint is kept"));
-    room.press("y");
-    assert!(quits(&mut room));
-    let mut room = live(40);
-    room.press("C-c");
-    assert!(!quits(&mut room));
-    room.press("C-c");
-    assert!(quits(&mut room));
-    let mut room = live(40);
-    room.tell(Message::Interrupt);
-    assert!(!quits(&mut room), "SIGINT is Ctrl-C");
+    let mut app = live(40);
+    app.press("q Enter Enter Esc q n");
+    assert!(!quits(&mut app));
+    assert!(app.press("q").text(80, 24).contains("The last checkpoint is kept"));
+    app.press("y");
+    assert!(quits(&mut app));
+    let mut app = live(40);
+    app.press("C-c");
+    assert!(!quits(&mut app));
+    app.press("C-c");
+    assert!(quits(&mut app));
+    let mut app = live(40);
+    app.tell(Message::Interrupt);
+    assert!(!quits(&mut app), "SIGINT is Ctrl-C");
 }
 
 #[test]
 fn a_recording_is_played_faster_slower_and_scrubbed() {
-    let mut room = recorded();
-    assert!(room.text(120, 40).contains("playing  30×"), "{}", room.text(120, 40));
-    room.wait(1_000).wake();
-    assert!(room.text(120, 40).contains("iteration 18 "), "30 s of the training:\n{}", room.text(120, 40));
-    room.press("+").wait(1_000).wake();
-    assert!(room.text(120, 40).contains("iteration 56 "), "60 s more:\n{}", room.text(120, 40));
-    room.press("Space").wait(5_000).wake();
-    assert!(room.text(120, 40).contains("iteration 56 "), "it stands still");
-    room.press("]");
-    assert!(room.text(120, 40).contains("iteration 57 "));
-    room.press("PgUp [");
-    assert!(room.text(120, 40).contains("iteration 32 "));
-    room.press("G");
-    assert!(room.text(120, 40).contains("stopped early"));
-    assert!(room.model.wake_at().is_none(), "nothing moves by itself any more");
-    room.press("q");
-    assert!(quits(&mut room), "nothing is lost: it asks nothing");
+    let mut app = recorded();
+    assert!(app.text(120, 40).contains("playing  30×"), "{}", app.text(120, 40));
+    app.wait(1_000).wake();
+    assert!(app.text(120, 40).contains("iteration 18 "), "30 s of the training:\n{}", app.text(120, 40));
+    app.press("+").wait(1_000).wake();
+    assert!(app.text(120, 40).contains("iteration 56 "), "60 s more:\n{}", app.text(120, 40));
+    app.press("Space").wait(5_000).wake();
+    assert!(app.text(120, 40).contains("iteration 56 "), "it stands still");
+    app.press("]");
+    assert!(app.text(120, 40).contains("iteration 57 "));
+    app.press("PgUp [");
+    assert!(app.text(120, 40).contains("iteration 32 "));
+    app.press("G");
+    assert!(app.text(120, 40).contains("stopped early"));
+    assert!(app.model.wake_at().is_none(), "nothing moves by itself any more");
+    app.press("q");
+    assert!(quits(&mut app), "nothing is lost: it asks nothing");
 }
 
 #[test]
 fn the_axes_of_a_recording_stand_still_while_it_is_played() {
-    let mut room = recorded();
-    room.press("g");
-    let axis = |room: &mut Room| room.text(120, 40).lines().rev().nth(1).unwrap_or_default().to_owned();
-    let before = axis(&mut room);
+    let mut app = recorded();
+    app.press("g");
+    let axis = |app: &mut TestApp| app.text(120, 40).lines().rev().nth(1).unwrap_or_default().to_owned();
+    let before = axis(&mut app);
     assert!(before.contains("1.97 M steps"), "{before}");
-    assert_eq!(axis(room.press("G")), before);
+    assert_eq!(axis(app.press("G")), before);
 }
 
 #[test]
 fn in_the_control_room_t_opens_the_agents_training_and_kill_all_still_works() {
-    let mut room = Room::new(settings(Glyphs::Unicode), &scene(12));
-    room.press("T");
-    let text = room.text(120, 40);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &scene(12));
+    app.press("T");
+    let text = app.text(120, 40);
     assert!(text.contains("cost on validation, points a flag") && text.contains("Ctrl-K kill all"), "{text}");
-    assert!(room.model.wake_at().is_some(), "it is played");
-    room.press("?");
-    assert!(room.text(120, 60).contains("keys of the training screen"));
-    room.press("Esc C-k").wait(400).press("K");
-    assert_eq!(room.orders().len(), 1, "kill-all");
-    room.press("Esc q");
-    assert!(room.text(120, 40).contains("new-checkout-ui"), "back in the fleet");
-    assert!(!quits(&mut room));
-    room.press(": 'training Enter");
-    assert!(room.text(120, 40).contains("cost on validation, points a flag"));
+    assert!(app.model.wake_at().is_some(), "it is played");
+    app.press("?");
+    assert!(app.text(120, 60).contains("keys of the training screen"));
+    app.press("Esc C-k").wait(400).press("K");
+    assert_eq!(app.orders().len(), 1, "kill-all");
+    app.press("Esc q");
+    assert!(app.text(120, 40).contains("new-checkout-ui"), "back in the fleet");
+    assert!(!quits(&mut app));
+    app.press(": 'training Enter");
+    assert!(app.text(120, 40).contains("cost on validation, points a flag"));
 }
 
 #[test]
 fn without_a_backend_nothing_is_ordered_and_the_reason_is_said() {
-    let mut room = recorded();
+    let mut app = recorded();
     for key in ["C-k", "F12", "r", "p", "l", "A", "B", "a", "F5", "Tab", "Enter"] {
-        room.press(key);
+        app.press(key);
     }
-    assert!(room.orders().is_empty());
-    let text = room.text(120, 40);
+    assert!(app.orders().is_empty());
+    let text = app.text(120, 40);
     assert!(text.contains("cost, cost units a flag") && text.contains("no flags to act on"), "{text}");
-    room.press("?");
-    assert!(room.text(120, 60).contains("keys of the training screen"));
+    app.press("?");
+    assert!(app.text(120, 60).contains("keys of the training screen"));
 }
 
 #[test]

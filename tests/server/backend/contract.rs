@@ -32,7 +32,7 @@ fn next(updates: &mut Receiver<Update>) -> Update {
 }
 
 /// A control room reduced to what it knows: a snapshot and the changes after it.
-pub(crate) struct Room {
+pub(crate) struct TestClient {
     updates: Receiver<Update>,
     pub(crate) seen: Snapshot,
     /// How many snapshots and how many changes came.
@@ -40,7 +40,7 @@ pub(crate) struct Room {
     pub(crate) changes: usize,
 }
 
-impl Room {
+impl TestClient {
     pub(crate) fn of(backend: &Arc<dyn Backend>) -> Self {
         let mut updates = backend.subscribe();
         let Update::Snapshot(seen) = next(&mut updates) else { panic!("the first is a snapshot") };
@@ -90,21 +90,21 @@ impl Room {
 
 /// Lives through about so many intervals, and then stands still.
 fn live(backend: &Arc<dyn Backend>, intervals: u64) {
-    let mut room = Room::of(backend);
-    let end = room.seen.controller.now.0 + intervals * room.seen.interval.0;
+    let mut client = TestClient::of(backend);
+    let end = client.seen.controller.now.0 + intervals * client.seen.interval.0;
     backend.set_pace(Pace::Times(3_600)).unwrap();
-    room.until(|room| room.seen.controller.now.0 >= end);
+    client.until(|client| client.seen.controller.now.0 >= end);
     backend.set_pace(Pace::Stopped).unwrap();
-    room.until(|room| room.seen.controller.pace == Pace::Stopped);
+    client.until(|client| client.seen.controller.pace == Pace::Stopped);
 }
 
 fn first_flag(backend: &Arc<dyn Backend>) -> FlagKey {
-    Room::of(backend).seen.flags[0].spec.key.clone()
+    TestClient::of(backend).seen.flags[0].spec.key.clone()
 }
 
 pub(crate) fn the_first_update_is_a_snapshot_of_everything(backend: &Arc<dyn Backend>) {
     live(backend, 30);
-    let seen = Room::of(backend).seen;
+    let seen = TestClient::of(backend).seen;
     assert_eq!(seen.environment, "test");
     assert!(!seen.flags.is_empty() && seen.flags.len() == seen.history.len());
     assert!(seen.history.iter().all(|points| points.len() >= 30));
@@ -113,13 +113,13 @@ pub(crate) fn the_first_update_is_a_snapshot_of_everything(backend: &Arc<dyn Bac
 }
 
 pub(crate) fn changes_apply_without_a_gap(backend: &Arc<dyn Backend>) {
-    let mut room = Room::of(backend);
+    let mut client = TestClient::of(backend);
     let flag = first_flag(backend);
     // So fast that there is much to tell, and no faster than a reader on a busy machine keeps up with: one that falls behind
-    // gets everything anew, which is another test.
+    // gets a fresh snapshot, which is another test.
     backend.set_pace(Pace::Times(200)).unwrap();
-    let end = room.seen.controller.now.0 + 40 * room.seen.interval.0;
-    room.until(|room| room.seen.controller.now.0 >= end);
+    let end = client.seen.controller.now.0 + 40 * client.seen.interval.0;
+    client.until(|client| client.seen.controller.now.0 >= end);
     for (number, command) in [
         Command::Pause { flag: flag.clone() },
         set(&flag, 12.0),
@@ -131,50 +131,50 @@ pub(crate) fn changes_apply_without_a_gap(backend: &Arc<dyn Backend>) {
     {
         // Whether the shield was faster is no matter here.
         let _ = wait(backend.send(order(&format!("order-{number}"), command)));
-        let seen = room.changes;
-        room.until(|room| room.changes > seen + 3);
+        let seen = client.changes;
+        client.until(|client| client.changes > seen + 3);
     }
     backend.set_pace(Pace::Stopped).unwrap();
-    room.until(|room| room.seen.controller.pace == Pace::Stopped);
-    assert!(room.changes > 40 && room.snapshots == 1, "{} changes", room.changes);
-    let fresh = Room::of(backend).seen;
-    assert_eq!(room.seen.controller.seq, fresh.controller.seq);
-    assert_eq!(room.seen.entries, fresh.entries);
-    assert_eq!(room.seen.history, fresh.history);
-    for (folded, fresh) in room.seen.flags.iter().zip(&fresh.flags) {
+    client.until(|client| client.seen.controller.pace == Pace::Stopped);
+    assert!(client.changes > 40 && client.snapshots == 1, "{} changes", client.changes);
+    let fresh = TestClient::of(backend).seen;
+    assert_eq!(client.seen.controller.seq, fresh.controller.seq);
+    assert_eq!(client.seen.entries, fresh.entries);
+    assert_eq!(client.seen.history, fresh.history);
+    for (folded, fresh) in client.seen.flags.iter().zip(&fresh.flags) {
         assert_eq!(folded, fresh);
     }
-    assert_eq!(room.seen, fresh);
+    assert_eq!(client.seen, fresh);
 }
 
-pub(crate) fn a_reader_that_does_not_read_gets_everything_anew_and_nobody_waits_for_it(
+pub(crate) fn a_reader_that_does_not_read_gets_a_fresh_snapshot_and_nobody_waits_for_it(
     backend: &Arc<dyn Backend>,
 ) {
-    let mut lazy = Room::of(backend);
+    let mut lazy = TestClient::of(backend);
     // More than anybody's queue holds.
     live(backend, 300);
-    let mut room = Room::of(backend);
-    lazy.until(|lazy| lazy.snapshots > 1 && lazy.seen.controller.now >= room.seen.controller.now);
-    assert_eq!(lazy.seen, room.seen);
+    let mut client = TestClient::of(backend);
+    lazy.until(|lazy| lazy.snapshots > 1 && lazy.seen.controller.now >= client.seen.controller.now);
+    assert_eq!(lazy.seen, client.seen);
     assert!(lazy.changes < 300, "it was not told everything");
     // From there on it hears changes again.
     let told = lazy.changes;
     live(backend, 3);
     lazy.until(|lazy| lazy.changes > told && lazy.seen.controller.pace == Pace::Stopped);
-    room.until(|room| {
-        room.seen.controller.now == lazy.seen.controller.now && room.seen.controller.pace == Pace::Stopped
+    client.until(|client| {
+        client.seen.controller.now == lazy.seen.controller.now && client.seen.controller.pace == Pace::Stopped
     });
-    assert_eq!(lazy.seen, room.seen);
+    assert_eq!(lazy.seen, client.seen);
 }
 
 pub(crate) fn a_reader_that_fell_behind_catches_up_also_when_nothing_happens_any_more(
     backend: &Arc<dyn Backend>,
 ) {
-    let mut lazy = Room::of(backend);
+    let mut lazy = TestClient::of(backend);
     live(backend, 300);
     // Time stands still: without a further event it has to get a new snapshot.
     lazy.until(|lazy| lazy.snapshots == 2);
-    assert_eq!(lazy.seen, Room::of(backend).seen);
+    assert_eq!(lazy.seen, TestClient::of(backend).seen);
 }
 
 pub(crate) fn an_order_is_acknowledged_with_its_entry(backend: &Arc<dyn Backend>) {
@@ -186,15 +186,15 @@ pub(crate) fn an_order_is_acknowledged_with_its_entry(backend: &Arc<dyn Backend>
     assert_eq!(entries[0].seq, ack.seq);
     assert_eq!(entries[0].sentence, ack.done[0]);
     assert!(entries[0].sentence.contains("Reason given: a test"), "{}", entries[0].sentence);
-    let mut room = Room::of(backend);
-    room.until(|room| room.seen.controller.seq >= ack.seq);
-    let seen = room.seen;
+    let mut client = TestClient::of(backend);
+    client.until(|client| client.seen.controller.seq >= ack.seq);
+    let seen = client.seen;
     assert_eq!(seen.flags[0].phase, Phase::Ramping);
     assert_eq!(seen.flags[0].last.as_ref().unwrap().seq, ack.seq);
 }
 
 pub(crate) fn a_refused_order_carries_its_reason_and_changes_nothing(backend: &Arc<dyn Backend>) {
-    let before = Room::of(backend).seen;
+    let before = TestClient::of(backend).seen;
     let unknown: FlagKey = "no-such-flag".parse().unwrap();
     for (command, reason) in [
         (Command::Start { flag: unknown }, "there is no flag no-such-flag"),
@@ -205,7 +205,7 @@ pub(crate) fn a_refused_order_carries_its_reason_and_changes_nothing(backend: &A
         assert!(matches!(refused, OrderError::Refused(_)), "{refused:?}");
         assert!(refused.to_string().contains(reason), "{refused}");
     }
-    assert_eq!(Room::of(backend).seen, before);
+    assert_eq!(TestClient::of(backend).seen, before);
 }
 
 pub(crate) fn the_same_order_acts_once(backend: &Arc<dyn Backend>) {
@@ -223,9 +223,9 @@ pub(crate) fn an_order_id_is_of_one_command_and_kill_all_acts_all_the_same(backe
     let ack = wait(backend.send(start.clone())).unwrap();
     // From afar the answer and the news come by two ways.
     let seen = || {
-        let mut room = Room::of(backend);
-        room.until(|room| room.seen.controller.seq >= ack.seq);
-        room.seen
+        let mut client = TestClient::of(backend);
+        client.until(|client| client.seen.controller.seq >= ack.seq);
+        client.seen
     };
     let before = seen();
     let other = wait(backend.send(order("one", Command::Rollback { flag }))).unwrap_err();
@@ -236,39 +236,46 @@ pub(crate) fn an_order_id_is_of_one_command_and_kill_all_acts_all_the_same(backe
     let killed = wait(backend.send(order("one", Command::KillAll))).unwrap();
     assert!(killed.durable && killed.seq > ack.seq, "{killed:?}");
     // Kill-all is answered before any room has heard of it.
-    Room::of(backend).until(|room| room.seen.controller.latch.is_some());
+    TestClient::of(backend).until(|client| client.seen.controller.latch.is_some());
     assert_eq!(wait(backend.send(order("one", Command::KillAll))).unwrap(), killed);
     assert_eq!(wait(backend.send(start)).unwrap(), ack);
 }
 
 pub(crate) fn a_shelved_alarm_is_seen_by_all_and_comes_back(backend: &Arc<dyn Backend>) {
-    let mut room = Room::of(backend);
+    let mut client = TestClient::of(backend);
     backend.set_pace(Pace::Times(3_600)).unwrap();
-    room.until(|room| !room.seen.controller.alarms.is_empty());
+    client.until(|client| !client.seen.controller.alarms.is_empty());
     backend.set_pace(Pace::Stopped).unwrap();
-    room.until(|room| room.seen.controller.pace == Pace::Stopped);
-    let alarm = room.seen.controller.alarms[0].id;
-    let found = |room: &Room| -> Alarm {
-        room.seen.controller.alarms.iter().find(|other| other.id == alarm).expect("it stays counted").clone()
+    client.until(|client| client.seen.controller.pace == Pace::Stopped);
+    let alarm = client.seen.controller.alarms[0].id;
+    let found = |client: &TestClient| -> Alarm {
+        client
+            .seen
+            .controller
+            .alarms
+            .iter()
+            .find(|other| other.id == alarm)
+            .expect("it stays counted")
+            .clone()
     };
     let long = Command::Shelve { alarm, lasts: Millis::from_secs(9 * 3_600) };
     let refused = wait(backend.send(order("long", long))).unwrap_err();
     assert!(refused.to_string().contains("for 1 min to 8 h, found 9 h"), "{refused}");
     let lasts = Millis::from_secs(300);
     wait(backend.send(order("shelve", Command::Shelve { alarm, lasts }))).unwrap();
-    room.until(|room| found(room).shelf.is_some());
-    let shelf = found(&room).shelf.unwrap();
-    assert_eq!((shelf.why.as_str(), shelf.until), ("a test", Millis(room.seen.controller.now.0 + 300_000)));
+    client.until(|client| found(client).shelf.is_some());
+    let shelf = found(&client).shelf.unwrap();
+    assert_eq!((shelf.why.as_str(), shelf.until), ("a test", Millis(client.seen.controller.now.0 + 300_000)));
     backend.set_pace(Pace::Times(3_600)).unwrap();
-    room.until(|room| room.seen.controller.now >= shelf.until);
+    client.until(|client| client.seen.controller.now >= shelf.until);
     backend.set_pace(Pace::Stopped).unwrap();
-    room.until(|room| room.seen.controller.pace == Pace::Stopped);
-    assert!(room.seen.controller.alarms.iter().all(|other| other.id != alarm || other.shelf.is_none()));
+    client.until(|client| client.seen.controller.pace == Pace::Stopped);
+    assert!(client.seen.controller.alarms.iter().all(|other| other.id != alarm || other.shelf.is_none()));
 }
 
 pub(crate) fn a_changed_flag_is_told_whole_and_an_archived_one_keeps_its_place(backend: &Arc<dyn Backend>) {
-    let mut room = Room::of(backend);
-    let flag = room.seen.flags[1].spec.key.clone();
+    let mut client = TestClient::of(backend);
+    let flag = client.seen.flags[1].spec.key.clone();
     let rungs = [2.0, 50.0, 99.0, 100.0].map(|rung| Rollout::from_percent(rung).unwrap());
     let ladder = Ladder::try_from(rungs.to_vec()).unwrap();
     let change = SpecChange {
@@ -282,53 +289,53 @@ pub(crate) fn a_changed_flag_is_told_whole_and_an_archived_one_keeps_its_place(b
     assert!(matches!(stale, OrderError::Refused(Refusal::Changed { .. })), "{stale:?}");
     changing.expected = Some(Seq(0));
     let ack = wait(backend.send(changing)).unwrap();
-    room.until(|room| room.seen.controller.seq >= ack.seq);
-    let seen = &room.seen.flags[1];
+    client.until(|client| client.seen.controller.seq >= ack.seq);
+    let seen = &client.seen.flags[1];
     assert_eq!((seen.spec.description.as_str(), &seen.spec.ladder), ("for whom", &ladder));
     assert_eq!(seen.last.as_ref().unwrap().seq, ack.seq);
     let ack = wait(backend.send(order("archive", Command::Archive { flag: flag.clone() }))).unwrap();
-    room.until(|room| room.seen.controller.seq >= ack.seq);
-    assert!(room.seen.flags[1].archived.is_some() && room.seen.flags[1].spec.key == flag);
+    client.until(|client| client.seen.controller.seq >= ack.seq);
+    assert!(client.seen.flags[1].archived.is_some() && client.seen.flags[1].spec.key == flag);
     let refused = wait(backend.send(order("start", Command::Start { flag }))).unwrap_err();
     assert!(matches!(refused, OrderError::Refused(Refusal::Archived { .. })), "{refused:?}");
     live(backend, 5);
-    room.until(|room| {
-        room.seen.controller.now == Room::of(backend).seen.controller.now
-            && room.seen.controller.pace == Pace::Stopped
+    client.until(|client| {
+        client.seen.controller.now == TestClient::of(backend).seen.controller.now
+            && client.seen.controller.pace == Pace::Stopped
     });
-    assert_eq!(room.seen, Room::of(backend).seen);
+    assert_eq!(client.seen, TestClient::of(backend).seen);
 }
 
 pub(crate) fn kill_all_comes_through_while_time_races(backend: &Arc<dyn Backend>) {
     live(backend, 30);
     backend.set_pace(Pace::Times(3_600)).unwrap();
-    let mut room = Room::of(backend);
-    let begun = room.seen.controller.now;
-    room.until(|room| room.seen.controller.now > begun);
+    let mut client = TestClient::of(backend);
+    let begun = client.seen.controller.now;
+    client.until(|client| client.seen.controller.now > begun);
     let ack = wait(backend.send(order("kill", Command::KillAll))).unwrap();
     assert!(ack.durable);
-    let of = u32::try_from(room.seen.flags.iter().filter(|flag| flag.archived.is_none()).count()).unwrap();
+    let of = u32::try_from(client.seen.flags.iter().filter(|flag| flag.archived.is_none()).count()).unwrap();
     assert!(of > 0);
     assert_eq!(ack.flags_off, Some(FlagsOff { off: of, of }), "counted in the engine's state");
-    room.until(|room| room.seen.controller.latch.is_some());
-    let latched = room.seen.controller.now;
-    room.until(|room| room.seen.controller.now.0 > latched.0 + 20 * room.seen.interval.0);
-    assert_eq!(room.seen.controller.latch.as_ref().unwrap().seq, ack.seq);
-    assert!(room.seen.flags.iter().all(|flag| flag.rollout.is_zero() && flag.phase == Phase::Killed));
+    client.until(|client| client.seen.controller.latch.is_some());
+    let latched = client.seen.controller.now;
+    client.until(|client| client.seen.controller.now.0 > latched.0 + 20 * client.seen.interval.0);
+    assert_eq!(client.seen.controller.latch.as_ref().unwrap().seq, ack.seq);
+    assert!(client.seen.flags.iter().all(|flag| flag.rollout.is_zero() && flag.phase == Phase::Killed));
     let after: Vec<_> = wait(backend.entries(None, usize::MAX)).unwrap();
     assert!(after.iter().all(|entry| entry.seq <= ack.seq || !entry.event.is_raise()));
 }
 
 pub(crate) fn two_readers_see_the_same_latch(backend: &Arc<dyn Backend>) {
-    let (mut one, mut other) = (Room::of(backend), Room::of(backend));
+    let (mut one, mut other) = (TestClient::of(backend), TestClient::of(backend));
     wait(backend.send(order("kill", Command::KillAll))).unwrap();
-    one.until(|room| room.seen.controller.latch.is_some());
-    other.until(|room| room.seen.controller.latch.is_some());
+    one.until(|client| client.seen.controller.latch.is_some());
+    other.until(|client| client.seen.controller.latch.is_some());
     assert_eq!(one.seen, other.seen);
-    assert_eq!(Room::of(backend).seen, one.seen);
+    assert_eq!(TestClient::of(backend).seen, one.seen);
     wait(backend.send(order("re-arm", rearm()))).unwrap();
-    one.until(|room| room.seen.controller.latch.is_none());
-    other.until(|room| room.seen.controller.latch.is_none());
+    one.until(|client| client.seen.controller.latch.is_none());
+    other.until(|client| client.seen.controller.latch.is_none());
     assert!(one.seen.flags.iter().all(|flag| flag.phase == Phase::Killed), "re-arming starts nothing");
     assert_eq!(one.seen, other.seen);
 }
@@ -338,10 +345,10 @@ pub(crate) fn the_pace_has_its_range(backend: &Arc<dyn Backend>) {
         let refused = backend.set_pace(Pace::Times(wrong)).unwrap_err();
         assert_eq!(refused, format!("the speed is between 1× and 3600×, found {wrong}×"));
     }
-    let mut room = Room::of(backend);
+    let mut client = TestClient::of(backend);
     for pace in [Pace::Times(1), Pace::Real, Pace::Times(3_600), Pace::Stopped] {
         backend.set_pace(pace).unwrap();
-        room.until(|room| room.seen.controller.pace == pace);
+        client.until(|client| client.seen.controller.pace == pace);
     }
 }
 
@@ -364,9 +371,9 @@ pub(crate) fn the_journal_comes_in_pages(backend: &Arc<dyn Backend>) {
 }
 
 pub(crate) fn a_reader_that_has_gone_is_no_trouble(backend: &Arc<dyn Backend>) {
-    drop(Room::of(backend));
+    drop(TestClient::of(backend));
     drop(backend.send(order("one", Command::KillAll)));
-    let mut room = Room::of(backend);
+    let mut client = TestClient::of(backend);
     // Nobody waited for the answer; the order stands.
-    room.until(|room| room.seen.controller.latch.is_some());
+    client.until(|client| client.seen.controller.latch.is_some());
 }

@@ -26,7 +26,7 @@ fn file() -> Value {
     })
 }
 
-fn standing(flag: &FlagKey) -> Option<Standing> {
+fn served(flag: &FlagKey) -> Option<ServedFlag> {
     Some(match flag.as_str() {
         "plain" => at(125),
         "ruled" => at(5_000),
@@ -44,10 +44,10 @@ fn contexts() -> Vec<Value> {
 #[test]
 fn what_is_exported_reads_back_as_it_was() {
     let definitions = read(&file()).unwrap();
-    let exported = definitions.export([].iter(), standing);
+    let exported = definitions.export([].iter(), served);
     assert_eq!(exported["metadata"], json!({ "flagSetId": "prod", "knightwatch.hash": "flagd-2" }));
     let again = read(&exported).unwrap();
-    assert_eq!(again.export([].iter(), standing), exported, "a fixed point");
+    assert_eq!(again.export([].iter(), served), exported, "a fixed point");
     assert!(again.notes().is_empty());
     let written =
         |flag: &str| again.get(&key(flag)).unwrap().steering().unwrap().written.unwrap().basis_points();
@@ -55,7 +55,7 @@ fn what_is_exported_reads_back_as_it_was() {
     for fields in contexts() {
         for flag in definitions.iter() {
             let ask =
-                |definitions: &Definitions| said(definitions, flag.key().as_str(), fields.clone(), standing);
+                |definitions: &Definitions| said(definitions, flag.key().as_str(), fields.clone(), served);
             assert_eq!(ask(&again), ask(&definitions), "{} {fields}", flag.key());
         }
     }
@@ -65,7 +65,7 @@ fn what_is_exported_reads_back_as_it_was() {
 #[test]
 fn flagd_gives_the_same_people_the_same() {
     let definitions = read(&file()).unwrap();
-    let mut exported = definitions.export([].iter(), standing);
+    let mut exported = definitions.export([].iter(), served);
     for flag in exported["flags"].as_object_mut().unwrap().values_mut() {
         flag.as_object_mut().unwrap().remove("metadata");
     }
@@ -74,7 +74,7 @@ fn flagd_gives_the_same_people_the_same() {
         for flag in definitions.iter() {
             let ask = |definitions: &Definitions| {
                 definitions
-                    .evaluate(flag.key(), &context(fields.clone()), standing, 0)
+                    .evaluate(flag.key(), &context(fields.clone()), served, 0)
                     .unwrap()
                     .variant
                     .map(str::to_owned)

@@ -94,8 +94,8 @@ fn prerequisites_hold_for_the_same_context_or_the_flag_is_off() {
     let definitions =
         read(&with_flags(json!({ "f": needs, "base": steered(json!({})), "colour": colour }))).unwrap();
     let ask = |base: u16, country: &str| {
-        let standing = |flag: &FlagKey| Some(at(if flag.as_str() == "base" { base } else { 10_000 }));
-        said(&definitions, "f", json!({ "targetingKey": "u", "country": country }), standing)
+        let served = |flag: &FlagKey| Some(at(if flag.as_str() == "base" { base } else { 10_000 }));
+        said(&definitions, "f", json!({ "targetingKey": "u", "country": country }), served)
     };
     assert_eq!(ask(10_000, "NL"), "STATIC on");
     assert_eq!(ask(0, "NL"), "TARGETING_MATCH off");

@@ -48,14 +48,14 @@ fn every_answer_is_that_of_flagd() {
 fn all_at_once_is_the_same_as_one_by_one() {
     let table = table();
     let definitions = read(&table.file).unwrap();
-    let standing = |key: &FlagKey| (key.as_str() == "undefined").then(|| at(5_000));
+    let served = |key: &FlagKey| (key.as_str() == "undefined").then(|| at(5_000));
     let undefined = key("undefined");
     for fields in &table.contexts {
         let context = context(fields.clone());
         let mut seen = BTreeSet::new();
         let also = std::iter::once(&undefined);
-        definitions.evaluate_all(&context, standing, table.now, also, |key, answer| {
-            assert_eq!(answer, definitions.evaluate(key, &context, standing, table.now));
+        definitions.evaluate_all(&context, served, table.now, also, |key, answer| {
+            assert_eq!(answer, definitions.evaluate(key, &context, served, table.now));
             assert!(seen.insert(key.clone()), "{key} twice");
         });
         assert_eq!(seen.len(), definitions.len() + 1);

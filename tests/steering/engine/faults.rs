@@ -112,7 +112,7 @@ fn lived_through(seed: u64) {
     }
     disk.fail(false);
     engine.step();
-    assert_eq!(disk.state(), *engine.state(), "seed {seed}: everything owed is paid");
+    assert_eq!(disk.state(), *engine.state(), "seed {seed}: the outbox is flushed");
     for (order, _) in answered.values() {
         assert!(disk.get().answers.contains_key(&order.id), "seed {seed}: {}", order.id);
     }

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const DEADLINE: Duration = Duration::from_millis(100);
 
 /// What the policy does when it is asked.
-enum Answer {
+enum PuppetAnswer {
     Raise,
     Panic,
     /// Panics with something whose end panics too: its thread does not survive that.
@@ -42,7 +42,7 @@ impl Drop for Bomb {
 /// Answers only when it is told to, and says when it is asked.
 struct Puppet {
     asked: mpsc::Sender<()>,
-    told: mpsc::Receiver<Answer>,
+    told: mpsc::Receiver<PuppetAnswer>,
 }
 
 impl Policy for Puppet {
@@ -53,22 +53,22 @@ impl Policy for Puppet {
     fn propose(&mut self, seen: &[Observation<'_>], out: &mut Vec<Proposal>) -> Result<(), PolicyFault> {
         let _ = self.asked.send(());
         // Whoever pulls the strings has gone: it holds.
-        let answer = self.told.recv().unwrap_or(Answer::Raise);
+        let answer = self.told.recv().unwrap_or(PuppetAnswer::Raise);
         match answer {
-            Answer::Raise => {
+            PuppetAnswer::Raise => {
                 let raise = |seen: &Observation<'_>| {
                     Proposal::to(Action::RaiseTo(seen.mask.raise_to.unwrap_or(Rollout::FULL)))
                 };
                 out.extend(seen.iter().map(raise));
                 Ok(())
             }
-            Answer::Panic => panic!("the weights are gone"),
-            Answer::Die => panic_any(Bomb),
+            PuppetAnswer::Panic => panic!("the weights are gone"),
+            PuppetAnswer::Die => panic_any(Bomb),
         }
     }
 }
 
-fn puppet(deadline: Duration) -> (Guarded, mpsc::Sender<Answer>, mpsc::Receiver<()>) {
+fn puppet(deadline: Duration) -> (Guarded, mpsc::Sender<PuppetAnswer>, mpsc::Receiver<()>) {
     let (asked, was_asked) = mpsc::channel();
     let (tell, told) = mpsc::channel();
     (Guarded::new(Box::new(Puppet { asked, told }), deadline).unwrap(), tell, was_asked)
@@ -109,8 +109,8 @@ fn a_stalled_policy_is_not_asked_again_until_it_has_answered_and_its_late_answer
     assert!(begun.elapsed() < 50 * DEADLINE, "while it owes an answer nobody waits for it");
     assert!(asked.try_recv().is_err(), "nor asks it");
     // The late answer is a panic; what counts is the answer to the question after it.
-    tell.send(Answer::Panic).unwrap();
-    tell.send(Answer::Raise).unwrap();
+    tell.send(PuppetAnswer::Panic).unwrap();
+    tell.send(PuppetAnswer::Raise).unwrap();
     let begun = Instant::now();
     let answer = loop {
         match ask(&mut guarded) {
@@ -124,16 +124,16 @@ fn a_stalled_policy_is_not_asked_again_until_it_has_answered_and_its_late_answer
 #[test]
 fn a_policy_that_panics_is_told_and_asked_again() {
     let (mut guarded, tell, _asked) = puppet(PATIENCE);
-    tell.send(Answer::Panic).unwrap();
+    tell.send(PuppetAnswer::Panic).unwrap();
     assert_eq!(ask(&mut guarded), Err(PolicyFault::Panicked("the weights are gone".to_owned())));
-    tell.send(Answer::Raise).unwrap();
+    tell.send(PuppetAnswer::Raise).unwrap();
     assert_eq!(ask(&mut guarded).unwrap().len(), 1);
 }
 
 #[test]
 fn a_policy_whose_thread_has_died_is_a_fault_for_ever_and_stops_nothing() {
     let (mut guarded, tell, _asked) = puppet(PATIENCE);
-    tell.send(Answer::Die).unwrap();
+    tell.send(PuppetAnswer::Die).unwrap();
     for _ in 0..3 {
         assert_eq!(ask(&mut guarded), Err(PolicyFault::Panicked("its thread has ended".to_owned())));
     }
@@ -173,7 +173,7 @@ fn the_alarm_ends_when_the_policy_answers_again() {
     asked.recv_timeout(PATIENCE).unwrap();
     // The late answer, and one to each question that comes.
     for _ in 0..400 {
-        tell.send(Answer::Raise).unwrap();
+        tell.send(PuppetAnswer::Raise).unwrap();
     }
     let begun = Instant::now();
     while engine.state().alarm(&AlarmKind::PolicyFault).is_some() {

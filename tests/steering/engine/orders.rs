@@ -18,9 +18,9 @@ fn kills(entries: &[Entry]) -> usize {
 }
 
 /// Notes when it is told, among what the disk was asked.
-struct Told(Disk, Arc<Mutex<Vec<String>>>);
+struct RecordingObserver(Disk, Arc<Mutex<Vec<String>>>);
 
-impl Observer for Told {
+impl Observer for RecordingObserver {
     fn happened(&mut self, _: &Engine, _: Pace, news: &[Entry], _: bool) {
         if !news.is_empty() {
             let calls = std::mem::take(&mut self.0.get().calls);
@@ -39,7 +39,8 @@ fn an_order_is_acknowledged_only_after_the_journal_took_it() {
     disk.get().gate = Some(gate);
     disk.get().calls.clear();
     let heard = Arc::default();
-    let handle = run(engine, Pace::Stopped, Box::new(Told(disk.clone(), Arc::clone(&heard)))).unwrap();
+    let handle =
+        run(engine, Pace::Stopped, Box::new(RecordingObserver(disk.clone(), Arc::clone(&heard)))).unwrap();
     let mut answer = handle.order(order("one", Command::Start { flag: checkout() }));
     assert!(answer.try_recv().is_err(), "the disk has not answered");
     open.send(()).unwrap();
@@ -116,7 +117,7 @@ fn kill_all_without_a_disk_is_in_force_says_so_and_is_journalled_once_when_the_d
     assert_eq!(engine.state().flags[0].rollout, Rollout::ZERO);
     assert!(disk.state().latch.is_none());
     assert_eq!(engine.order(&kill).unwrap(), (ack, Vec::new()), "the same order acts once");
-    assert_eq!(kills(&engine.entries(None, 5).unwrap()), 1, "what is owed is shown");
+    assert_eq!(kills(&engine.entries(None, 5).unwrap()), 1, "the outbox is shown");
     steps(&mut engine, 3);
     assert_eq!(kills(&disk.entries()), 0);
     disk.fail(false);
@@ -134,7 +135,7 @@ fn kill_all_without_a_disk_is_in_force_says_so_and_is_journalled_once_when_the_d
 }
 
 #[test]
-fn owed_entries_are_written_in_the_order_in_which_they_happened() {
+fn outbox_entries_are_written_in_the_order_in_which_they_happened() {
     let disk = Disk::default();
     let mut engine = begun(&scenario("good"), 1, &disk);
     steps(&mut engine, 30);
@@ -151,7 +152,7 @@ fn owed_entries_are_written_in_the_order_in_which_they_happened() {
     assert_eq!(
         entries[entries.len() - 4..entries.len() - 1],
         shown[1..],
-        "as it was shown while it was owed"
+        "as it was shown while it was in the outbox"
     );
 }
 
@@ -241,7 +242,7 @@ fn kill_all_acts_where_the_journal_can_be_neither_read_nor_written() {
 }
 
 #[test]
-fn a_cue_that_met_a_failing_disk_comes_when_it_is_back() {
+fn a_scheduled_start_that_met_a_failing_disk_comes_when_it_is_back() {
     let disk = Disk::default();
     let mut engine = begun(&scenario("good"), 1, &disk);
     disk.fail(true);

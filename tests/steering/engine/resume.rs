@@ -76,7 +76,7 @@ proptest! {
 }
 
 #[test]
-fn a_cue_that_was_due_when_the_session_was_left_still_comes() {
+fn a_scheduled_start_that_was_due_when_the_session_was_left_still_comes() {
     // The flag is started at 30 s: after three intervals the next step begins with it.
     let (scene, disk) = (scenario("good"), Disk::default());
     let mut engine = super::disk::begun(&scene, 1, &disk);
@@ -136,8 +136,11 @@ fn a_recorded_session_plays_back_step_by_step_as_it_was() {
                 engine.order(&order("kill", Command::KillAll)).unwrap();
             }
             engine.step();
-            let reports =
-                engine.state().flags.iter().map(|flag| engine.observatory().report(flag.id).unwrap().clone());
+            let reports = engine
+                .state()
+                .flags
+                .iter()
+                .map(|flag| engine.telemetry_state().report(flag.id).unwrap().clone());
             evidence.push((engine.now(), reports.collect::<Vec<_>>()));
         }
         let entries = disk.entries();
@@ -151,8 +154,8 @@ fn a_recorded_session_plays_back_step_by_step_as_it_was() {
             assert_eq!(played.now(), at);
             assert_eq!(*played.state(), until(&entries, at), "{name}");
             for (flag, report) in played.state().flags.iter().zip(&reports) {
-                // Readings rejected at the door are counted, not recorded.
-                let mut seen = played.observatory().report(flag.id).unwrap().clone();
+                // Readings rejected on entry are counted, not recorded.
+                let mut seen = played.telemetry_state().report(flag.id).unwrap().clone();
                 seen.rejected = report.rejected;
                 assert_eq!(seen, *report, "{name} at {at}");
             }

@@ -120,7 +120,7 @@ fn a_shadow_that_panics_stalls_or_raves_changes_nothing_and_is_said_once() {
     let stalls = guarded(Box::new(Bad::Stalls(told)), Duration::from_millis(1));
     let cases = [
         (guarded(Box::new(Bad::Panics), PATIENCE), "the policy panicked: the shadow panics"),
-        (guarded(Box::new(Bad::Raves), PATIENCE), "the policy's answer makes no sense: "),
+        (guarded(Box::new(Bad::Raves), PATIENCE), "the policy's answer is invalid: "),
         (stalls, "the policy did not answer within 1 ms"),
     ];
     for (shadow, says) in cases {
@@ -147,7 +147,7 @@ fn a_shadow_of_the_same_kind_never_differs() {
 fn expected(entries: &[Entry], interval: Millis) -> Vec<(Millis, FlagId, Action)> {
     let mut expected = Vec::new();
     let moves = entries.iter().filter_map(|entry| match &entry.event {
-        Event::Decided(decision) if decision.outcome != Outcome::Obliged && decision.from != decision.to => {
+        Event::Decided(decision) if decision.outcome != Outcome::Enforced && decision.from != decision.to => {
             Some((entry.at, decision))
         }
         _ => None,
@@ -176,7 +176,7 @@ fn it_is_journalled_where_it_begins_to_differ_and_where_it_agrees_again() {
                 assert!(entry.sentence.contains("the shadow bad agrees again: hold"), "{}", entry.sentence);
             } else {
                 let says = format!(
-                    "at {from}: the shadow bad would hold; done was: {did}. What there was to see: {reason}"
+                    "at {from}: the shadow bad would hold; the decision was: {did}. Observed: {reason}"
                 );
                 assert!(entry.sentence.contains(&says), "{says}: {}", entry.sentence);
             }
@@ -189,7 +189,7 @@ fn it_is_journalled_where_it_begins_to_differ_and_where_it_agrees_again() {
 }
 
 #[test]
-fn after_a_restart_it_goes_on_where_it_was() {
+fn after_a_restart_it_resumes_where_it_was() {
     let (_, whole) = lived("default", PolicyName::RULE, Some(of(PolicyName::PPO_MASTER)));
     let disk = Disk::default();
     let mut engine =

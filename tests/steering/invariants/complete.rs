@@ -1,7 +1,7 @@
 //! Flags at 100 %: there is no control left but the recorded one, which cannot tell a dependency from the flag.
 
 use knightwatch_core::{
-    control::{AlarmKind, Command, Decision, Entry, Event, Observatory, Outcome, Phase, Reason},
+    control::{AlarmKind, Command, Decision, Entry, Event, Outcome, Phase, Reason, TelemetryState},
     flag::{Rollout, ServiceName},
     telemetry::{Metric, Millis},
 };
@@ -38,7 +38,7 @@ fn a_flag_that_is_worse_than_its_record_is_halved_at_once_and_goes_to_zero_when_
         assert_eq!(fleet.rollout(0), Rollout::PROBE, "half the harm in the first interval");
         assert_eq!(fleet.state.flags[0].phase, Phase::Ramping);
         let breach = fleet.state.alarms.iter().find(|alarm| alarm.kind == AlarmKind::Breach(key(0))).unwrap();
-        assert!(breach.text.contains("worse than its recorded control"), "{}", breach.text);
+        assert!(breach.text.contains("worse than its baseline"), "{}", breach.text);
         fleet.tick(&mut Greedy);
         assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack, "and none of it from the second on");
     }
@@ -78,7 +78,7 @@ fn a_probe_without_an_answer_ends_at_zero() {
     else {
         unreachable!("just filtered")
     };
-    assert!(last.to.is_zero() && last.outcome == Outcome::Obliged, "{last:?}");
+    assert!(last.to.is_zero() && last.outcome == Outcome::Enforced, "{last:?}");
     assert!(matches!(last.reason, Reason::NoAnswer { .. }), "{last:?}");
 }
 
@@ -89,7 +89,7 @@ fn a_restart_ends_no_probe_that_had_its_answer() {
     fleet.run(&mut Greedy, 10);
     assert_eq!(fleet.rollout(0), Rollout::PROBE);
     // What a controller remembers of telemetry is gone with it, and so little comes that it is never enough.
-    fleet.observatory = Observatory::beginning(fleet.now);
+    fleet.telemetry_state = TelemetryState::beginning(fleet.now);
     fleet.behaviours[0] = Behaviour { requests: 20, ..Behaviour::default() };
     fleet.run(&mut Greedy, 10);
     assert_eq!(fleet.rollout(0), Rollout::PROBE);
@@ -148,31 +148,30 @@ fn usual() -> Behaviour {
     Behaviour::default()
 }
 
-fn doubts(fleet: &Fleet) -> Vec<&Entry> {
-    let is_doubt =
-        |event: &Event| matches!(event, Event::Decided(d) if matches!(d.reason, Reason::OffRecord { .. }));
-    fleet.journal.iter().filter(|entry| is_doubt(&entry.event)).collect()
+fn rechecks(fleet: &Fleet) -> Vec<&Entry> {
+    let is_recheck = |event: &Event| matches!(event, Event::Decided(d) if matches!(d.reason, Reason::BaselineBreach { .. }));
+    fleet.journal.iter().filter(|entry| is_recheck(&entry.event)).collect()
 }
 
 #[test]
-fn harm_too_small_for_a_limit_is_doubted_at_100_percent_and_rolled_back_by_a_live_control() {
+fn harm_too_small_for_a_limit_is_rechecked_at_50_percent_and_rolled_back_by_a_live_control() {
     for seed in 0..10 {
         let mut fleet = watched(1, seed, usual());
         fleet.behaviours[0].errors_treatment += 0.02;
         fleet.run(&mut Greedy, 20);
-        let doubts = doubts(&fleet);
-        assert_eq!(doubts.len(), 1, "seed {seed}");
-        let Event::Decided(doubt) = &doubts[0].event else { unreachable!("just filtered") };
-        assert_eq!((doubt.outcome, doubt.to), (Outcome::Obliged, Rollout::PROBE));
-        assert!(doubts[0].sentence.contains("recorded control"), "{}", doubts[0].sentence);
+        let rechecks = rechecks(&fleet);
+        assert_eq!(rechecks.len(), 1, "seed {seed}");
+        let Event::Decided(recheck) = &rechecks[0].event else { unreachable!("just filtered") };
+        assert_eq!((recheck.outcome, recheck.to), (Outcome::Enforced, Rollout::PROBE));
+        assert!(rechecks[0].sentence.contains("recorded control"), "{}", rechecks[0].sentence);
         assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack, "seed {seed}");
     }
 }
 
-/// What each doubt was of.
-fn doubted(fleet: &Fleet) -> Vec<Metric> {
+/// The metric of each recheck.
+fn rechecked(fleet: &Fleet) -> Vec<Metric> {
     let metric = |entry: &Entry| match &entry.event {
-        Event::Decided(Decision { reason: Reason::OffRecord { metric, .. }, .. }) => Some(*metric),
+        Event::Decided(Decision { reason: Reason::BaselineBreach { metric, .. }, .. }) => Some(*metric),
         _ => None,
     };
     fleet.journal.iter().filter_map(metric).collect()
@@ -191,22 +190,26 @@ fn slower(times: f64, control: f64) -> Behaviour {
 }
 
 #[test]
-fn a_p99_that_stays_too_long_for_a_record_and_too_short_for_a_limit_is_rolled_back_by_a_live_control() {
+fn a_p99_that_is_longer_than_its_baseline_and_within_the_limit_is_rolled_back_by_a_live_control() {
     for seed in 0..10 {
         let fleet = slowed(seed, slower(2.0, 1.0), 40);
-        assert_eq!(doubted(&fleet), [Metric::P99], "seed {seed}");
-        assert!(doubts(&fleet)[0].sentence.contains("1.5 times the recorded P99"), "{:?}", doubts(&fleet)[0]);
+        assert_eq!(rechecked(&fleet), [Metric::P99], "seed {seed}");
+        assert!(
+            rechecks(&fleet)[0].sentence.contains("1.5 times the recorded P99"),
+            "{:?}",
+            rechecks(&fleet)[0]
+        );
         assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack, "seed {seed}");
     }
 }
 
 #[test]
-fn a_p99_that_is_longer_for_a_minute_or_only_a_little_is_not_doubted() {
+fn a_p99_that_is_longer_for_a_minute_or_only_a_little_is_not_rechecked() {
     for seed in 0..10 {
         let mut fleet = slowed(seed, slower(2.5, 1.0), 8);
         fleet.behaviours[0] = slower(1.25, 1.0);
         fleet.run(&mut Greedy, 200);
-        assert_eq!(doubted(&fleet), [], "seed {seed}");
+        assert_eq!(rechecked(&fleet), [], "seed {seed}");
         assert!(fleet.rollout(0).is_full());
     }
 }
@@ -215,18 +218,18 @@ fn a_p99_that_is_longer_for_a_minute_or_only_a_little_is_not_doubted() {
 fn a_service_that_has_become_slow_rolls_nothing_back_and_hides_no_errors() {
     for seed in 0..10 {
         let mut fleet = slowed(seed, slower(2.0, 2.0), 100);
-        assert_eq!(doubted(&fleet), [Metric::P99], "seed {seed}");
+        assert_eq!(rechecked(&fleet), [Metric::P99], "seed {seed}");
         assert!(fleet.rollout(0).is_full(), "a live control was as slow");
-        // Within the half hour in which its P99 is not doubted again.
+        // Within the half hour in which its P99 is not rechecked.
         fleet.behaviours[0].errors_treatment += 0.02;
         fleet.run(&mut Greedy, 20);
-        assert_eq!(doubted(&fleet), [Metric::P99, Metric::Errors], "seed {seed}");
+        assert_eq!(rechecked(&fleet), [Metric::P99, Metric::Errors], "seed {seed}");
         assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack, "seed {seed}");
     }
 }
 
 #[test]
-fn complete_flags_of_one_service_that_become_slow_together_are_not_doubted() {
+fn complete_flags_of_one_service_that_become_slow_together_are_not_rechecked() {
     // Service 0 has flags 0 and 3, service 1 has 1 and 4.
     let mut fleet = watched(6, 5, usual());
     for index in [0, 3, 1] {
@@ -234,11 +237,11 @@ fn complete_flags_of_one_service_that_become_slow_together_are_not_doubted() {
     }
     fleet.run(&mut Greedy, 40);
     assert!(fleet.rollout(0).is_full() && fleet.rollout(3).is_full());
-    assert_eq!((doubted(&fleet), fleet.rollout(1)), (vec![Metric::P99], Rollout::ZERO));
+    assert_eq!((rechecked(&fleet), fleet.rollout(1)), (vec![Metric::P99], Rollout::ZERO));
 }
 
 #[test]
-fn what_a_neighbour_showed_once_or_long_ago_excuses_nobody() {
+fn what_another_flag_showed_once_or_long_ago_is_not_attributed_to_the_service() {
     // Service 0 has flags 0 and 3. Flag 3 leans and then falls silent; or nobody watches it any more.
     for is_silent in [true, false] {
         let mut fleet = watched(6, 9, usual());
@@ -263,15 +266,15 @@ fn what_a_neighbour_showed_once_or_long_ago_excuses_nobody() {
 }
 
 #[test]
-fn a_doubt_in_its_pause_hides_none_of_the_other_metric() {
+fn a_pause_between_rechecks_hides_none_of_the_other_metric() {
     let mut fleet = watched(1, 3, usual());
     fleet.behaviours[0] = both(0.03);
     fleet.run(&mut Greedy, 100);
-    assert_eq!((doubted(&fleet), fleet.rollout(0).is_full()), (vec![Metric::Errors], true));
+    assert_eq!((rechecked(&fleet), fleet.rollout(0).is_full()), (vec![Metric::Errors], true));
     // Off in both again; of errors it is too soon.
     fleet.behaviours[0] = Behaviour { slower: 2.0, ..both(0.06) };
     fleet.run(&mut Greedy, 30);
-    assert_eq!(doubted(&fleet), [Metric::Errors, Metric::P99]);
+    assert_eq!(rechecked(&fleet), [Metric::Errors, Metric::P99]);
     assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack);
 }
 
@@ -281,13 +284,13 @@ fn where_half_of_the_traffic_gives_no_answer_nothing_is_asked() {
     // Below the hard limits: those ask nobody.
     fleet.behaviours[0].errors_treatment = 0.04;
     fleet.run(&mut Greedy, 60);
-    assert!(doubts(&fleet).is_empty());
+    assert!(rechecks(&fleet).is_empty());
     assert!(fleet.rollout(0).is_full(), "nor is it rolled back");
     // With enough traffic the same is asked about.
     let mut busy = watched(1, 8, Behaviour { requests: 2_000, ..both(0.01) });
     busy.behaviours[0].errors_treatment = 0.04;
     busy.run(&mut Greedy, 60);
-    assert!(!doubts(&busy).is_empty());
+    assert!(!rechecks(&busy).is_empty());
 }
 
 #[test]
@@ -295,7 +298,7 @@ fn its_own_record_is_no_measure_of_a_control_that_is_worse() {
     // The feature halves the time and cures the failures that control has; the controller begins when it is out already.
     let better = Behaviour { errors_control: 0.1, slower_control: 3.0, ..usual() };
     let mut fleet = watched(4, 13, better);
-    fleet.observatory = Observatory::beginning(fleet.now);
+    fleet.telemetry_state = TelemetryState::beginning(fleet.now);
     fleet.run(&mut Greedy, 60);
     assert_eq!(fleet.rollout(0), Rollout::FULL);
     let half = Rollout::from_percent(50.0).unwrap();
@@ -309,30 +312,30 @@ fn its_own_record_is_no_measure_of_a_control_that_is_worse() {
 }
 
 #[test]
-fn a_good_flag_is_not_doubted_however_little_is_seen_of_it_and_much_fails() {
+fn a_good_flag_is_not_rechecked_however_little_is_seen_of_it_and_much_fails() {
     for (seed, (requests, failing)) in (0..).zip([(2_000, 0.002), (50, 0.1), (30, 0.2), (200, 0.0)].repeat(5))
     {
         let mut fleet = watched(1, seed, Behaviour { requests, ..both(failing) });
         fleet.run(&mut Greedy, 360);
-        assert!(doubts(&fleet).is_empty(), "{requests} requests, {failing} of them failing, seed {seed}");
+        assert!(rechecks(&fleet).is_empty(), "{requests} requests, {failing} of them failing, seed {seed}");
         assert!(fleet.rollout(0).is_full(), "{requests} requests, {failing} of them failing, seed {seed}");
     }
 }
 
 #[test]
-fn a_flag_whose_service_has_changed_climbs_again_and_is_not_doubted_twice_in_half_an_hour() {
+fn a_flag_whose_service_has_changed_climbs_again_and_is_not_rechecked_twice_in_half_an_hour() {
     let mut fleet = watched(1, 3, usual());
     fleet.behaviours[0] = both(0.03);
     fleet.run(&mut Greedy, 100);
     assert!(fleet.rollout(0).is_full(), "a live control was no better");
-    assert_eq!(doubts(&fleet).len(), 1);
+    assert_eq!(rechecks(&fleet).len(), 1);
     // Changed on, and its record with it is too good again.
     fleet.behaviours[0] = both(0.06);
     fleet.run(&mut Greedy, 60);
-    assert_eq!(doubts(&fleet).len(), 1);
+    assert_eq!(rechecks(&fleet).len(), 1);
     assert!(fleet.rollout(0).is_full());
     fleet.run(&mut Greedy, 120);
-    assert_eq!(doubts(&fleet).len(), 2, "half an hour later");
+    assert_eq!(rechecks(&fleet).len(), 2, "half an hour later");
     let rolled_back = |event: &Event| matches!(event, Event::Decided(decision) if decision.to.is_zero());
     assert!(!fleet.journal.iter().any(|entry| rolled_back(&entry.event)));
     // The third time takes an hour, and changes of direction that are not used up.
@@ -340,11 +343,11 @@ fn a_flag_whose_service_has_changed_climbs_again_and_is_not_doubted_twice_in_hal
     assert!(fleet.rollout(0).is_full(), "it came back up");
     fleet.behaviours[0] = both(0.09);
     fleet.run(&mut Greedy, 30);
-    assert_eq!(doubts(&fleet).len(), 3);
+    assert_eq!(rechecks(&fleet).len(), 3);
 }
 
 #[test]
-fn complete_flags_of_one_service_that_change_together_are_not_doubted() {
+fn complete_flags_of_one_service_that_change_together_are_not_rechecked() {
     // Service 0 has flags 0 and 3, service 1 has 1 and 4.
     let mut alone = 0;
     for (seed, more) in (0..).zip([0.02, 0.005].repeat(10)) {
@@ -354,17 +357,17 @@ fn complete_flags_of_one_service_that_change_together_are_not_doubted() {
             fleet.behaviours[index].errors_treatment += more;
         }
         fleet.run(&mut Greedy, 30);
-        let doubted = doubts(&fleet).len();
+        let rechecked = rechecks(&fleet).len();
         let of_service_1 = usize::from(!fleet.rollout(1).is_full());
         assert_eq!(of_service_1, 1, "one alone, seed {seed}");
-        alone += doubted - of_service_1;
+        alone += rechecked - of_service_1;
     }
     // A small change may by chance be plain in the one and not yet half as plain in the other.
-    assert!(alone <= 2, "{alone} of 40 flags were doubted for their service");
+    assert!(alone <= 2, "{alone} of 40 flags were rechecked for their service");
 }
 
 #[test]
-fn whom_a_person_holds_or_has_just_put_there_and_whom_nobody_watches_any_more_is_not_doubted() {
+fn a_flag_that_is_held_or_was_just_promoted_or_is_no_longer_watched_is_not_rechecked() {
     let promoted = complete(4, usual());
     let mut held = watched(1, 4, usual());
     held.config.shield.human_hold = Millis::from_secs(900);
@@ -383,7 +386,7 @@ fn whom_a_person_holds_or_has_just_put_there_and_whom_nobody_watches_any_more_is
 fn after_a_restart_a_flag_at_100_percent_is_held_to_how_it_was_then() {
     for (seed, errors) in [(11, 0.3), (12, 0.02)] {
         let mut fleet = watched(1, seed, usual());
-        fleet.observatory = Observatory::beginning(fleet.now);
+        fleet.telemetry_state = TelemetryState::beginning(fleet.now);
         fleet.run(&mut Greedy, 40);
         assert!(fleet.rollout(0).is_full());
         fleet.behaviours[0].errors_treatment = errors;

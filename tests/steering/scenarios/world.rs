@@ -340,7 +340,7 @@ fn treatment_is_slow_after_a_raise_and_warms_up() {
 }
 
 #[test]
-fn a_rollback_starts_a_leak_anew() {
+fn a_rollback_restarts_a_leak() {
     let scenario = builtin("slow-leak");
     let mut world = World::new(&scenario, 4);
     let mut feed = Feed::default();
@@ -423,7 +423,7 @@ fn frozen_telemetry_looks_healthy_while_the_truth_is_not() {
 }
 
 #[test]
-fn a_step_allocates_no_samples_anew() {
+fn a_step_allocates_no_new_samples() {
     let scenario = builtin("good");
     let mut world = World::new(&scenario, 1);
     let mut feed = Feed::default();

@@ -76,7 +76,7 @@ struct Version {
 }
 
 /// What the JSON reader says, with its column in front instead of its own count of lines behind.
-fn said(error: &serde_json::Error) -> String {
+fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
     if error.column() > 0 { format!("column {}: {what}", error.column()) } else { what.to_owned() }
@@ -117,7 +117,7 @@ impl TrainingLog {
         let header = match serde_json::from_str::<Raw>(first) {
             Ok(Raw { training: Some(header), .. }) => header,
             Ok(_) => return Err(at(place, format!("{expected}, found another line"))),
-            Err(error) => return Err(at(place, format!("{}; {expected}", said(&error)))),
+            Err(error) => return Err(at(place, format!("{}; {expected}", describe(&error)))),
         };
         let mut log = Self::new(header);
         let mut cut = None;
@@ -133,7 +133,7 @@ impl TrainingLog {
                 }
                 Err(error) => {
                     let expected = "expected {\"point\": {...}} or {\"end\": {...}}";
-                    return Err(at(place, format!("{}; {expected}", said(&error))));
+                    return Err(at(place, format!("{}; {expected}", describe(&error))));
                 }
             }
         }

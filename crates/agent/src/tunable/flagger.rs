@@ -4,14 +4,14 @@
 //! back; otherwise the weight goes up by `stepWeight` until `maxWeight`, then the canary is promoted.
 //!
 //! The numbers are those of its example: interval 1 m, threshold 10, stepWeight 2, maxWeight 50, request success rate at
-//! least 99 %, P99 at most 500 ms; limits are the service's where it is slower or fails more ([`super::usual`]).
+//! least 99 %, P99 at most 500 ms; limits are the service's where it is slower or fails more ([`super::default_limits`]).
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    default_limits::{DefaultLimits, LENIENCY},
     method::Method,
     settings::{Knob, Range},
-    usual::{LENIENCY, Usual},
 };
 use knightwatch_core::{
     control::{Action, Observation},
@@ -44,7 +44,7 @@ pub struct Flagger {
 pub struct Canary {
     failed_checks: u32,
     checked_at: Option<Millis>,
-    usual: Usual,
+    limits: DefaultLimits,
 }
 
 impl Default for Flagger {
@@ -76,7 +76,7 @@ impl Method for Flagger {
 
     fn act(&self, canary: &mut Canary, seen: &Observation<'_>) -> Action {
         let (errors, p99_ms) =
-            canary.usual.limits(seen, (1.0 - self.success_rate, self.p99_ms), self.leniency);
+            canary.limits.limits(seen, (1.0 - self.success_rate, self.p99_ms), self.leniency);
         let checked_at = *canary.checked_at.get_or_insert(seen.now);
         if seen.now.since(checked_at) < Millis::from_secs(self.interval_secs) {
             return Action::Hold;
@@ -103,17 +103,17 @@ impl Method for Flagger {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::rehearsal::{Rehearsal, Told, raise},
+        super::rehearsal::{ArmInterval, Rehearsal, raise},
         *,
     };
 
     /// 1 000 requests with so many failed and this P99.
-    fn arm(errors: u64, p99_ms: f64) -> Told {
+    fn arm(errors: u64, p99_ms: f64) -> ArmInterval {
         (1_000, errors, 0, p99_ms)
     }
 
     /// What it does about a new flag that is seen once a minute: one pair of treatment and control after another.
-    fn answers(seen: &[Option<[Told; 2]>]) -> Vec<Action> {
+    fn answers(seen: &[Option<[ArmInterval; 2]>]) -> Vec<Action> {
         let mut flagger = Rehearsal::of(Flagger::default());
         let each = seen.iter().map(|seen| {
             flagger.now = flagger.now + Millis::from_secs(50);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     /// Whether a first check at these numbers passes, where control began with those.
-    fn passes(treatment: Told, control: Told) -> bool {
+    fn passes(treatment: ArmInterval, control: ArmInterval) -> bool {
         let answers = answers(&[Some([control, control]), Some([treatment, control])]);
         assert_eq!(answers[0], Action::Hold, "the first minute is waited for");
         answers[1] == raise(3.0)
@@ -131,10 +131,10 @@ mod tests {
 
     #[test]
     fn a_usual_service_has_the_limits_of_the_example() {
-        let usual = arm(3, 200.0);
-        assert!(passes(arm(10, 500.0), usual));
-        assert!(!passes(arm(11, 500.0), usual), "1 % of requests may fail");
-        assert!(!passes(arm(10, 501.0), usual), "P99 may be 500 ms");
+        let typical = arm(3, 200.0);
+        assert!(passes(arm(10, 500.0), typical));
+        assert!(!passes(arm(11, 500.0), typical), "1 % of requests may fail");
+        assert!(!passes(arm(10, 501.0), typical), "P99 may be 500 ms");
     }
 
     #[test]
@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn it_goes_up_by_two_points_to_a_half_and_then_promotes() {
-        let usual = arm(3, 200.0);
-        let climbed = answers(&[Some([usual, usual]); 27]);
+        let typical = arm(3, 200.0);
+        let climbed = answers(&[Some([typical, typical]); 27]);
         assert_eq!(climbed[1..4], [raise(3.0), raise(5.0), raise(7.0)]);
         assert_eq!(climbed[25..], [raise(50.0), raise(100.0)]);
     }

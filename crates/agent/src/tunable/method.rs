@@ -1,4 +1,4 @@
-//! What all opponents have in common: settings, and a memory of each flag that begins anew with each ramp.
+//! What all opponents have in common: settings, and a memory of each flag that restarts with each ramp.
 
 use std::collections::BTreeMap;
 

@@ -13,7 +13,7 @@ use knightwatch_core::{
 #[serde(rename_all = "kebab-case")]
 pub enum Ramp {
     /// 1, 5, 10, 25, 50, 100 %: what most teams write down.
-    Usual,
+    Standard,
     /// 20, 40, 60, 80, 100 %: Argo's example.
     Even,
     /// 1, 10, 50, 100 %: `LaunchDarkly`'s.
@@ -28,12 +28,13 @@ pub enum Ramp {
 
 impl Ramp {
     /// Their names, for tuning.
-    pub const NAMES: &'static [&'static str] = &["usual", "even", "tenfold", "fivefold", "halves", "canary"];
+    pub const NAMES: &'static [&'static str] =
+        &["standard", "even", "tenfold", "fivefold", "halves", "canary"];
 
     /// The stages in basis points; the last one is 100 %.
     pub const fn stages(self) -> &'static [u16] {
         match self {
-            Self::Usual => &[100, 500, 1_000, 2_500, 5_000, 10_000],
+            Self::Standard => &[100, 500, 1_000, 2_500, 5_000, 10_000],
             Self::Even => &[2_000, 4_000, 6_000, 8_000, 10_000],
             Self::Tenfold => &[100, 1_000, 5_000, 10_000],
             Self::Fivefold => &[200, 1_000, 5_000, 10_000],

@@ -9,7 +9,7 @@ use knightwatch_core::{
 };
 
 /// One arm in one interval: requests, failed ones, slow ones, and P99 in milliseconds.
-pub type Told = (u64, u64, u64, f64);
+pub type ArmInterval = (u64, u64, u64, f64);
 
 /// See the module.
 pub struct Rehearsal<M: Method> {
@@ -35,9 +35,10 @@ impl<M: Method> Rehearsal<M> {
     }
 
     /// The next interval of 10 s: treatment and control. The last six intervals are taken to have been like it.
-    pub fn see(&mut self, arms: Option<[Told; 2]>) -> Action {
+    pub fn see(&mut self, arms: Option<[ArmInterval; 2]>) -> Action {
         self.now = self.now + Millis::from_secs(10);
-        let stats = |(requests, errors, _, p99_ms): Told| ArmStats { requests, errors, p99_ms: Some(p99_ms) };
+        let stats =
+            |(requests, errors, _, p99_ms): ArmInterval| ArmStats { requests, errors, p99_ms: Some(p99_ms) };
         let latest = [arms.map(|arms| stats(arms[1])), arms.map(|arms| stats(arms[0]))];
         let slower = arms.map(|[treatment, control]| Counts {
             treatment: treatment.0,
@@ -80,7 +81,7 @@ impl<M: Method> Rehearsal<M> {
     }
 
     /// So many intervals alike; returns what was not a hold, with the number of the interval from 1.
-    pub fn minutes(&mut self, minutes: usize, arms: Option<[Told; 2]>) -> Vec<(usize, Action)> {
+    pub fn minutes(&mut self, minutes: usize, arms: Option<[ArmInterval; 2]>) -> Vec<(usize, Action)> {
         let all = (1..=6 * minutes).map(|interval| (interval, self.see(arms)));
         all.filter(|(_, action)| *action != Action::Hold).collect()
     }

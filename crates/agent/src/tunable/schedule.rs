@@ -26,7 +26,7 @@ pub struct Schedule {
 impl Default for Schedule {
     /// Five minutes a stage.
     fn default() -> Self {
-        Self { ramp: Ramp::Usual, dwell_secs: 300 }
+        Self { ramp: Ramp::Standard, dwell_secs: 300 }
     }
 }
 

@@ -51,11 +51,11 @@ impl Range {
         match *self {
             Self::Even(low, high) => rounded(even(low, high)).clamp(low, high).into(),
             Self::Log(low, high) => rounded(log(low, high)).clamp(low, high).into(),
-            Self::Whole(low, high) => whole(even(real(low), real(high) + 1.0), low, high).into(),
-            Self::WholeLog(low, high) => whole(log(real(low), real(high) + 1.0), low, high).into(),
+            Self::Whole(low, high) => clamped_integer(even(real(low), real(high) + 1.0), low, high).into(),
+            Self::WholeLog(low, high) => clamped_integer(log(real(low), real(high) + 1.0), low, high).into(),
             Self::OneOf(words) => {
                 let count = i64::try_from(words.len()).unwrap_or(i64::MAX);
-                let place = whole(even(0.0, real(count)), 0, count - 1);
+                let place = clamped_integer(even(0.0, real(count)), 0, count - 1);
                 let word = usize::try_from(place).ok().and_then(|place| words.get(place)).copied();
                 word.unwrap_or_default().into()
             }
@@ -84,7 +84,7 @@ fn rounded(value: f64) -> f64 {
 
 /// Down to a whole number between two: logarithms there and back may miss an end.
 #[expect(clippy::cast_possible_truncation, reason = "the bounds of settings are small")]
-fn whole(value: f64, least: i64, most: i64) -> i64 {
+fn clamped_integer(value: f64, least: i64, most: i64) -> i64 {
     (libm::floor(value) as i64).clamp(least, most)
 }
 

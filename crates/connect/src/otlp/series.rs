@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::value::Amount;
 
 /// Series remembered. One is about 600 bytes.
-const MOST: usize = 50_000;
+const MAX: usize = 50_000;
 
 /// A series that has said nothing for so long, in nanoseconds, may be forgotten: 10 min.
 const FORGOTTEN: u64 = 600 * 1_000_000_000;
@@ -53,20 +53,20 @@ impl SeriesMemory {
             None => whole(&amount),
             Some(last) if time <= last.time => return Seen::Before,
             Some(last) => {
-                let begun_anew = start > last.start && start >= last.time;
-                match amount.since(&last.amount).filter(|_| !begun_anew) {
+                let started_fresh = start > last.start && start >= last.time;
+                match amount.since(&last.amount).filter(|_| !started_fresh) {
                     Some(added) => Seen::Added(added, time - last.time),
                     // It says nothing of a new beginning, but there was one after the last point.
-                    None if !begun_anew => Seen::Added(amount.clone(), time - last.time),
+                    None if !started_fresh => Seen::Added(amount.clone(), time - last.time),
                     None => whole(&amount),
                 }
             }
         };
-        if self.last.len() >= MOST && !self.last.contains_key(series) {
+        if self.last.len() >= MAX && !self.last.contains_key(series) {
             self.last.retain(|_, last| time.saturating_sub(last.time) < FORGOTTEN);
         }
         // Where all are in use a new one cannot be followed.
-        if self.last.len() < MOST || self.last.contains_key(series) {
+        if self.last.len() < MAX || self.last.contains_key(series) {
             self.last.insert(Arc::clone(series), Last { start, time, amount });
         }
         seen

@@ -142,7 +142,7 @@ fn the_same_export_has_the_same_identity_and_another_time_or_series_has_not() {
 }
 
 #[test]
-fn cumulative_points_add_their_difference_and_a_restart_begins_anew() {
+fn cumulative_points_add_their_difference_and_a_restart_starts_fresh() {
     let mut otlp = otlp();
     let at = |seconds: u64| AT + seconds * SECOND;
     // Began long ago: the first point only says where it stands.

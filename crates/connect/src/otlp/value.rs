@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use knightwatch_core::telemetry::{BUCKET_COUNT, at_middles, bucket_of, lower_edge_ms};
 
 /// Most buckets of a histogram; the SDKs make at most 160.
-const MOST_BUCKETS: usize = 1_024;
+const MAX_BUCKETS: usize = 1_024;
 
 /// What a point counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ impl Amount {
         filled.map(|(place, count)| (lower_edge_ms(place), *count)).collect()
     }
 
-    /// What has been added since `before`; `None` where it has become less, so that the counter has begun anew.
+    /// What has been added since `before`; `None` where it has become less, so that the counter has restarted.
     pub(super) fn since(&self, before: &Self) -> Option<Self> {
         let requests = self.requests - before.requests;
         if requests.is_nan() || requests < 0.0 {
@@ -93,7 +93,7 @@ pub(super) fn amount_of_histogram(
     if !durations || point.explicit_bounds.is_empty() {
         return Ok(Amount { requests, buckets: None });
     }
-    if point.explicit_bounds.len() > MOST_BUCKETS {
+    if point.explicit_bounds.len() > MAX_BUCKETS {
         return Err("expected at most 1024 buckets");
     }
     let scale = scale(unit)?;
@@ -126,7 +126,7 @@ pub(super) fn amount_of_exponential(
     let Some(positive) = &point.positive else {
         return Ok(Amount { requests, buckets: Some(gathered(zero)) });
     };
-    if positive.bucket_counts.len() > MOST_BUCKETS {
+    if positive.bucket_counts.len() > MAX_BUCKETS {
         return Err("expected at most 1024 buckets");
     }
     let doublings = libm::exp2(-f64::from(point.scale));

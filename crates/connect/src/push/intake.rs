@@ -15,10 +15,10 @@ use knightwatch_core::{
 };
 
 /// Intervals that may be open at once.
-const MOST_OPEN: usize = 8;
+const MAX_OPEN: usize = 8;
 
 /// Batches remembered for one interval; more than these are refused.
-const MOST_BATCHES: usize = 200_000;
+const MAX_BATCHES: usize = 200_000;
 
 /// How often one rejection of one flag is told to the engine at each interval, and all of them together. [`Totals`] has
 /// the true numbers.
@@ -63,7 +63,7 @@ struct Open {
 #[derive(Debug)]
 pub(super) struct Intake {
     interval: Millis,
-    ahead: Millis,
+    max_clock_skew: Millis,
     /// End of the interval closed last.
     closed: Millis,
     /// By the beginning of the interval.
@@ -76,10 +76,10 @@ pub(super) struct Intake {
 
 impl Intake {
     /// Nothing has come; everything up to `closed`, which is on the grid of intervals, is over.
-    pub(super) fn new(interval: Millis, ahead: Millis, closed: Millis) -> Self {
+    pub(super) fn new(interval: Millis, max_clock_skew: Millis, closed: Millis) -> Self {
         Self {
             interval,
-            ahead,
+            max_clock_skew,
             closed,
             open: BTreeMap::new(),
             touched: Vec::new(),
@@ -132,10 +132,10 @@ impl Intake {
         if end <= self.closed {
             return Err(Rejection::Late);
         }
-        if sample.end() > now + self.ahead {
+        if sample.end() > now + self.max_clock_skew {
             return Err(Rejection::Skewed);
         }
-        if !self.open.contains_key(&start) && self.open.len() >= MOST_OPEN {
+        if !self.open.contains_key(&start) && self.open.len() >= MAX_OPEN {
             // The engine is held up; it lets go of the oldest too.
             self.let_go();
         }
@@ -143,7 +143,7 @@ impl Intake {
         if open.batches.contains(batch) {
             return Err(Rejection::Duplicate);
         }
-        if open.batches.len() >= MOST_BATCHES {
+        if open.batches.len() >= MAX_BATCHES {
             return Err(Rejection::Absurd);
         }
         if !self.touched.contains(&start) {
@@ -168,7 +168,7 @@ impl Intake {
         }
         let open = self.open.remove(&start).unwrap_or_default();
         for ((flag, arm), sum) in open.sums {
-            match whole(&sum) {
+            match to_counts(&sum) {
                 Some((requests, errors)) => feed.samples.push(Sample {
                     flag,
                     arm,
@@ -206,7 +206,7 @@ impl Intake {
 }
 
 /// Requests and errors, where they are as few as are believed of one arm in one interval.
-fn whole(sum: &Sum) -> Option<(u32, u32)> {
+fn to_counts(sum: &Sum) -> Option<(u32, u32)> {
     let believed = |count: u64| u32::try_from(count).ok().filter(|count| f64::from(*count) <= MAX_REQUESTS);
     Some((believed(sum.requests)?, believed(sum.errors)?))
 }

@@ -88,7 +88,7 @@ pub enum Outcome {
     /// Not done.
     Vetoed,
     /// The shield acted by itself, whatever was proposed.
-    Obliged,
+    Enforced,
 }
 
 impl Outcome {
@@ -99,7 +99,7 @@ impl Outcome {
             Self::Allowed => "allowed",
             Self::Clipped => "clipped",
             Self::Vetoed => "vetoed",
-            Self::Obliged => "obliged",
+            Self::Enforced => "enforced",
         }
     }
 }

@@ -50,7 +50,7 @@ pub enum AlarmKind {
     NotDurable,
     /// The shield rolled a flag back.
     RolledBack(FlagKey),
-    /// A complete flag is worse than its recorded control.
+    /// A complete flag is worse than its baseline.
     Breach(FlagKey),
     /// Telemetry of a flag is missing beyond its deadline.
     TelemetryLost(FlagKey),

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    Action, Actor, Archived, Decision, Deployed, Doubted, Entry, Event, FlagState, Hold, LastAction, Latch,
-    Outcome, Phase, RearmAsked, Reason, Seq, State, Waiting, state::Raise,
+    Action, Actor, Archived, Decision, Deployed, Entry, Event, FlagState, Hold, LastAction, Latch, Outcome,
+    Phase, RearmAsked, Reason, Recheck, Seq, State, Waiting, state::Raise,
 };
 use crate::{
     flag::{FlagId, FlagSpec, Rollout, clean_line},
@@ -159,8 +159,8 @@ impl State {
             last: None,
             waiting: None,
             probed_at: None,
-            doubts: BTreeMap::new(),
-            undone_at: None,
+            rechecks: BTreeMap::new(),
+            auto_rolled_back_at: None,
             archived: None,
         });
     }
@@ -202,12 +202,12 @@ impl State {
         let at = self.at;
         let to = decision.to;
         match decision.action {
-            // A veto is history, not a deed.
+            // A veto is journalled and changes nothing.
             Action::Hold => {}
             Action::RollBack => self.change(entry, decision.flag, |flag, raises| {
                 flag.move_to(Rollout::ZERO, at, raises);
                 flag.enter(Phase::RolledBack, at);
-                flag.undone_at = Some(at);
+                flag.auto_rolled_back_at = Some(at);
                 flag.let_go();
                 format!("rolled back from {}", decision.from)
             }),
@@ -215,23 +215,23 @@ impl State {
                 if flag.phase == Phase::Complete {
                     flag.enter(Phase::Ramping, at);
                 }
-                let doubt = match &decision.reason {
-                    Reason::OffRecord { metric, .. } => Some(*metric),
+                let recheck = match &decision.reason {
+                    Reason::BaselineBreach { metric, .. } => Some(*metric),
                     _ => None,
                 };
-                if let Some(metric) = doubt {
-                    let doubted = flag.doubts.entry(metric).or_insert(Doubted { times: 0, at });
-                    *doubted = Doubted { times: doubted.times.saturating_add(1), at };
+                if let Some(metric) = recheck {
+                    let rechecked = flag.rechecks.entry(metric).or_insert(Recheck { times: 0, at });
+                    *rechecked = Recheck { times: rechecked.times.saturating_add(1), at };
                 }
-                // A doubt needs no answer; a broken limit does.
-                flag.probed_at = (decision.outcome == Outcome::Obliged && doubt.is_none()).then_some(at);
+                // A recheck needs no answer; a broken limit does.
+                flag.probed_at = (decision.outcome == Outcome::Enforced && recheck.is_none()).then_some(at);
                 flag.move_to(to, at, raises);
                 flag.lowered_at = Some(at);
                 flag.reversals.push_back(at);
                 forget(&mut flag.reversals, at);
                 if to.is_zero() {
                     flag.enter(Phase::RolledBack, at);
-                    flag.undone_at = Some(at);
+                    flag.auto_rolled_back_at = Some(at);
                 }
                 format!("stepped down to {to}")
             }),
@@ -315,8 +315,8 @@ impl FlagState {
     fn begin_ramp(&mut self, at: Millis) {
         self.ramp += 1;
         self.waiting = None;
-        self.undone_at = None;
-        self.doubts.clear();
+        self.auto_rolled_back_at = None;
+        self.rechecks.clear();
         self.let_go();
         self.lowered_at = None;
         self.reversals.clear();

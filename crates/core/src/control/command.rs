@@ -350,7 +350,7 @@ pub const ORDERS: &[OrderSpec] = &[
             },
             Parameter {
                 name: "guard_off",
-                kind: ValueKind::Switch {
+                kind: ValueKind::KillSwitch {
                     off: "hard limits stay on (Space switches them off)",
                     on: "hard limits OFF until it expires",
                     needs: &[
@@ -376,7 +376,7 @@ pub const ORDERS: &[OrderSpec] = &[
             name: "override",
             short: "override",
             keys: &["o"],
-            help: "set this flag's share by hand, with an expiry; a form",
+            help: "set this flag's rollout by hand, with an expiry; opens a form",
         }),
         ..ON_A_FLAG
     },
@@ -387,7 +387,7 @@ pub const ORDERS: &[OrderSpec] = &[
         phrase: "promote {flag} to 100 %",
         path: "/api/v1/flags/{key}/promote",
         raises: true,
-        confirmation: Confirmation::Ask("It goes straight to 100 %: the agent's steps are left out."),
+        confirmation: Confirmation::Ask("It goes straight to 100 %: the agent's steps are skipped."),
         offer: Offer::Entry(PaletteEntry {
             name: "promote",
             short: "",
@@ -415,7 +415,7 @@ pub const ORDERS: &[OrderSpec] = &[
         }),
         why_not: |seen| {
             let flag = seen.flag.filter(|flag| !flag.held)?;
-            Some(format!("nobody holds {}", flag.key))
+            Some(format!("{} is not under manual control", flag.key))
         },
         ..ON_A_FLAG
     },
@@ -608,7 +608,7 @@ pub const ORDERS: &[OrderSpec] = &[
             name: "shelve alarm",
             short: "",
             keys: &["z"],
-            help: "take an alarm out of sight for a time, with a reason; it comes back by itself; a form",
+            help: "shelve an alarm: hide it for a time, with a reason; it returns by itself; opens a form",
         }),
         why_not: |seen| match seen.alarm {
             None => Some("no alarm is there to be shelved".to_owned()),
@@ -629,7 +629,7 @@ pub const ORDERS: &[OrderSpec] = &[
             name: "acknowledge alarm",
             short: "acknowledge",
             keys: &["a"],
-            help: "say that you have seen an alarm: the selected one, or the most urgent",
+            help: "acknowledge an alarm: the selected one, or the most urgent",
         }),
         why_not: |seen| {
             let waits = seen.alarm.is_some_and(|alarm| alarm.acknowledged_by.is_none());
@@ -662,7 +662,7 @@ mod wire {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::{
-        control::said,
+        control::present,
         flag::{Deployment, FlagKey, FlagKind, Ladder, Rollout, ServiceName},
     };
 
@@ -738,7 +738,7 @@ mod wire {
     /// What becomes different about a flag.
     pub(super) mod change {
         use super::{
-            Deployment, Deserialize, Deserializer, Serialize, Serializer, from_percents, said, to_percents,
+            Deployment, Deserialize, Deserializer, Serialize, Serializer, from_percents, present, to_percents,
         };
         use crate::control::SpecChange;
 
@@ -749,7 +749,7 @@ mod wire {
             description: Option<String>,
             #[serde(default, skip_serializing_if = "Option::is_none")]
             ladder: Option<Vec<f64>>,
-            #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "said")]
+            #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
             deployment: Option<Option<Deployment>>,
         }
 

@@ -25,12 +25,12 @@ pub struct RearmConfig {
     /// Whether another person has to agree. Off.
     pub two_people: bool,
     /// For how long the first one's asking holds. 10 min.
-    pub asking_lasts: Millis,
+    pub request_ttl: Millis,
 }
 
 impl Default for RearmConfig {
     fn default() -> Self {
-        Self { two_people: false, asking_lasts: Millis::from_secs(600) }
+        Self { two_people: false, request_ttl: Millis::from_secs(600) }
     }
 }
 
@@ -66,11 +66,11 @@ impl ControlConfig {
         between("control.evidence.tolerated_slow", evidence.tolerated_slow, 1.0, 10.0)?;
         between("control.evidence.error_budget", evidence.error_budget, 0.0, 1.0)?;
         between("control.evidence.slow_budget", evidence.slow_budget, 0.0, 1.0)?;
-        between("control.evidence.least_error_margin", evidence.least_error_margin, 1e-6, 1.0)?;
-        between("control.evidence.least_slow_margin", evidence.least_slow_margin, 1e-6, 1.0)?;
+        between("control.evidence.min_error_margin", evidence.min_error_margin, 1e-6, 1.0)?;
+        between("control.evidence.min_slow_margin", evidence.min_slow_margin, 1e-6, 1.0)?;
         between("control.evidence.relative_margin", evidence.relative_margin, 0.0, 10.0)?;
-        between("control.evidence.most_margin", evidence.most_margin, 1e-6, 1.0)?;
-        between("control.evidence.memory", evidence.memory, 0.0, 0.999)?;
+        between("control.evidence.max_margin", evidence.max_margin, 1e-6, 1.0)?;
+        between("control.evidence.baseline_decay", evidence.baseline_decay, 0.0, 0.999)?;
         between("control.shield.hard.errors", shield.hard.errors, 0.1, 100.0)?;
         between("control.shield.hard.p99_ratio", shield.hard.p99_ratio, 1.1, 100.0)?;
         between("control.shield.exposure.per_service", shield.exposure.per_service, 1.0, 1e9)?;
@@ -82,7 +82,7 @@ impl ControlConfig {
         between("control.shield.watch", shield.watch.as_secs_f64(), 0.0, 30.0 * day)?;
         between("control.shield.stale_after", shield.stale_after.as_secs_f64(), 1.0, day)?;
         between("control.shield.lost_deadline", shield.lost_deadline.as_secs_f64(), 1.0, day)?;
-        between("control.rearm.asking_lasts", rearm.asking_lasts.as_secs_f64(), 60.0, day)?;
+        between("control.rearm.request_ttl", rearm.request_ttl.as_secs_f64(), 60.0, day)?;
         if shield.max_rungs == 0 {
             return Err(("control.shield.max_rungs", "expected at least 1, found 0".to_owned()));
         }
@@ -119,7 +119,7 @@ pub struct ShieldConfig {
     pub lost_deadline: Millis,
     /// How long a person's action keeps the agent off. 15 min.
     pub human_hold: Millis,
-    /// For how long a flag at 100 % is watched for small harm: off its recorded control, it goes down to a live one. 24 h.
+    /// For how long a flag at 100 % is watched for small harm: off its baseline, it goes down to a live one. 24 h.
     pub watch: Millis,
     /// Most exposure moving at once.
     pub exposure: ExposureLimits,
@@ -133,7 +133,7 @@ impl ShieldConfig {
     /// For how long telemetry has been lost, where that is so long that a person is called. What was never there counts
     /// from the last change of rollout.
     #[must_use]
-    pub fn hands_over(&self, report: &WindowReport, since_change: Millis) -> Option<Millis> {
+    pub fn escalates(&self, report: &WindowReport, since_change: Millis) -> Option<Millis> {
         let age = report.age.unwrap_or(since_change);
         (report.verdict == Verdict::Lost && age > self.lost_deadline).then_some(age)
     }

@@ -1,8 +1,8 @@
 //! People's commands: what they come to, what they go over, and what refuses them.
 
 use super::{
-    Actor, AlarmId, AlarmKind, Command, ControlConfig, DeployKind, Deployed, Event, FlagState, Observatory,
-    Order, Phase, Reason, Refusal, Shield, SpecChange, State, watch::Alarms,
+    Actor, AlarmId, AlarmKind, Command, ControlConfig, DeployKind, Deployed, Event, FlagState, Order, Phase,
+    Reason, Refusal, Shield, SpecChange, State, TelemetryState, watch::Alarms,
 };
 use crate::{
     flag::{Deployment, FlagKey, FlagSpec, Rollout},
@@ -25,7 +25,7 @@ pub struct Granted {
 /// When it is refused; nothing has changed.
 pub fn decide(
     state: &State,
-    observatory: &Observatory,
+    telemetry_state: &TelemetryState,
     config: &ControlConfig,
     now: Millis,
     order: &Order,
@@ -33,23 +33,23 @@ pub fn decide(
     let now = now.max(state.at);
     let shield = Shield::new(&config.shield, config.interval, state, now);
     unchanged(state, order)?;
-    let desk = Desk { state, observatory, config, now, order, shield };
+    let context = CommandContext { state, telemetry_state, config, now, order, shield };
     match &order.command {
         Command::Create { spec } if state.by_key.contains_key(&spec.key) => {
             Err(Refusal::KeyUsed { flag: spec.key.clone() })
         }
-        Command::Create { spec } => Ok(desk.granted(Event::Created { spec: spec.clone() })),
-        Command::Change { flag, change } => desk.change(known(state, flag)?, change),
-        Command::Archive { flag } => desk.archive(known(state, flag)?),
-        Command::Start { flag } => desk.start(unlatched(state, flag)?),
+        Command::Create { spec } => Ok(context.granted(Event::Created { spec: spec.clone() })),
+        Command::Change { flag, change } => context.change(known(state, flag)?, change),
+        Command::Archive { flag } => context.archive(known(state, flag)?),
+        Command::Start { flag } => context.start(unlatched(state, flag)?),
         Command::Pause { flag } => match unlatched(state, flag)? {
             flag if flag.phase == Phase::Ramping => {
-                Ok(desk.granted(Event::Paused { flag: flag.id, reason: None }))
+                Ok(context.granted(Event::Paused { flag: flag.id, reason: None }))
             }
             flag => Err(wrong_phase(flag, "only a ramping flag is paused")),
         },
         Command::Resume { flag } => match unlatched(state, flag)? {
-            flag if flag.phase == Phase::Paused => Ok(desk.granted(Event::Resumed { flag: flag.id })),
+            flag if flag.phase == Phase::Paused => Ok(context.granted(Event::Resumed { flag: flag.id })),
             flag => Err(wrong_phase(flag, "only a paused flag is resumed")),
         },
         // Down is always allowed, also under the latch, where there is nothing left to take down.
@@ -57,41 +57,41 @@ pub fn decide(
             flag if flag.rollout.is_zero() && flag.waiting.is_none() => {
                 Err(Refusal::Nothing(format!("{} is at 0 % already", flag.spec.key)))
             }
-            flag => Ok(desk.granted(Event::RolledBack { flag: flag.id, from: flag.rollout })),
+            flag => Ok(context.granted(Event::RolledBack { flag: flag.id, from: flag.rollout })),
         },
         Command::Set { flag, rollout, expires_in, guard_off } => {
-            desk.set(unlatched(state, flag)?, *rollout, *expires_in, *guard_off)
+            context.set(unlatched(state, flag)?, *rollout, *expires_in, *guard_off)
         }
-        Command::Promote { flag } => desk.promote(unlatched(state, flag)?),
-        Command::Release { flag } => desk.release(unlatched(state, flag)?),
+        Command::Promote { flag } => context.promote(unlatched(state, flag)?),
+        Command::Release { flag } => context.release(unlatched(state, flag)?),
         Command::KillAll => {
             let exposed = u32::try_from(state.exposed()).unwrap_or(u32::MAX);
-            Ok(desk.granted(Event::KilledAll { exposed }))
+            Ok(context.granted(Event::KilledAll { exposed }))
         }
-        Command::Rearm { environment } => desk.rearm(environment),
-        Command::Deployed { kind, what } => Ok(desk.deployed(*kind, what)),
-        Command::Definitions { fault } => desk.definitions(fault.as_deref()),
+        Command::Rearm { environment } => context.rearm(environment),
+        Command::Deployed { kind, what } => Ok(context.deployed(*kind, what)),
+        Command::Definitions { fault } => context.definitions(fault.as_deref()),
         Command::Acknowledge { alarm } => {
             let open = |a: &&super::Alarm| a.id == *alarm && a.acknowledged_by.is_none();
             let found = state.alarms.iter().find(open).ok_or(Refusal::UnknownAlarm(*alarm))?;
-            Ok(desk.granted(Event::AlarmAcknowledged { id: found.id }))
+            Ok(context.granted(Event::AlarmAcknowledged { id: found.id }))
         }
-        Command::Shelve { alarm, lasts } => desk.shelve(*alarm, *lasts),
-        Command::AcknowledgeBriefing => Ok(desk.granted(Event::BriefingAcknowledged)),
+        Command::Shelve { alarm, lasts } => context.shelve(*alarm, *lasts),
+        Command::AcknowledgeBriefing => Ok(context.granted(Event::BriefingAcknowledged)),
     }
 }
 
-/// An order on the desk, with all that has to be looked at.
-struct Desk<'a> {
+/// An order with everything that its decision needs.
+struct CommandContext<'a> {
     state: &'a State,
-    observatory: &'a Observatory,
+    telemetry_state: &'a TelemetryState,
     config: &'a ControlConfig,
     now: Millis,
     order: &'a Order,
     shield: Shield<'a>,
 }
 
-impl Desk<'_> {
+impl CommandContext<'_> {
     fn granted(&self, event: Event) -> Granted {
         Granted { happened: vec![(self.order.actor.clone(), event)], warnings: Vec::new() }
     }
@@ -140,7 +140,7 @@ impl Desk<'_> {
     }
 
     fn overrides(&self, flag: &FlagState, to: Rollout) -> Vec<Reason> {
-        self.shield.overrides(flag, self.observatory.report(flag.id), to)
+        self.shield.overrides(flag, self.telemetry_state.report(flag.id), to)
     }
 
     /// A new ladder moves nothing: of a flag that the agent moves it must have the rung that the flag is on, or the next
@@ -148,7 +148,7 @@ impl Desk<'_> {
     fn change(&self, flag: &FlagState, change: &SpecChange) -> Result<Granted, Refusal> {
         let change = change.against(&flag.spec);
         if change.is_empty() {
-            return Err(Refusal::Nothing(format!("{} is declared like that already", flag.spec.key)));
+            return Err(Refusal::Nothing(format!("{} already has this declaration", flag.spec.key)));
         }
         let moving = matches!(flag.phase, Phase::Ramping | Phase::Paused);
         if let Some(ladder) = change.ladder.as_ref().filter(|_| moving)
@@ -177,7 +177,7 @@ impl Desk<'_> {
         if flag.rollout.is_full() {
             let key = &flag.spec.key;
             let warning = format!(
-                "applications that still ask for {key} get the default in their own code from now on, no longer on"
+                "applications that still evaluate {key} now get the default in their own code instead of on"
             );
             granted.warnings.push(warning);
         }
@@ -211,7 +211,7 @@ impl Desk<'_> {
         if let Some(wanted) = wanted.filter(|wanted| !self.state.is_deployed(Some(wanted))) {
             if let Some(waiting) = &flag.waiting {
                 let (key, by) = (&flag.spec.key, &waiting.by);
-                let text = format!("{key} waits for the deployment of {wanted} already, as {by} ordered");
+                let text = format!("{key} already waits for the deployment of {wanted}, ordered by {by}");
                 return Err(Refusal::Nothing(text));
             }
             let mut granted = self.granted(Event::Waiting { flag: flag.id });
@@ -223,7 +223,7 @@ impl Desk<'_> {
         let mut granted =
             self.granted(Event::Started { flag: flag.id, to }).warned(&self.overrides(flag, to));
         // Its line says so no more once kill-all has come over it.
-        if let Some(at) = flag.undone_at {
+        if let Some(at) = flag.auto_rolled_back_at {
             granted
                 .warnings
                 .push(format!("its last ramp ended with an automatic rollback at {}", at.stamp()));
@@ -265,7 +265,7 @@ impl Desk<'_> {
             return Err(wrong_phase(flag, "start it instead"));
         }
         if flag.held(self.now).is_none() && flag.phase != Phase::Paused {
-            return Err(Refusal::Nothing(format!("nobody holds {}", flag.spec.key)));
+            return Err(Refusal::Nothing(format!("{} is not under manual control", flag.spec.key)));
         }
         Ok(self.granted(Event::Released { flag: flag.id }))
     }
@@ -288,7 +288,7 @@ impl Desk<'_> {
             }
             Some(_) => Ok(self.granted(Event::Rearmed)),
             None => {
-                let until = self.now + self.config.rearm.asking_lasts;
+                let until = self.now + self.config.rearm.request_ttl;
                 let mut granted = self.granted(Event::RearmAsked { who, until });
                 granted.warnings.push("kill-all stays in force: another person has to re-arm too".to_owned());
                 Ok(granted)
@@ -299,7 +299,7 @@ impl Desk<'_> {
 
 impl Granted {
     fn warned(mut self, reasons: &[Reason]) -> Self {
-        self.warnings.extend(reasons.iter().map(|reason| format!("went over: {reason}")));
+        self.warnings.extend(reasons.iter().map(|reason| format!("overrode: {reason}")));
         self
     }
 }
@@ -383,8 +383,8 @@ mod tests {
             expected,
             command,
         };
-        let (observatory, config) = (Observatory::new(), ControlConfig::default());
-        let granted = decide(state, &observatory, &config, Millis::from_secs(60), &order)?;
+        let (telemetry_state, config) = (TelemetryState::new(), ControlConfig::default());
+        let granted = decide(state, &telemetry_state, &config, Millis::from_secs(60), &order)?;
         let entries = state.entries(Millis::from_secs(60), granted.happened, "");
         entries.iter().for_each(|entry| state.apply(entry));
         Ok(entries)

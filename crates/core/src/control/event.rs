@@ -449,30 +449,28 @@ impl Event {
             Self::Waiting { flag } => {
                 let wanted = state.flags.get(flag.index()).and_then(|flag| flag.spec.deployment.as_ref());
                 let wanted = wanted.map(|wanted| format!(" of {wanted}")).unwrap_or_default();
-                format!("{key} starts when the deployment{wanted} is there.")
+                format!("{key} starts when the deployment{wanted} is reported.")
             }
             Self::Deployed { kind, what } => format!("Deployment: {what} {}.", kind.as_str()),
             Self::Started { flag, to }
                 if state.flags.get(flag.index()).is_some_and(|flag| flag.waiting.is_some()) =>
             {
-                format!(
-                    "{key} started at {to}, as ordered for when its deployment is there; the agent takes over."
-                )
+                format!("{key} started at {to}: its deployment was reported; the agent takes over.")
             }
             Self::Started { to, .. } => format!("{key} started at {to}; the agent takes over."),
             Self::Decided(decision) => decided(key, decision),
             Self::Paused { reason: None, .. } => format!("{key} paused."),
             Self::Paused { reason: Some(reason), .. } => format!("{key} paused: {reason}."),
-            Self::Resumed { .. } => format!("{key} resumed; the agent goes on."),
+            Self::Resumed { .. } => format!("{key} resumed; the agent continues."),
             Self::RolledBack { from, .. } => format!("{key} rolled back from {from} to 0 %."),
             Self::Set { from, to, until, guard_off, overrode, .. } => format!(
                 "{key} set from {from} to {to} for {}{}.{}",
                 until.since(at),
                 if *guard_off { ", hard limits off" } else { "" },
-                went_over(overrode)
+                overridden(overrode)
             ),
             Self::Promoted { from, overrode, .. } => {
-                format!("{key} promoted from {from} to 100 %.{}", went_over(overrode))
+                format!("{key} promoted from {from} to 100 %.{}", overridden(overrode))
             }
             Self::Released { .. } => format!("{key} handed back to the agent."),
             Self::HoldExpired { .. } => format!("The hold on {key} has run out; the agent may act again."),
@@ -481,18 +479,18 @@ impl Event {
                 state.alive().count()
             ),
             Self::RearmAsked { who, until } => {
-                format!("Re-arming asked for by {who}: another person has until {} to agree.", until.stamp())
+                format!("Re-arming requested by {who}: another person must confirm by {}.", until.stamp())
             }
             Self::Rearmed => "Re-armed: the latch is open, every flag stays off until started.".to_owned(),
             Self::AlarmRaised { text, .. } => format!("Alarm: {text}"),
-            Self::AlarmCleared { id } => format!("Alarm over: {}", alarm_text(state, *id)),
+            Self::AlarmCleared { id } => format!("Alarm cleared: {}", alarm_text(state, *id)),
             Self::AlarmAcknowledged { id } => format!("Alarm acknowledged: {}", alarm_text(state, *id)),
             Self::AlarmShelved { id, until, .. } => {
                 let lasts = until.since(at);
                 format!("Alarm shelved for {lasts}, until {}: {}", until.stamp(), alarm_text(state, *id))
             }
             Self::AlarmUnshelved { id } => {
-                format!("Alarm back, its time on the shelf is over: {}", alarm_text(state, *id))
+                format!("Alarm unshelved, its shelving has expired: {}", alarm_text(state, *id))
             }
             Self::BriefingAcknowledged => "Briefing read and acknowledged.".to_owned(),
             Self::Shadow { policy, would, did, from, .. } if would == did => {
@@ -502,11 +500,11 @@ impl Event {
                 // Whether that was what moved it, nobody can say of a policy that may not even have looked.
                 let evidence = if evidence.is_empty() { String::new() } else { format!(" ({evidence})") };
                 format!(
-                    "{key} at {from}: the shadow {policy} would {would}; done was: {did}. What there was to see: {reason}{evidence}."
+                    "{key} at {from}: the shadow {policy} would {would}; the decision was: {did}. Observed: {reason}{evidence}."
                 )
             }
             Self::ShadowFaulty { policy, fault } => format!(
-                "The shadow {policy} gives no usable answer: {fault}. Nothing else is touched by it; this is said once."
+                "The shadow {policy} gives no usable answer: {fault}. Nothing else is affected; this is reported once."
             ),
         }
     }
@@ -610,7 +608,7 @@ fn decided(key: &str, decision: &Decision) -> String {
             format!("{key} stays at {from}: vetoed {proposed}: {reason}{evidence}.{after}")
         }
         (_, Action::Hold) => format!("{key} stays at {from}: {reason}{evidence}.{after}"),
-        (Outcome::Obliged, Action::RollBack) => {
+        (Outcome::Enforced, Action::RollBack) => {
             format!("{key} rolled back from {from} to 0 %: {reason}{evidence}.{after}")
         }
         (Outcome::Clipped, _) => {
@@ -624,10 +622,10 @@ fn decided(key: &str, decision: &Decision) -> String {
     }
 }
 
-fn went_over(reasons: &[Reason]) -> String {
+fn overridden(reasons: &[Reason]) -> String {
     if reasons.is_empty() {
         return String::new();
     }
     let all: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-    format!(" Went over: {}.", all.join("; "))
+    format!(" Overrode: {}.", all.join("; "))
 }

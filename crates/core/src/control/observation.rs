@@ -11,7 +11,7 @@ use crate::{
 pub struct Observation<'a> {
     /// Which flag.
     pub flag: FlagId,
-    /// Which ramp: policies with a memory begin anew when it changes.
+    /// Which ramp: policies with a memory restart when it changes.
     pub ramp: u32,
     /// Controller time.
     pub now: Millis,

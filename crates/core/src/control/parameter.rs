@@ -44,7 +44,7 @@ pub enum ValueKind {
         form_minutes: u64,
     },
     /// Yes or no. A form shows it as a box.
-    Switch {
+    KillSwitch {
         /// What the form shows while it is off.
         off: &'static str,
         /// What the form shows while it is on.
@@ -206,7 +206,7 @@ impl ValueKind {
                 let span: Result<Millis, _> = serde_json::from_value(value);
                 span.map(|span| span.0.into()).map_err(|error| format!("{place}: {error}"))
             }
-            Self::Switch { .. } => match value {
+            Self::KillSwitch { .. } => match value {
                 Value::Bool(_) => Ok(value),
                 other => Err(format!("{place}: expected true or false, found {other}")),
             },
@@ -241,7 +241,9 @@ impl ValueKind {
                 let span: Result<Millis, _> = serde_json::from_value(text.into());
                 span.map(|span| span.0.into()).map_err(|error| error.to_string())
             }
-            Self::Switch { .. } => text.parse::<bool>().map(Value::from).map_err(|error| error.to_string()),
+            Self::KillSwitch { .. } => {
+                text.parse::<bool>().map(Value::from).map_err(|error| error.to_string())
+            }
         }
     }
 

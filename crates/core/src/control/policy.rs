@@ -16,7 +16,7 @@ pub enum PolicyFault {
     #[error("the policy did not answer within {0}")]
     Stalled(crate::telemetry::Millis),
     /// It answered something that is not a proposal for each observation.
-    #[error("the policy's answer makes no sense: {0}")]
+    #[error("the policy's answer is invalid: {0}")]
     Nonsense(String),
     /// It has no weights that it could answer from.
     #[error("the policy has no usable weights: {0}")]
@@ -58,30 +58,32 @@ pub struct PolicySettings {
     /// How many times as much as the judge it weighs harm against waiting, for every flag alike; `None` where that goes by
     /// a flag's traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub taste: Option<f32>,
+    pub harm_weight: Option<f32>,
     /// Which weights: the first 16 hexadecimal digits of the SHA-256 of their file; empty where they could not be used.
     pub weights: String,
     /// The file they came from; `None` for those that the program ships with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// What is not as usual, in a clause: `taste 16, weights 1f2e3d4c`; empty where all is.
-    pub unusual: String,
+    /// What is not as usual, in a clause: `harm weight 16, weights 1f2e3d4c`; empty where all is.
+    pub non_default: String,
 }
 
-/// A policy's name with what is not as usual about it: `ppo-master (taste 16)`.
+/// A policy's name with what is not as usual about it: `ppo-master (harm weight 16)`.
 #[must_use]
 pub fn policy_in_words(name: &str, settings: Option<&PolicySettings>) -> String {
-    let Some(PolicySettings { taste, unusual, .. }) = settings else {
+    let Some(PolicySettings { harm_weight, non_default, .. }) = settings else {
         return name.to_owned();
     };
     // What an older program had as usual is not said in its journal.
-    let taste = taste.filter(|_| !unusual.contains("taste")).map(|taste| format!("taste {taste}"));
-    let unusual: Vec<&str> = taste
+    let harm_weight = harm_weight
+        .filter(|_| !non_default.contains("harm weight"))
+        .map(|harm_weight| format!("harm weight {harm_weight}"));
+    let non_default: Vec<&str> = harm_weight
         .as_deref()
         .into_iter()
-        .chain(Some(unusual.as_str()).filter(|unusual| !unusual.is_empty()))
+        .chain(Some(non_default.as_str()).filter(|non_default| !non_default.is_empty()))
         .collect();
-    if unusual.is_empty() { name.to_owned() } else { format!("{name} ({})", unusual.join(", ")) }
+    if non_default.is_empty() { name.to_owned() } else { format!("{name} ({})", non_default.join(", ")) }
 }
 
 /// Decides what it would like done. The shield decides what is done.
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_as_usual_is_said_also_where_it_was_usual_once() {
+    fn a_setting_that_is_not_the_default_is_named_also_where_it_was_the_default_once() {
         let said = |json: &str| {
             let settings: PolicySettings = serde_json::from_str(json).unwrap();
             let again: PolicySettings =
@@ -136,14 +138,20 @@ mod tests {
             assert_eq!(again, settings);
             policy_in_words("ppo-master", Some(&settings))
         };
-        assert_eq!(said(r#"{"weights":"1f","unusual":""}"#), "ppo-master");
-        // As journals have it from when one taste for all flags was usual.
-        assert_eq!(said(r#"{"taste":5.0,"weights":"1f","unusual":""}"#), "ppo-master (taste 5)");
+        assert_eq!(said(r#"{"weights":"1f","non_default":""}"#), "ppo-master");
+        // As journals have it from when one harm weight for all flags was usual.
         assert_eq!(
-            said(r#"{"taste":5.0,"weights":"1f","unusual":"weights 1f"}"#),
-            "ppo-master (taste 5, weights 1f)"
+            said(r#"{"harm_weight":5.0,"weights":"1f","non_default":""}"#),
+            "ppo-master (harm weight 5)"
         );
-        assert_eq!(said(r#"{"taste":16.0,"weights":"1f","unusual":"taste 16"}"#), "ppo-master (taste 16)");
+        assert_eq!(
+            said(r#"{"harm_weight":5.0,"weights":"1f","non_default":"weights 1f"}"#),
+            "ppo-master (harm weight 5, weights 1f)"
+        );
+        assert_eq!(
+            said(r#"{"harm_weight":16.0,"weights":"1f","non_default":"harm weight 16"}"#),
+            "ppo-master (harm weight 16)"
+        );
         assert_eq!(policy_in_words("rule", None), "rule");
     }
 }

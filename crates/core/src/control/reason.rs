@@ -9,7 +9,7 @@ use crate::{
     telemetry::{Metric, Millis, Verdict},
 };
 
-/// What a doubt was of before there was more than one kind.
+/// The metric of a recheck whose entry names none.
 const fn errors() -> Metric {
     Metric::Errors
 }
@@ -58,14 +58,14 @@ pub enum Reason {
         intervals: Option<u32>,
     },
     /// At 100 %, treatment is worse than control was while there was one: a live control is asked again.
-    OffRecord {
+    BaselineBreach {
         /// In what; absent in older journals, where it is errors.
         #[serde(default = "errors")]
         metric: Metric,
         /// Share of failed requests in treatment, or of those beyond one and a half times the recorded P99; in percent.
         found: f64,
-        /// The same in the recorded control.
-        recorded: f64,
+        /// The same in the baseline.
+        baseline: f64,
         /// Treatment requests behind it.
         n: u64,
         /// What one unit of traffic is.
@@ -114,7 +114,7 @@ pub enum Reason {
         /// Rungs allowed.
         limit: usize,
     },
-    /// 100 % is reached from 99 % only, where a live control is left.
+    /// 100 % is only reached from 99 %, where a live control remains.
     BakeFirst,
     /// Too soon after a rollback or a step down.
     Cooldown {
@@ -169,7 +169,7 @@ pub enum Reason {
         /// What it said.
         found: String,
     },
-    /// A probe of a flag that was worse than its recorded control had no answer.
+    /// A probe of a flag that was worse than its the baseline had no answer.
     NoAnswer {
         /// So long it was waited for.
         waited: Millis,
@@ -188,14 +188,14 @@ impl fmt::Display for Reason {
         match self {
             Self::Judgement { verdict } => write!(f, "the evidence is {verdict}"),
             Self::OwnJudgement { verdict: Verdict::Insufficient } => {
-                f.write_str("the agent's own judgement, before there is proof")
+                f.write_str("the agent's own decision, before the evidence is conclusive")
             }
             Self::OwnJudgement { verdict } => {
-                write!(f, "the agent's own judgement, though the evidence is {verdict}")
+                write!(f, "the agent's own decision; the evidence is {verdict}")
             }
             Self::Regressed { metric, evidence, needed, n, unit } => write!(
                 f,
-                "treatment is shown worse than control in {metric}: evidence {evidence:.1} of {needed:.1} nats needed, {} {}",
+                "treatment is worse than control in {metric}: proven ({evidence:.1}, needed {needed:.1}), {} {}",
                 grouped(*n),
                 unit.unit()
             ),
@@ -213,36 +213,35 @@ impl fmt::Display for Reason {
                     unit = unit.unit()
                 )
             }
-            Self::OffRecord { metric, found, recorded, n, unit } => {
+            Self::BaselineBreach { metric, found, baseline, n, unit } => {
                 let did = match metric {
                     Metric::Errors => "failed",
-                    Metric::P99 => "took over 1.5 times the recorded P99",
+                    Metric::P99 => "took over 1.5 times the baseline P99",
                 };
                 write!(
                     f,
-                    "{found:.2} % of {} {} {did}, recorded control had {recorded:.2} %; a live control has to say whether \
-                     it is the flag",
+                    "{found:.2} % of {} {} {did}, the baseline had {baseline:.2} %; rechecking at 50 % against a live control",
                     grouped(*n),
                     unit.unit()
                 )
             }
             Self::NotHealthy { verdict, n, unit } => write!(
                 f,
-                "only healthy may be raised, the evidence is {verdict} after {} treatment {}",
+                "holding: needs more evidence ({verdict} after {} treatment {})",
                 grouped(*n),
                 unit.unit()
             ),
             Self::TooFewSamples { n, needed, unit } => {
                 write!(f, "{} of {} treatment {} needed", grouped(*n), grouped(*needed), unit.unit())
             }
-            Self::Dwell { held, needed, at } => write!(f, "{held} of {needed} needed at {at}"),
+            Self::Dwell { held, needed, at } => write!(f, "{held} at {at}, {needed} needed"),
             Self::Stale { age: Some(age), limit } => write!(f, "telemetry is {age} old, limit {limit}"),
             Self::Stale { age: None, limit } => write!(f, "no telemetry yet, limit {limit}"),
             Self::NoTraffic => f.write_str("treatment gets no traffic"),
             Self::StepTooLarge { rungs, limit } => write!(f, "a step of {rungs} rungs, limit {limit}"),
-            Self::BakeFirst => f.write_str("100 % is reached from 99 % only, where a live control is left"),
+            Self::BakeFirst => f.write_str("100 % is only reached from 99 %, where a live control remains"),
             Self::Cooldown { since, needed } => {
-                write!(f, "went down {since} ago, {needed} of cooldown needed")
+                write!(f, "lowered {since} ago, the cooldown is {needed}")
             }
             Self::Reversals { count, limit, window } => {
                 write!(f, "{count} reversals in {window}, limit {limit}")
@@ -256,15 +255,15 @@ impl fmt::Display for Reason {
             }
             Self::Frozen { window } => write!(f, "freeze window {window:?}"),
             Self::Dependency { service } => {
-                write!(f, "both arms of {service} are bad: a dependency, not the flag")
+                write!(f, "{service} fails with the flag on and off: a dependency, not the flag")
             }
-            Self::HumanHold { by, left } => write!(f, "{by} holds the flag, {left} left"),
+            Self::HumanHold { by, left } => write!(f, "under manual control by {by}, {left} left"),
             Self::Paused => f.write_str("the flag is paused"),
             Self::NothingToDo => f.write_str("nothing to do in this phase"),
-            Self::Nonsense { found } => write!(f, "the policy's answer makes no sense: {found}"),
+            Self::Nonsense { found } => write!(f, "the policy's answer is invalid: {found}"),
             Self::NoAnswer { waited } => write!(
                 f,
-                "worse at 100 % than its recorded control, and after {waited} too little telemetry of both arms to say otherwise"
+                "worse at 100 % than its baseline, and the recheck had too little telemetry of both arms after {waited}"
             ),
             Self::TelemetryLost { age, deadline } => {
                 write!(f, "telemetry lost for {age}, deadline {deadline}")
@@ -314,20 +313,20 @@ mod tests {
     }
 
     #[test]
-    fn a_doubt_of_an_older_journal_was_of_errors() {
-        let old = r#"{"code":"off_record","found":2.0,"recorded":0.2,"n":900,"unit":"requests"}"#;
-        let doubt = |metric| Reason::OffRecord {
+    fn a_recheck_without_a_metric_was_of_errors() {
+        let old = r#"{"code":"baseline_breach","found":2.0,"baseline":0.2,"n":900,"unit":"requests"}"#;
+        let recheck = |metric| Reason::BaselineBreach {
             metric,
             found: 2.0,
-            recorded: 0.2,
+            baseline: 0.2,
             n: 900,
             unit: FlagKind::Requests,
         };
-        assert_eq!(serde_json::from_str::<Reason>(old).unwrap(), doubt(Metric::Errors));
+        assert_eq!(serde_json::from_str::<Reason>(old).unwrap(), recheck(Metric::Errors));
         for (metric, name) in [(Metric::Errors, r#""metric":"errors""#), (Metric::P99, r#""metric":"P99""#)] {
-            let text = serde_json::to_string(&doubt(metric)).unwrap();
+            let text = serde_json::to_string(&recheck(metric)).unwrap();
             assert!(text.contains(name), "{text}");
-            assert_eq!(serde_json::from_str::<Reason>(&text).unwrap(), doubt(metric));
+            assert_eq!(serde_json::from_str::<Reason>(&text).unwrap(), recheck(metric));
         }
     }
 }

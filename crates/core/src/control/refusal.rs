@@ -33,7 +33,7 @@ pub enum Refusal {
         expected: String,
     },
     /// The flag was put away.
-    #[error("{flag} was archived at {} by {by}: nothing is done to it any more, and its key is never used again", at.stamp())]
+    #[error("{flag} was archived at {} by {by}: no further action is possible, and its key is never reused", at.stamp())]
     Archived {
         /// Which.
         flag: FlagKey,
@@ -49,7 +49,7 @@ pub enum Refusal {
         id: String,
     },
     /// Re-arming takes two people here.
-    #[error("needs another person: {by} asked at {}, and it holds until {}", at.stamp(), until.stamp())]
+    #[error("needs another person: {by} requested it at {}, valid until {}", at.stamp(), until.stamp())]
     NeedsAnother {
         /// Who asked.
         by: String,
@@ -59,7 +59,7 @@ pub enum Refusal {
         until: Millis,
     },
     /// The kill latch is set.
-    #[error("kill-all is in force since {by} set it (number {seq}); re-arm first")]
+    #[error("kill-all is in force, set by {by} (entry {seq}); re-arm first")]
     Latched {
         /// Who set it.
         by: String,

@@ -11,7 +11,7 @@ use crate::telemetry::WindowReport;
 pub(super) fn evidence_text(reason: &Reason, report: &WindowReport) -> String {
     let evidence = report_text(report);
     match reason {
-        Reason::HardLimit { .. } | Reason::OffRecord { .. } if !evidence.is_empty() => {
+        Reason::HardLimit { .. } | Reason::BaselineBreach { .. } if !evidence.is_empty() => {
             format!("the last six intervals: {evidence}")
         }
         _ => evidence,
@@ -34,7 +34,7 @@ pub(super) fn report_text(report: &WindowReport) -> String {
         ms(control.p99_ms),
         grouped(treatment.requests),
         grouped(control.requests),
-        if report.control_recorded { ", recorded" } else { "" }
+        if report.control_is_baseline { ", baseline" } else { "" }
     )
 }
 
@@ -55,7 +55,7 @@ mod tests {
     fn both_arms_are_quoted_with_their_sample_sizes() {
         let text = report_text(&report());
         assert_eq!(text, "errors 1.00 % against 0.00 %, P99 80 ms against no, n 1 200 against 30 000");
-        let recorded = WindowReport { control_recorded: true, ..report() };
+        let recorded = WindowReport { control_is_baseline: true, ..report() };
         assert_eq!(report_text(&recorded), format!("{text}, recorded"));
     }
 

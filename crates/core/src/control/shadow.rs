@@ -8,8 +8,8 @@
 use std::mem::{Discriminant, discriminant};
 
 use super::{
-    Action, Actor, ControlConfig, Decision, Entry, Event, Happened, Moment, Observatory, Outcome, Phase,
-    Policy, PolicyFault, Shield, State,
+    Action, Actor, ControlConfig, Decision, Entry, Event, Happened, Moment, Outcome, Phase, Policy,
+    PolicyFault, Shield, State, TelemetryState,
     tick::{decision, observations, propose, start},
 };
 use crate::flag::FlagId;
@@ -40,11 +40,11 @@ impl Shadow {
     pub fn look(
         &mut self,
         state: &State,
-        observatory: &Observatory,
+        telemetry_state: &TelemetryState,
         config: &ControlConfig,
         moment: Moment,
     ) -> Vec<Happened> {
-        let would = match consult(state, observatory, self.policy.as_mut(), config, moment) {
+        let would = match consult(state, telemetry_state, self.policy.as_mut(), config, moment) {
             Ok(would) => would,
             Err(_) if self.faulted => return Vec::new(),
             Err(fault) => {
@@ -57,7 +57,9 @@ impl Shadow {
         let mut happened = Vec::new();
         for would in would {
             let index = would.flag.index();
-            let Some(ruling) = observatory.outlook(would.flag).and_then(|outlook| outlook.ruling.as_ref())
+            let Some(ruling) = telemetry_state
+                .flag_telemetry(would.flag)
+                .and_then(|flag_telemetry| flag_telemetry.ruling.as_ref())
             else {
                 continue;
             };
@@ -106,31 +108,32 @@ fn kinds(differs: Option<[Action; 2]>) -> Option<[Discriminant<Action>; 2]> {
 /// What `policy` would have come to on each flag that the policy in charge was asked about.
 fn consult(
     state: &State,
-    observatory: &Observatory,
+    telemetry_state: &TelemetryState,
     policy: &mut dyn Policy,
     config: &ControlConfig,
     moment: Moment,
 ) -> Result<Vec<Decision>, PolicyFault> {
-    let troubled = observatory.troubled(state, config);
+    let troubled = telemetry_state.troubled(state, config);
     let mut shield = Shield::new(&config.shield, config.interval, state, moment.now)
-        .since(observatory.begun)
+        .since(telemetry_state.begun)
         .freezing(&troubled);
     for flag in state.alive() {
         // It takes its part of the exposure caps, whoever steers.
         let _ = start(state, &mut shield, flag);
     }
     let decided = |flag: FlagId| {
-        let ruling = observatory.outlook(flag).and_then(|outlook| outlook.ruling.as_ref());
-        ruling.is_some_and(|ruling| ruling.outcome != Outcome::Obliged)
+        let ruling =
+            telemetry_state.flag_telemetry(flag).and_then(|flag_telemetry| flag_telemetry.ruling.as_ref());
+        ruling.is_some_and(|ruling| ruling.outcome != Outcome::Enforced)
     };
     let asked = state.alive().filter(|flag| flag.phase == Phase::Ramping && decided(flag.id));
     let asked: Vec<FlagId> = asked.map(|flag| flag.id).collect();
     let mut proposals = Vec::with_capacity(asked.len());
-    let observations = observations(state, observatory, config, &shield, &asked, moment);
+    let observations = observations(state, telemetry_state, config, &shield, &asked, moment);
     propose(state, policy, &asked, &observations, &mut proposals)?;
     drop(observations);
     let rule = |(id, proposal): (&FlagId, super::Proposal)| {
-        let (flag, report) = (&state.flags[id.index()], &observatory.outlooks[id.index()].report);
+        let (flag, report) = (&state.flags[id.index()], &telemetry_state.by_flag[id.index()].report);
         let ruling = shield.rule(flag, report, proposal.action);
         decision(flag, proposal.action, &ruling, report)
     };

@@ -68,9 +68,9 @@ impl<'a> Shield<'a> {
         Self { frozen: Some(services), ..self }
     }
 
-    /// The same, with no doubt of flags that have only moved with their service.
+    /// The same, without rechecks of flags that have only moved with their service.
     #[must_use]
-    pub(super) fn excusing(self, drifting: &'a Drifting) -> Self {
+    pub(super) fn attributing_to_service(self, drifting: &'a Drifting) -> Self {
         Self { drifting: Some(drifting), ..self }
     }
 
@@ -80,17 +80,17 @@ impl<'a> Shield<'a> {
         self.context.guards(flag)
     }
 
-    /// What the shield does by itself, whatever is proposed: roll back on a broken hard limit, on a `regressed` verdict, and
-    /// where a probe had no answer. At 100 % a limit is broken against the record only, and a dependency breaks it as
-    /// well: the flag goes down to the probe at once, where a live control says in the next intervals which of the two it was.
-    /// One that is only off its record goes there too.
+    /// What the shield does by itself, whatever is proposed: roll back on a broken hard limit, on a `regressed`
+    /// verdict, and where a probe had no answer. At 100 % a limit is broken against the record only, and a dependency
+    /// breaks it as well: the flag goes down to the probe at once, where a live control says in the next intervals
+    /// which of the two it was. One that is only over its baseline goes there too.
     #[must_use]
-    pub fn obliged(&self, flag: &FlagState, window: &Window, report: &WindowReport) -> Option<Ruling> {
+    pub fn enforced(&self, flag: &FlagState, window: &Window, report: &WindowReport) -> Option<Ruling> {
         let context = &self.context;
         if !context.guards(flag) {
             return None;
         }
-        let ruling = |(action, to), reason| Some(Ruling { outcome: Outcome::Obliged, action, to, reason });
+        let ruling = |(action, to), reason| Some(Ruling { outcome: Outcome::Enforced, action, to, reason });
         let roll_back = (Action::RollBack, Rollout::ZERO);
         if let Some(reason) = complete::without_answer(context, flag, report) {
             return ruling(roll_back, reason);

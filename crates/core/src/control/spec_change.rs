@@ -18,12 +18,12 @@ pub struct SpecChange {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ladder: Option<Ladder>,
     /// The deployment without which it must not start; `Some(None)` takes that away.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "said")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub deployment: Option<Option<Deployment>>,
 }
 
 /// That something was said, be it `null`.
-pub fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
 }
 

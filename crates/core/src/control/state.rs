@@ -96,7 +96,7 @@ pub struct FlagState {
     pub rollout: Rollout,
     /// When the rollout last changed: evidence gathered since then decides `healthy`.
     pub changed_at: Millis,
-    /// How often it was started; evidence and policies begin anew with each ramp.
+    /// How often it was started; evidence and policies restart with each ramp.
     pub ramp: u32,
     /// A person's hold.
     pub hold: Option<Hold>,
@@ -113,13 +113,13 @@ pub struct FlagState {
     /// When the shield last took it from 100 % to the probe.
     #[serde(default)]
     pub probed_at: Option<Millis>,
-    /// That the shield has taken it from 100 % to the probe because it was off its record, in this ramp, and in what: a P99
-    /// that was nothing must not hide errors that are something.
+    /// That the shield has taken it from 100 % to the probe because it was over its baseline, in this ramp, and in
+    /// what: a P99 that was nothing must not hide errors that are something.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub doubts: BTreeMap<Metric, Doubted>,
+    pub rechecks: BTreeMap<Metric, Recheck>,
     /// When the shield, or the policy in charge, rolled it back in its last ramp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undone_at: Option<Millis>,
+    pub auto_rolled_back_at: Option<Millis>,
     /// That it was put away: from then on nothing happens to it. Its place in the fleet stays its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived: Option<Archived>,
@@ -139,9 +139,9 @@ impl FlagState {
     }
 }
 
-/// How often a flag at 100 % was doubted in this ramp, and when it was last.
+/// How often a flag at 100 % was rechecked in this ramp, and when last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Doubted {
+pub struct Recheck {
     /// How often; at least once.
     pub times: u32,
     /// When last.

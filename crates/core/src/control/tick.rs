@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
-    Action, Actor, AlarmKind, ControlConfig, Decision, Event, FlagState, Happened, Moment, Observation,
-    Observatory, Outcome, Outlook, Phase, Policy, PolicyFault, Proposal, Reason, Ruling, Shelf, Shield,
-    State, Waiting, report_text::evidence_text, watch::Alarms,
+    Action, Actor, AlarmKind, ControlConfig, Decision, Event, FlagState, FlagTelemetry, Happened, Moment,
+    Observation, Outcome, Phase, Policy, PolicyFault, Proposal, Reason, Ruling, Shelf, Shield, State,
+    TelemetryState, Waiting, report_text::evidence_text, watch::Alarms,
 };
 use crate::{
     flag::{FlagId, Rollout, ServiceName},
@@ -21,14 +21,14 @@ use crate::{
 /// One tick. Returns what happened, in order; the caller journals it and then folds it into the state.
 pub fn tick(
     state: &State,
-    observatory: &mut Observatory,
+    telemetry_state: &mut TelemetryState,
     policy: &mut dyn Policy,
     config: &ControlConfig,
     feed: &Feed,
     moment: Moment,
 ) -> Vec<Happened> {
     let mut happened = Vec::new();
-    observatory.observe(state, config, feed, moment);
+    telemetry_state.observe(state, config, feed, moment);
     for flag in &state.flags {
         if flag.hold.as_ref().is_some_and(|hold| hold.until <= moment.now) {
             happened.push((Actor::System, Event::HoldExpired { flag: flag.id }));
@@ -38,11 +38,11 @@ pub fn tick(
     for alarm in state.alarms.iter().filter(|alarm| alarm.shelf.as_ref().is_some_and(is_over)) {
         happened.push((Actor::System, Event::AlarmUnshelved { id: alarm.id }));
     }
-    let troubled = observatory.troubled(state, config);
-    let begun = observatory.begun;
+    let troubled = telemetry_state.troubled(state, config);
+    let begun = telemetry_state.begun;
     let shield = Shield::new(&config.shield, config.interval, state, moment.now).since(begun);
-    let drifting = observatory.drifting(state, &shield);
-    let mut shield = shield.freezing(&troubled).excusing(&drifting);
+    let drifting = telemetry_state.drifting(state, &shield);
+    let mut shield = shield.freezing(&troubled).attributing_to_service(&drifting);
     let mut alarms = Alarms::new(state);
     let mut asked = Vec::new();
     for flag in state.alive() {
@@ -50,37 +50,38 @@ pub fn tick(
         if let Some((waiting, to)) = start(state, &mut shield, flag) {
             happened.push((waiting.by.clone(), Event::Started { flag: flag.id, to }));
         }
-        let Observatory { windows, outlooks, .. } = &mut *observatory;
-        let (window, outlook) = (&windows[flag.id.index()], &mut outlooks[flag.id.index()]);
+        let TelemetryState { windows, by_flag, .. } = &mut *telemetry_state;
+        let (window, flag_telemetry) = (&windows[flag.id.index()], &mut by_flag[flag.id.index()]);
         // At 100 % there is no live control to tell a dependency from the flag; the service's other flags can.
-        let excused = flag.rollout.is_full() && troubled.contains_key(&flag.spec.service);
-        let obliged = shield.obliged(flag, window, &outlook.report).filter(|_| !excused);
-        match obliged {
+        let attributed_to_service = flag.rollout.is_full() && troubled.contains_key(&flag.spec.service);
+        let enforced =
+            shield.enforced(flag, window, &flag_telemetry.report).filter(|_| !attributed_to_service);
+        match enforced {
             Some(ruling) => {
-                outlook.proposal = None;
-                settle(flag, outlook, Action::Hold, ruling, &mut alarms, &mut happened);
+                flag_telemetry.proposal = None;
+                settle(flag, flag_telemetry, Action::Hold, ruling, &mut alarms, &mut happened);
             }
             None if flag.phase == Phase::Ramping => asked.push(flag.id),
             None => {
-                outlook.proposal = None;
-                outlook.ruling = None;
+                flag_telemetry.proposal = None;
+                flag_telemetry.ruling = None;
             }
         }
         let since = moment.now.since(flag.changed_at.max(begun));
-        lost_beyond_deadline(flag, outlook, config, since, &mut happened);
+        lost_beyond_deadline(flag, flag_telemetry, config, since, &mut happened);
     }
-    let fault = ask(state, observatory, policy, config, &shield, &asked, moment);
+    let fault = ask(state, telemetry_state, policy, config, &shield, &asked, moment);
     for (index, id) in asked.iter().enumerate() {
         let flag = &state.flags[id.index()];
-        let proposal = std::mem::take(&mut observatory.proposals[index]);
-        let outlook = &mut observatory.outlooks[id.index()];
+        let proposal = std::mem::take(&mut telemetry_state.proposals[index]);
+        let flag_telemetry = &mut telemetry_state.by_flag[id.index()];
         let proposed = proposal.action;
-        let ruling = shield.rule(flag, &outlook.report, proposed);
-        outlook.proposal = fault.is_none().then_some(proposal);
-        settle(flag, outlook, proposed, ruling, &mut alarms, &mut happened);
+        let ruling = shield.rule(flag, &flag_telemetry.report, proposed);
+        flag_telemetry.proposal = fault.is_none().then_some(proposal);
+        settle(flag, flag_telemetry, proposed, ruling, &mut alarms, &mut happened);
     }
     alarms.policy(fault.as_ref());
-    alarms.telemetry(observatory, config, &troubled);
+    alarms.telemetry(telemetry_state, config, &troubled);
     happened.append(&mut alarms.happened);
     happened
 }
@@ -100,30 +101,30 @@ pub(super) fn start<'a>(
 /// Asks the policy about the flags in `asked`. On any fault every proposal is to hold, and the fault is returned.
 fn ask(
     state: &State,
-    observatory: &mut Observatory,
+    telemetry_state: &mut TelemetryState,
     policy: &mut dyn Policy,
     config: &ControlConfig,
     shield: &Shield<'_>,
     asked: &[FlagId],
     moment: Moment,
 ) -> Option<PolicyFault> {
-    let mut proposals = std::mem::take(&mut observatory.proposals);
+    let mut proposals = std::mem::take(&mut telemetry_state.proposals);
     proposals.clear();
-    let observations = observations(state, observatory, config, shield, asked, moment);
+    let observations = observations(state, telemetry_state, config, shield, asked, moment);
     let answer = propose(state, policy, asked, &observations, &mut proposals);
     if answer.is_err() {
         proposals.clear();
         proposals.resize(asked.len(), Proposal::HOLD);
     }
     drop(observations);
-    observatory.proposals = proposals;
+    telemetry_state.proposals = proposals;
     answer.err()
 }
 
 /// What a policy is to see of the flags in `asked`.
 pub(super) fn observations<'a>(
     state: &'a State,
-    observatory: &'a Observatory,
+    telemetry_state: &'a TelemetryState,
     config: &ControlConfig,
     shield: &Shield<'_>,
     asked: &[FlagId],
@@ -137,8 +138,8 @@ pub(super) fn observations<'a>(
         .iter()
         .map(|id| {
             let flag = &state.flags[id.index()];
-            let report = &observatory.outlooks[id.index()].report;
-            let window = &observatory.windows[id.index()];
+            let report = &telemetry_state.by_flag[id.index()].report;
+            let window = &telemetry_state.windows[id.index()];
             Observation {
                 flag: flag.id,
                 ramp: flag.ramp,
@@ -195,37 +196,37 @@ fn sane(asked: &[FlagId], proposals: &[Proposal]) -> Result<(), PolicyFault> {
 /// Turns a ruling into an event where it is news, and counts it where it is not.
 fn settle(
     flag: &FlagState,
-    outlook: &mut Outlook,
+    flag_telemetry: &mut FlagTelemetry,
     proposed: Action,
     ruling: Ruling,
     alarms: &mut Alarms<'_>,
     happened: &mut Vec<Happened>,
 ) {
-    let same = outlook.ruling.as_ref().is_some_and(|last| {
+    let same = flag_telemetry.ruling.as_ref().is_some_and(|last| {
         last.outcome == ruling.outcome
             && std::mem::discriminant(&last.reason) == std::mem::discriminant(&ruling.reason)
     });
-    outlook.repeated = if same { outlook.repeated.saturating_add(1) } else { 1 };
+    flag_telemetry.repeated = if same { flag_telemetry.repeated.saturating_add(1) } else { 1 };
     let news = match (ruling.outcome, ruling.action) {
         (Outcome::Vetoed, _) => {
             let veto = (std::mem::discriminant(&proposed), std::mem::discriminant(&ruling.reason));
-            let news = outlook.vetoed != Some(veto);
-            outlook.vetoed = Some(veto);
+            let news = flag_telemetry.vetoed != Some(veto);
+            flag_telemetry.vetoed = Some(veto);
             news
         }
         (_, Action::Hold) => false,
         _ => {
-            outlook.vetoed = None;
+            flag_telemetry.vetoed = None;
             true
         }
     };
     if news {
         let decision = Decision {
-            holds: std::mem::take(&mut outlook.holds),
-            explanation: outlook.proposal.as_ref().and_then(|proposal| proposal.explanation.clone()),
-            ..decision(flag, proposed, &ruling, &outlook.report)
+            holds: std::mem::take(&mut flag_telemetry.holds),
+            explanation: flag_telemetry.proposal.as_ref().and_then(|proposal| proposal.explanation.clone()),
+            ..decision(flag, proposed, &ruling, &flag_telemetry.report)
         };
-        let by_shield = matches!(ruling.outcome, Outcome::Obliged | Outcome::Vetoed);
+        let by_shield = matches!(ruling.outcome, Outcome::Enforced | Outcome::Vetoed);
         if ruling.action == Action::RollBack {
             let who = if by_shield { "shield" } else { "agent" };
             let text = format!(
@@ -236,9 +237,9 @@ fn settle(
         }
         happened.push((if by_shield { Actor::Shield } else { Actor::Agent }, Event::Decided(decision)));
     } else {
-        outlook.holds = outlook.holds.saturating_add(1);
+        flag_telemetry.holds = flag_telemetry.holds.saturating_add(1);
     }
-    outlook.ruling = Some(ruling);
+    flag_telemetry.ruling = Some(ruling);
 }
 
 /// A ruling on `flag` as it stood, with what it goes by.
@@ -267,29 +268,29 @@ pub(super) fn decision(
 #[must_use]
 pub fn held(
     state: &State,
-    observatory: &Observatory,
+    telemetry_state: &TelemetryState,
     config: &ControlConfig,
     flag: FlagId,
     now: Millis,
 ) -> Option<Decision> {
-    let outlook = observatory.outlook(flag)?;
+    let flag_telemetry = telemetry_state.flag_telemetry(flag)?;
     let flag = state.flags.get(flag.index())?;
-    let proposed = outlook.proposal.as_ref().map(|proposal| proposal.action).unwrap_or_default();
-    let ruling = if let Some(ruling) = &outlook.ruling {
+    let proposed = flag_telemetry.proposal.as_ref().map(|proposal| proposal.action).unwrap_or_default();
+    let ruling = if let Some(ruling) = &flag_telemetry.ruling {
         ruling.clone()
     } else {
-        let troubled = observatory.troubled(state, config);
+        let troubled = telemetry_state.troubled(state, config);
         Shield::new(&config.shield, config.interval, state, now)
-            .since(observatory.begun)
+            .since(telemetry_state.begun)
             .freezing(&troubled)
-            .rule(flag, &outlook.report, proposed)
+            .rule(flag, &flag_telemetry.report, proposed)
     };
-    Some(decision(flag, proposed, &ruling, &outlook.report))
+    Some(decision(flag, proposed, &ruling, &flag_telemetry.report))
 }
 
 fn lost_beyond_deadline(
     flag: &FlagState,
-    outlook: &Outlook,
+    flag_telemetry: &FlagTelemetry,
     config: &ControlConfig,
     since: Millis,
     happened: &mut Vec<Happened>,
@@ -297,7 +298,7 @@ fn lost_beyond_deadline(
     if flag.phase != Phase::Ramping {
         return;
     }
-    if let Some(age) = config.shield.hands_over(&outlook.report, since) {
+    if let Some(age) = config.shield.escalates(&flag_telemetry.report, since) {
         let reason = Some(Reason::TelemetryLost { age, deadline: config.shield.lost_deadline });
         happened.push((Actor::Shield, Event::Paused { flag: flag.id, reason }));
     }

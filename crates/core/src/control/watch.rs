@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Actor, AlarmId, AlarmKind, ControlConfig, Event, Happened, Observatory, Phase, PolicyFault, State,
-    observatory::EARLY_WARNING, report_text::report_text,
+    Actor, AlarmId, AlarmKind, ControlConfig, Event, Happened, Phase, PolicyFault, State, TelemetryState,
+    report_text::report_text, telemetry_state::EARLY_WARNING,
 };
 use crate::{
     flag::ServiceName,
@@ -57,7 +57,7 @@ impl<'a> Alarms<'a> {
     pub(super) fn definitions(&mut self, fault: Option<&str>) {
         let kind = AlarmKind::Definitions;
         let text =
-            fault.map(|why| format!("Flag definitions stay as they were: {}.", why.trim_end_matches('.')));
+            fault.map(|why| format!("Flag definitions were not changed: {}.", why.trim_end_matches('.')));
         match (self.state.alarm(&kind), text) {
             (Some(alarm), Some(text)) if alarm.text != text => self.raise(kind, text),
             (_, text) => self.stand(kind, text.is_some(), || text.unwrap_or_default()),
@@ -66,21 +66,21 @@ impl<'a> Alarms<'a> {
 
     pub(super) fn telemetry(
         &mut self,
-        observatory: &mut Observatory,
+        telemetry_state: &mut TelemetryState,
         config: &ControlConfig,
         troubled: &BTreeMap<ServiceName, u32>,
     ) {
         let state = self.state;
         for flag in state.alive() {
-            let Observatory { windows, outlooks, .. } = &mut *observatory;
-            let (window, outlook) = (&windows[flag.id.index()], &mut outlooks[flag.id.index()]);
+            let TelemetryState { windows, by_flag, .. } = &mut *telemetry_state;
+            let (window, flag_telemetry) = (&windows[flag.id.index()], &mut by_flag[flag.id.index()]);
             let key = &flag.spec.key;
-            let lost = outlook.report.verdict == Verdict::Lost && !flag.rollout.is_zero();
+            let lost = flag_telemetry.report.verdict == Verdict::Lost && !flag.rollout.is_zero();
             if lost || state.alarms.iter().any(|alarm| alarm.kind.flag() == Some(key)) {
                 self.stand(AlarmKind::TelemetryLost(key.clone()), lost, || {
-                    let age = outlook.report.age.map_or("ever".to_owned(), |age| age.to_string());
+                    let age = flag_telemetry.report.age.map_or("ever".to_owned(), |age| age.to_string());
                     format!(
-                        "No telemetry of {key} for {age}: it holds, and is paused after {}.",
+                        "No telemetry for {key} for {age}: it holds, and will be paused after {}.",
                         config.shield.lost_deadline
                     )
                 });
@@ -91,8 +91,8 @@ impl<'a> Alarms<'a> {
             if breaks || state.alarms.iter().any(|alarm| alarm.kind.flag() == Some(key)) {
                 self.stand(AlarmKind::Breach(key.clone()), breaks, || {
                     format!(
-                        "{key} at 100 % is worse than its recorded control ({}).",
-                        report_text(&outlook.report)
+                        "{key} at 100 % is worse than its baseline ({}).",
+                        report_text(&flag_telemetry.report)
                     )
                 });
             }
@@ -102,15 +102,15 @@ impl<'a> Alarms<'a> {
                 .filter(|(why, _)| !matches!(why, Rejection::Late | Rejection::Duplicate))
                 .map(|(_, count)| *count)
                 .sum();
-            if broken > outlook.rejected_before {
-                outlook.rejected_before = broken;
-                outlook.clean_intervals = 0;
+            if broken > flag_telemetry.rejected_before {
+                flag_telemetry.rejected_before = broken;
+                flag_telemetry.clean_intervals = 0;
                 self.stand(AlarmKind::BadTelemetry(key.clone()), true, || {
-                    format!("The source of {key} reports what cannot be: {broken} samples rejected so far.")
+                    format!("The telemetry source of {key} reports impossible values: {broken} samples rejected so far.")
                 });
-            } else if outlook.clean_intervals < SOUND_AFTER {
-                outlook.clean_intervals += 1;
-                if outlook.clean_intervals == SOUND_AFTER && broken > 0 {
+            } else if flag_telemetry.clean_intervals < SOUND_AFTER {
+                flag_telemetry.clean_intervals += 1;
+                if flag_telemetry.clean_intervals == SOUND_AFTER && broken > 0 {
                     self.stand(AlarmKind::BadTelemetry(key.clone()), false, String::new);
                 }
             }
@@ -128,8 +128,9 @@ impl<'a> Alarms<'a> {
         }
         for (service, flags) in troubled {
             self.stand(AlarmKind::Dependency(service.clone()), true, || {
+                let plural = if *flags == 1 { "" } else { "s" };
                 format!(
-                    "Both arms of {service} are bad ({flags} flags): a dependency; its raises are frozen."
+                    "{service} fails with the flag on and off: a dependency, not the flag ({flags} flag{plural} affected). Its raises are frozen."
                 )
             });
         }

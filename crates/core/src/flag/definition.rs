@@ -4,11 +4,11 @@
 //! load; evaluation takes no lock and changes nothing, so that any number of threads can ask at once. Knows nothing of how
 //! a rollout comes about: how a flag stands, and the time, are arguments.
 
+mod document_path;
 mod evaluate;
 mod export;
 mod json;
 mod operator;
-mod place;
 mod prerequisite;
 mod read;
 mod steering;
@@ -23,12 +23,12 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 pub use self::{
-    evaluate::{Context, Evaluation, EvaluationError, Reason, Standing, Why},
-    place::DefinitionError,
+    document_path::DefinitionError,
+    evaluate::{Context, Evaluation, EvaluationError, Reason, ServedFlag, Why},
     prerequisite::Prerequisite,
     steering::Steering,
 };
-use self::{place::Mistake, targeting::Targeting};
+use self::{document_path::Mistake, targeting::Targeting};
 use super::{FlagKey, FlagSpec, Ladder};
 
 /// Most flags in all files together.
@@ -192,7 +192,7 @@ impl Definitions {
                 if let Some(&other) = all.index.get(&flag.key) {
                     let home =
                         homes.get(other).and_then(|home| files.get(*home)).map_or("", |file| file.name);
-                    let twice = place::Place::top("flags")
+                    let twice = document_path::DocumentPath::top("flags")
                         .key(flag.key.as_str())
                         .wrong(format!("this flag is defined in {home} already; expected each flag once"));
                     errors.push(twice.within(file.name, Some(flag.key.as_str())));
@@ -205,8 +205,9 @@ impl Definitions {
         }
         if all.flags.len() > MAX_FLAGS {
             let found = all.flags.len();
-            let many =
-                Mistake::whole(format!("expected at most {MAX_FLAGS} flags in all files, found {found}"));
+            let many = Mistake::whole_document(format!(
+                "expected at most {MAX_FLAGS} flags in all files, found {found}"
+            ));
             errors.push(many.within(files.last().map_or("", |file| file.name), None));
         }
         // Where a file could not be read, what it defines would be missed at every turn.

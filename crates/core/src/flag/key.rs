@@ -1,4 +1,4 @@
-//! Flag keys: short, printable ASCII names, checked once at the door.
+//! Flag keys: short, printable ASCII names, checked once on entry.
 
 use std::{fmt, str::FromStr, sync::Arc};
 

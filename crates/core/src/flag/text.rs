@@ -1,4 +1,4 @@
-//! Text from outside, made harmless once at the door.
+//! Text from outside, made harmless once on entry.
 //!
 //! Terminals obey what they print. Whatever people or other systems name things passes here before it is stored: C0
 //! and C1 controls, bidirectional overrides, zero-width and tag characters are dropped, stacks of combining marks cut.

@@ -23,15 +23,15 @@ pub struct EvidenceConfig {
     /// Slow requests of the whole service, as a share, that the next rung may cost at most. 0.005.
     pub slow_budget: f64,
     /// The error margin is never below this share. 0.001.
-    pub least_error_margin: f64,
+    pub min_error_margin: f64,
     /// The slow margin is never below this share. 0.005.
-    pub least_slow_margin: f64,
+    pub min_slow_margin: f64,
     /// No margin is below this part of control's own share. 0.25.
     pub relative_margin: f64,
     /// No margin is above this share. 0.1.
-    pub most_margin: f64,
-    /// What is kept of the recorded control at each interval: 0.97 is a memory of about 33 intervals. 0.97.
-    pub memory: f64,
+    pub max_margin: f64,
+    /// What is kept of the baseline at each interval: 0.97 is a memory of about 33 intervals. 0.97.
+    pub baseline_decay: f64,
 }
 
 impl Default for EvidenceConfig {
@@ -44,11 +44,11 @@ impl Default for EvidenceConfig {
             tolerated_slow: 1.3,
             error_budget: 0.001,
             slow_budget: 0.005,
-            least_error_margin: 0.001,
-            least_slow_margin: 0.005,
+            min_error_margin: 0.001,
+            min_slow_margin: 0.005,
             relative_margin: 0.25,
-            most_margin: 0.1,
-            memory: 0.97,
+            max_margin: 0.1,
+            baseline_decay: 0.97,
         }
     }
 }
@@ -69,7 +69,7 @@ impl EvidenceConfig {
     /// The margin of a metric: what the next rung may cost at most, per treatment request.
     #[must_use]
     pub(super) fn margin(&self, budget: f64, least: f64, reference: f64, next_share: f64) -> f64 {
-        (budget / next_share.max(1e-4)).max(least).max(self.relative_margin * reference).min(self.most_margin)
+        (budget / next_share.max(1e-4)).max(least).max(self.relative_margin * reference).min(self.max_margin)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The recorded control: what earlier control windows looked like, with the old fading away.
+//! The baseline: what earlier control windows looked like, with the old fading away.
 //!
 //! It gives the threshold q of the P99 comparison (taken from *earlier* windows, so that the control arm's own noise
 //! in the window under test plays no part), the error rate that a healthy treatment is measured by, and the control
@@ -7,9 +7,9 @@
 use super::{ArmStats, BUCKET_COUNT, Histogram, Sample, lower_edge_ms};
 
 /// Fewest requests of an interval that says something of how much intervals differ.
-const LEAST_SPREAD: f64 = 20.0;
+const MIN_SPREAD: f64 = 20.0;
 
-/// Intervals after which a record that was doubted is mostly of what came since.
+/// Intervals after which a rechecked baseline is mostly of what came since.
 const SETTLING: u32 = 10;
 
 /// Weight, in requests, of the guess that precedes all data: an error rate of 0.1 %.
@@ -20,7 +20,7 @@ const PRIOR_ERRORS: f64 = 0.5;
 const SLOW_SHARE: f64 = 0.01;
 
 /// Fewest requests from which a P99 threshold is taken: below about 100 it is the maximum.
-const LEAST_REQUESTS: f64 = 100.0;
+const MIN_REQUESTS: f64 = 100.0;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Reference {
@@ -57,13 +57,14 @@ struct Spread {
 
 impl Spread {
     /// An interval in which `bad` of `n` requests failed, where `usual` is the record's share.
-    fn add(&mut self, (bad, n): (f64, f64), usual: f64, memory: f64) {
-        if n < LEAST_SPREAD {
+    fn add(&mut self, (bad, n): (f64, f64), usual: f64, baseline_decay: f64) {
+        if n < MIN_SPREAD {
             return;
         }
         let difference = bad / n - usual;
-        self.weight = self.weight * memory + n;
-        self.squared = self.squared * memory + n * (difference * difference - usual * (1.0 - usual) / n);
+        self.weight = self.weight * baseline_decay + n;
+        self.squared =
+            self.squared * baseline_decay + n * (difference * difference - usual * (1.0 - usual) / n);
     }
 
     /// The variance between intervals.
@@ -84,25 +85,25 @@ pub(super) struct Slow {
 }
 
 impl Reference {
-    /// Takes in a control sample; `memory` is what is kept of the past.
-    pub(super) fn learn(&mut self, sample: &Sample, memory: f64) {
+    /// Takes in a control sample; `baseline_decay` is what is kept of the past.
+    pub(super) fn learn(&mut self, sample: &Sample, baseline_decay: f64) {
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
         let total = sample.latency.total() as f64;
         self.settling = self.settling.saturating_sub(1);
-        if self.requests >= LEAST_REQUESTS && self.settling == 0 {
+        if self.requests >= MIN_REQUESTS && self.settling == 0 {
             let errors = (f64::from(sample.errors), f64::from(sample.requests));
-            self.spread.add(errors, self.error_share(), memory);
+            self.spread.add(errors, self.error_share(), baseline_decay);
         }
         #[expect(clippy::cast_possible_truncation, reason = "a factor near one; f32 is fine enough")]
-        let keep = memory as f32;
+        let keep = baseline_decay as f32;
         for (mine, new) in self.counts.iter_mut().zip(sample.latency.counts()) {
             #[expect(clippy::cast_precision_loss, reason = "relative precision is all that matters")]
             let new = *new as f32;
             *mine = *mine * keep + new;
         }
-        self.latencies = self.latencies * memory + total;
-        self.requests = self.requests * memory + f64::from(sample.requests);
-        self.errors = self.errors * memory + f64::from(sample.errors);
+        self.latencies = self.latencies * baseline_decay + total;
+        self.requests = self.requests * baseline_decay + f64::from(sample.requests);
+        self.errors = self.errors * baseline_decay + f64::from(sample.errors);
     }
 
     /// Keeps so much of its weight, 0 to 1; its shares stay as they are until it learns on.
@@ -152,7 +153,7 @@ impl Reference {
 
     /// The bucket edge whose share beyond comes nearest to 1 % (on a logarithmic scale).
     pub(super) fn slow(&self) -> Option<Slow> {
-        if self.latencies < LEAST_REQUESTS {
+        if self.latencies < MIN_REQUESTS {
             return None;
         }
         let target = SLOW_SHARE * self.latencies;
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_doubted_follows_what_comes_then() {
+    fn a_baseline_that_was_rechecked_follows_what_comes_then() {
         let mut reference = Reference::default();
         (0..100).for_each(|_| reference.learn(&failing(10), 0.97));
         let (before, weight) = (reference.error_rate(), reference.requests());

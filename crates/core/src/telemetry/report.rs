@@ -31,10 +31,10 @@ pub struct WindowReport {
     pub verdict: Verdict,
     /// Treatment over the last six intervals.
     pub treatment: ArmStats,
-    /// Control over the last six intervals, or the recorded control where the flag is at 100 %.
+    /// Control over the last six intervals, or the baseline where the flag is at 100 %.
     pub control: ArmStats,
     /// Whether `control` is the recorded one.
-    pub control_recorded: bool,
+    pub control_is_baseline: bool,
     /// Evidence on errors, since the last change.
     pub errors: MetricEvidence,
     /// Evidence on P99: the share of requests slower than `slow_ms`, since the last change.

@@ -103,7 +103,7 @@ impl HarmTest {
 /// The mean of two e-processes, which is one again. The *split* test is [`HarmTest`] turned round: given how many
 /// requests were bad in both arms, so few of them in treatment are improbable were its rate `worse` times control's.
 /// Whatever moves both arms alike does not touch it, but it says nothing where no request is bad, and little where
-/// control is small. The *level* test is Wald's likelihood ratio of the recorded control's rate against `worse` times
+/// control is small. The *level* test is Wald's likelihood ratio of the baseline's rate against `worse` times
 /// that rate; it needs no control, but believes the record: it is left out of an interval whose control arm is better
 /// than the record by more than noise, since treatment would look good there whatever it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

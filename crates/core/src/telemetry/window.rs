@@ -27,8 +27,8 @@ use self::{
 };
 use super::{
     Arm, ArmStats, Breach, Counts, HardLimits, Metric, Millis, Rejection, Sample, WindowReport,
+    baseline_monitor::{BaselineBreach, BaselineMonitor, Longer, Shown, longer_edge},
     reference::Slow,
-    watch::{Longer, OffRecord, Shown, Watch, longer_edge},
 };
 use crate::flag::Rollout;
 
@@ -43,7 +43,7 @@ pub struct Window {
     ring: Ring,
     evidence: RampEvidence,
     /// What a flag at 100 % shows beside its baseline.
-    watch: Watch,
+    monitor: BaselineMonitor,
     baseline: LearnedBaseline,
     /// The threshold of the interval last closed.
     slow: Option<Slow>,
@@ -123,13 +123,13 @@ impl Window {
         let margins = margins(&self.baseline, context);
         self.evidence.close(compared.as_ref(), margins);
         self.ring.push(&interval);
-        self.watch(context, &interval.treatment);
-        let memory = context.config.memory;
-        let usual = !self.warming_up && !self.watch.is_off();
-        self.baseline.learn_treatment(context.rollout.is_full(), treatment, usual, memory);
+        self.monitor(context, &interval.treatment);
+        let baseline_decay = context.config.baseline_decay;
+        let usual = !self.warming_up && !self.monitor.is_breached();
+        self.baseline.learn_treatment(context.rollout.is_full(), treatment, usual, baseline_decay);
         if let Some(control) = control.filter(|control| control.requests > 0) {
             self.dependency.note(control_is_bad);
-            self.baseline.learn_control(control, !self.dependency.in_trouble(), memory);
+            self.baseline.learn_control(control, !self.dependency.in_trouble(), baseline_decay);
         }
     }
 
@@ -167,7 +167,7 @@ impl Window {
             if context.rollout > self.rollout {
                 self.raised_at = context.changed_at;
             }
-            if std::mem::take(&mut self.watch).is_off() {
+            if std::mem::take(&mut self.monitor).is_breached() {
                 self.baseline.distrust();
             }
             self.evidence.begin_rung();
@@ -177,16 +177,16 @@ impl Window {
 
     /// At 100 %, warm, treatment is compared with the baseline: over the last six intervals and over as many as the baseline
     /// remembers.
-    fn watch(&mut self, context: &Context<'_>, treatment: &Slice) {
+    fn monitor(&mut self, context: &Context<'_>, treatment: &Slice) {
         if !context.rollout.is_full() || self.warming_up {
-            self.watch = Watch::default();
+            self.monitor = BaselineMonitor::default();
             return;
         }
         let six = self.ring.treatment();
         // Where a sample is missing, what was known is still known; where six are, nothing is.
         if treatment.requests == 0 {
             if six.requests == 0 {
-                self.watch.forget();
+                self.monitor.forget();
             }
             return;
         }
@@ -194,22 +194,22 @@ impl Window {
         let longer = self.slow.and_then(longer_edge).map(|edge| Longer {
             now: treatment.beyond(edge),
             six: six.beyond(edge),
-            recorded: (reference.at_or_above(edge), reference.latencies()),
+            baseline: (reference.at_or_above(edge), reference.latencies()),
         });
         let shown = Shown { errors: treatment.errors(), six: six.errors(), longer };
-        self.watch.take_in(&shown, &self.baseline.record(), context.config);
+        self.monitor.take_in(&shown, &self.baseline.record(), context.config);
     }
 
-    /// At 100 %: in what treatment is worse than the recorded control, as far as a record can say: more of it fails, or its P99
+    /// At 100 %: in what treatment is worse than the baseline, as far as a record can say: more of it fails, or its P99
     /// has been longer for a while.
-    pub fn off_record(&self) -> impl Iterator<Item = OffRecord> {
-        self.watch.confirmed()
+    pub fn baseline_breaches(&self) -> impl Iterator<Item = BaselineBreach> {
+        self.monitor.confirmed()
     }
 
     /// At 100 %: that treatment is at least on the way there.
     #[must_use]
-    pub const fn leans(&self, metric: Metric) -> bool {
-        self.watch.leans(metric)
+    pub const fn trending_worse(&self, metric: Metric) -> bool {
+        self.monitor.trending_worse(metric)
     }
 
     /// What it all comes to.
@@ -230,7 +230,7 @@ impl Window {
     }
 
     /// The hard limit broken by the last interval or the last six, if any. At 100 % treatment is compared with the
-    /// recorded control. `part` scales the limits: 1 for the limits themselves, less for an early warning.
+    /// baseline. `part` scales the limits: 1 for the limits themselves, less for an early warning.
     #[must_use]
     pub fn breach(&self, limits: &HardLimits, live: bool, part: f64) -> Option<Breach> {
         let baseline = (!live).then(|| self.baseline.reference());

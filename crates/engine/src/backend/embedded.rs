@@ -9,13 +9,12 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{
     Ack, ArmPoint, Backend, Change, ControllerView, FlagView, OrderError, Pace, Pending, Point, Snapshot,
-    Update,
-    crowd::Crowd,
-    lane,
+    Update, kill_path,
+    subscribers::Subscribers,
     view::{NEWEST, push_point},
 };
 use crate as engine;
-use crate::{Engine, Handle, Observer, Switch};
+use crate::{Engine, Handle, KillSwitch, Observer};
 use knightwatch_core::{
     control::{Command, Entry, Event, FlagState, Order, Seq},
     flag::FlagSpec,
@@ -32,15 +31,15 @@ pub struct EmbeddedOptions {
     /// Whether controller time is simulated.
     pub simulated: bool,
     /// Controller time to live through at once, before anything is shown.
-    pub ahead: Millis,
+    pub fast_forward: Millis,
 }
 
 /// An engine inside. Dropping it ends the engine and waits for that, so that its journal is closed.
 pub struct Embedded {
     handle: Handle,
-    crowd: Crowd,
-    /// Kill-all's own lane, where there is one.
-    switch: Option<Arc<Switch>>,
+    subscribers: Subscribers,
+    /// The kill path, where there is one.
+    kill_switch: Option<Arc<KillSwitch>>,
 }
 
 impl Embedded {
@@ -59,33 +58,33 @@ impl Embedded {
     pub fn start_with(
         mut engine: Engine,
         options: EmbeddedOptions,
-        switch: Option<Arc<Switch>>,
+        kill_switch: Option<Arc<KillSwitch>>,
     ) -> std::io::Result<Self> {
-        let crowd = Crowd::default();
+        let subscribers = Subscribers::default();
         let pace = options.pace;
-        let until = engine.now() + options.ahead;
-        let mut views = Views::new(&engine, options, crowd.clone(), switch.clone());
+        let until = engine.now() + options.fast_forward;
+        let mut views = Views::new(&engine, options, subscribers.clone(), kill_switch.clone());
         while engine.now() < until && !engine.done() {
             let news = engine.step();
             views.remember(&engine, &news, true);
         }
         let handle = engine::run(engine, pace, Box::new(views))?;
-        Ok(Self { handle, crowd, switch })
+        Ok(Self { handle, subscribers, kill_switch })
     }
 }
 
 impl Backend for Embedded {
     fn subscribe(&self) -> Receiver<Update> {
-        let updates = self.crowd.join();
+        let updates = self.subscribers.join();
         self.handle.look();
         updates
     }
 
     fn send(&self, order: Order) -> Pending<Result<Ack, OrderError>> {
-        if let Some(switch) = &self.switch {
+        if let Some(kill_switch) = &self.kill_switch {
             match order.command {
-                Command::KillAll => return lane::kill(switch, &self.handle, order),
-                Command::Rearm { .. } => return lane::rearm(switch, &self.handle, order),
+                Command::KillAll => return kill_path::kill(kill_switch, &self.handle, order),
+                Command::Rearm { .. } => return kill_path::rearm(kill_switch, &self.handle, order),
                 _ => {}
             }
         }
@@ -118,33 +117,38 @@ struct Views {
     specs: Vec<Arc<FlagSpec>>,
     history: Vec<VecDeque<Point>>,
     entries: VecDeque<Entry>,
-    crowd: Crowd,
-    switch: Option<Arc<Switch>>,
+    subscribers: Subscribers,
+    kill_switch: Option<Arc<KillSwitch>>,
 }
 
 impl Observer for Views {
     fn happened(&mut self, engine: &Engine, pace: Pace, news: &[Entry], ticked: bool) {
         self.remember(engine, news, ticked);
-        // Those that are behind get everything anew, this included, from `catch_up`.
-        self.crowd.tell(|| Update::Change(Arc::new(self.change(engine, pace, news, ticked))));
+        // Those that are behind get a fresh snapshot, this change included, from `catch_up`.
+        self.subscribers.tell(|| Update::Change(Arc::new(self.change(engine, pace, news, ticked))));
     }
 
     fn catch_up(&mut self, engine: &Engine, pace: Pace) -> bool {
-        self.crowd.catch_up(None, || Arc::new(self.snapshot(engine, pace)))
+        self.subscribers.catch_up(None, || Arc::new(self.snapshot(engine, pace)))
     }
 }
 
 impl Drop for Views {
     fn drop(&mut self) {
         // However the engine ended: every stream ends with it.
-        self.crowd.end();
+        self.subscribers.end();
     }
 }
 
 impl Views {
-    fn new(engine: &Engine, options: EmbeddedOptions, crowd: Crowd, switch: Option<Arc<Switch>>) -> Self {
+    fn new(
+        engine: &Engine,
+        options: EmbeddedOptions,
+        subscribers: Subscribers,
+        kill_switch: Option<Arc<KillSwitch>>,
+    ) -> Self {
         let (specs, history, entries) = (Vec::new(), Vec::new(), VecDeque::new());
-        let mut views = Self { options, specs, history, entries, crowd, switch };
+        let mut views = Self { options, specs, history, entries, subscribers, kill_switch };
         views.remember(engine, &[], false);
         views
     }
@@ -165,8 +169,8 @@ impl Views {
                 push_point(history, point(engine, flag), flags.len());
             }
         }
-        if let Some(switch) = &self.switch {
-            switch.publish(engine.state());
+        if let Some(kill_switch) = &self.kill_switch {
+            kill_switch.publish(engine.state());
         }
         self.entries.extend(news.iter().cloned());
         let surplus = self.entries.len().saturating_sub(NEWEST);
@@ -230,7 +234,7 @@ impl Views {
 }
 
 fn point(engine: &Engine, flag: &FlagState) -> Point {
-    let arms = engine.observatory().window(flag.id).map(|window| *window.latest()).unwrap_or_default();
+    let arms = engine.telemetry_state().window(flag.id).map(|window| *window.latest()).unwrap_or_default();
     let [control, treatment] = arms.map(|arm| arm.as_ref().map_or_else(ArmPoint::default, arm_point));
     Point { at: engine.interval_end(), control, treatment, rollout: flag.rollout }
 }

@@ -20,8 +20,8 @@ use tokio::{
 };
 
 pub use self::target::{RemoteError, Target};
-use self::{call::Caller, stream::Watch};
-use super::{Ack, Backend, Link, OrderError, Pace, Pending, Snapshot, Update, crowd::Crowd};
+use self::{call::Caller, stream::StreamReader};
+use super::{Ack, Backend, Link, OrderError, Pace, Pending, Snapshot, Update, subscribers::Subscribers};
 use knightwatch_core::control::{Entry, Order, Seq};
 
 /// How long the first contact may take.
@@ -35,15 +35,15 @@ pub struct Remote {
     /// Taken only when dropped.
     runtime: Option<Runtime>,
     caller: Caller,
-    picture: Arc<Picture>,
+    view: Arc<RemoteView>,
 }
 
 /// What is known of the other end.
 #[derive(Default)]
-struct Picture {
-    room: Mutex<Option<Arc<Snapshot>>>,
+struct RemoteView {
+    snapshot: Mutex<Option<Arc<Snapshot>>>,
     link: Mutex<Option<Link>>,
-    crowd: Crowd,
+    subscribers: Subscribers,
 }
 
 impl Remote {
@@ -60,12 +60,12 @@ impl Remote {
             .enable_all()
             .build()
             .map_err(RemoteError::Thread)?;
-        let picture = Arc::new(Picture::default());
+        let view = Arc::new(RemoteView::default());
         let (first, told) = oneshot::channel();
-        runtime.spawn(Watch::new(caller.clone(), Arc::clone(&picture), first).run());
+        runtime.spawn(StreamReader::new(caller.clone(), Arc::clone(&view), first).run());
         let told = async { tokio::time::timeout(FIRST, told).await };
         let outcome = runtime.block_on(told);
-        let remote = Self { runtime: Some(runtime), caller, picture };
+        let remote = Self { runtime: Some(runtime), caller, view };
         match outcome {
             Ok(Ok(Ok(()))) => Ok(remote),
             Ok(Ok(Err(error))) => Err(error),
@@ -179,8 +179,8 @@ impl Client {
 
 impl Backend for Remote {
     fn subscribe(&self) -> Receiver<Update> {
-        let updates = self.picture.crowd.join();
-        self.picture.catch_up();
+        let updates = self.view.subscribers.join();
+        self.view.catch_up();
         updates
     }
 
@@ -198,7 +198,7 @@ impl Backend for Remote {
         if let Pace::Times(times) = pace {
             Pace::times(times).map_err(|error| error.to_string())?;
         }
-        if self.picture.room().is_some_and(|room| !room.simulated) {
+        if self.view.snapshot().is_some_and(|snapshot| !snapshot.simulated) {
             return Err("controller time is real time there, it cannot be hurried".to_owned());
         }
         let caller = self.caller.clone();
@@ -211,7 +211,7 @@ impl Backend for Remote {
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        self.picture.crowd.end();
+        self.view.subscribers.end();
         if let Some(runtime) = self.runtime.take() {
             // May happen on a thread that must not wait.
             runtime.shutdown_background();
@@ -219,27 +219,27 @@ impl Drop for Remote {
     }
 }
 
-impl Picture {
-    fn room(&self) -> Option<Arc<Snapshot>> {
-        whole(&self.room).clone()
+impl RemoteView {
+    fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        lock(&self.snapshot).clone()
     }
 
     fn link(&self) -> Option<Link> {
-        whole(&self.link).clone()
+        lock(&self.link).clone()
     }
 
     /// Applies an update, and tells it.
     fn take(&self, update: Update) {
         match update {
             Update::Snapshot(snapshot) => {
-                *whole(&self.room) = Some(Arc::clone(&snapshot));
-                self.crowd.tell(|| Update::Snapshot(snapshot));
+                *lock(&self.snapshot) = Some(Arc::clone(&snapshot));
+                self.subscribers.tell(|| Update::Snapshot(snapshot));
             }
             Update::Change(change) => {
-                if let Some(room) = whole(&self.room).as_mut() {
-                    Arc::make_mut(room).apply(&change);
+                if let Some(snapshot) = lock(&self.snapshot).as_mut() {
+                    Arc::make_mut(snapshot).apply(&change);
                 }
-                self.crowd.tell(|| Update::Change(change));
+                self.subscribers.tell(|| Update::Change(change));
             }
             Update::Link(link) => self.set_link(&link),
         }
@@ -248,19 +248,19 @@ impl Picture {
 
     /// Tells how the backend is reached, where that has changed.
     fn set_link(&self, link: &Link) {
-        if whole(&self.link).replace(link.clone()).as_ref() != Some(link) {
-            self.crowd.link(link);
+        if lock(&self.link).replace(link.clone()).as_ref() != Some(link) {
+            self.subscribers.link(link);
         }
     }
 
     /// Has another go at those who are behind. Whether there still are such.
     fn catch_up(&self) -> bool {
-        let Some(room) = self.room() else { return false };
-        self.crowd.catch_up(self.link().as_ref(), || room)
+        let Some(snapshot) = self.snapshot() else { return false };
+        self.subscribers.catch_up(self.link().as_ref(), || snapshot)
     }
 }
 
-fn whole<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is in there is replaced whole.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -56,8 +56,9 @@ pub struct PolicyView {
 impl PolicyView {
     /// The policy that steers `engine`; `kind` is a clause for people.
     pub(crate) fn of(engine: &Engine, kind: &str) -> Self {
-        let unusual = engine.policy_settings().map(|settings| settings.unusual);
-        let about = unusual.filter(|unusual| !unusual.is_empty()).unwrap_or_else(|| kind.to_owned());
+        let non_default = engine.policy_settings().map(|settings| settings.non_default);
+        let about =
+            non_default.filter(|non_default| !non_default.is_empty()).unwrap_or_else(|| kind.to_owned());
         Self {
             name: engine.policy_name().to_owned(),
             // The shadow comes first, because the end is what a narrow screen cuts off.

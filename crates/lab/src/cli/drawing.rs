@@ -54,15 +54,15 @@ pub(super) enum Anchor {
 }
 
 /// A place in pixels, from the left and from the top.
-pub(super) type Place = (f64, f64);
+pub(super) type Position = (f64, f64);
 
 /// One thing in a picture; what comes later covers what came before.
 #[derive(Clone, Debug, PartialEq)]
 enum Shape {
-    Rect { at: Place, size: (f64, f64), colour: Colour },
-    Path { points: Vec<Place>, width: f64, colour: Colour },
-    Circle { at: Place, radius: f64, colour: Colour, filled: bool },
-    Text { at: Place, words: String, size: Size, anchor: Anchor, colour: Colour },
+    Rect { at: Position, size: (f64, f64), colour: Colour },
+    Path { points: Vec<Position>, width: f64, colour: Colour },
+    Circle { at: Position, radius: f64, colour: Colour, filled: bool },
+    Text { at: Position, words: String, size: Size, anchor: Anchor, colour: Colour },
 }
 
 /// A picture on white ground.
@@ -79,26 +79,26 @@ impl Picture {
         Self { size, title: title.to_owned(), shapes: Vec::new() }
     }
 
-    pub(super) fn rect(&mut self, at: Place, size: (f64, f64), colour: Colour) {
+    pub(super) fn rect(&mut self, at: Position, size: (f64, f64), colour: Colour) {
         self.shapes.push(Shape::Rect { at, size, colour });
     }
 
-    pub(super) fn line(&mut self, from: Place, to: Place, width: f64, colour: Colour) {
+    pub(super) fn line(&mut self, from: Position, to: Position, width: f64, colour: Colour) {
         self.path(&[from, to], width, colour);
     }
 
     /// A line from each place to the next.
-    pub(super) fn path(&mut self, points: &[Place], width: f64, colour: Colour) {
+    pub(super) fn path(&mut self, points: &[Position], width: f64, colour: Colour) {
         self.shapes.push(Shape::Path { points: points.to_vec(), width, colour });
     }
 
     /// Filled, or a ring with paper in it.
-    pub(super) fn circle(&mut self, at: Place, radius: f64, colour: Colour, filled: bool) {
+    pub(super) fn circle(&mut self, at: Position, radius: f64, colour: Colour, filled: bool) {
         self.shapes.push(Shape::Circle { at, radius, colour, filled });
     }
 
     /// Words whose base line is at `at`.
-    pub(super) fn text(&mut self, at: Place, words: &str, size: Size, anchor: Anchor, colour: Colour) {
+    pub(super) fn text(&mut self, at: Position, words: &str, size: Size, anchor: Anchor, colour: Colour) {
         let words = knightwatch_core::flag::clean_line(words);
         self.shapes.push(Shape::Text { at, words, size, anchor, colour });
     }
@@ -110,7 +110,7 @@ impl Picture {
 }
 
 /// The left end of words at a place.
-fn left(at: Place, words: &str, size: Size, anchor: Anchor) -> f64 {
+fn left(at: Position, words: &str, size: Size, anchor: Anchor) -> f64 {
     match anchor {
         Anchor::Start => at.0,
         Anchor::Middle => at.0 - size.width(words) / 2.0,

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use knightwatch::config::Config;
-use knightwatch_agent::{PolicyName, Taste};
+use knightwatch_agent::{HarmWeight, PolicyName};
 use knightwatch_sim::{Cost, Family, Shift};
 
 use super::{
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{judge::League, opponents::ALL};
 pub(super) use entrant::Entrant;
-pub(super) use field::World;
+pub(super) use field::EvaluationWorld;
 use field::{Field, SplitArg};
 use ledger::Ledger;
 use play::Play;
@@ -36,7 +36,7 @@ use results::Results;
 pub(super) use results::{whole, writable};
 
 /// Weights are a handful of numbers with their comments.
-const MOST_WEIGHTS_BYTES: u64 = 64 * 1024;
+const MAX_WEIGHTS_BYTES: u64 = 64 * 1024;
 /// The file that is standard output.
 const STANDARD_OUTPUT: &str = "-";
 
@@ -104,7 +104,7 @@ enum On {
     },
     /// The record: every policy, also as tuned, PPO-Master also at harm weight 1, and the oracle on 200 generated test worlds
     /// of every family
-    Record {
+    EpisodeRecord {
         #[command(flatten)]
         families: FamiliesArgs,
         #[command(flatten)]
@@ -175,7 +175,7 @@ impl CostArgs {
     fn read(&self) -> Result<Cost, Failure> {
         let Some(file) = &self.cost else { return Ok(Cost::default()) };
         let text =
-            knightwatch::config::read_text(file, MOST_WEIGHTS_BYTES, "weights").map_err(Failure::input)?;
+            knightwatch::config::read_text(file, MAX_WEIGHTS_BYTES, "weights").map_err(Failure::input)?;
         Cost::parse(&text).map_err(|error| Failure::input(format!("{}: {error}", file.display())))
     }
 }
@@ -206,9 +206,9 @@ struct Compared {
     hindsight: bool,
     #[command(flatten)]
     weights: WeightsArgs,
-    /// PPO-Master at these tastes as well, such as 0.25,4,by-traffic: one agent, many balances of harm and time
+    /// PPO-Master at these harm weights as well, such as 0.25,4,by-traffic: one agent, many balances of harm and time
     #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
-    tastes: Vec<Taste>,
+    harm_weights: Vec<HarmWeight>,
     /// Also each family of worlds, or each scenario, by itself
     #[arg(long)]
     by_family: bool,
@@ -250,14 +250,14 @@ pub(super) fn run(args: Args, config: &Config) -> Outcome {
             let compared = Compared { with_limits: true, ..*compared };
             compare(&Field::quick(&families.family), &shift.shift, &compared, config)
         }
-        On::Record { families, shift, compared } => {
+        On::EpisodeRecord { families, shift, compared } => {
             let compared = Compared { with_limits: true, tuned: true, ..*compared };
             compare(&Field::record(&families.family), &shift.shift, &compared, config)
         }
         On::Worst { worlds, policy, families, weights, cost, threads, json } => {
             let built = Policies::of(&weights, config, &[policy])?.usable()?;
             let search = worst::Search {
-                entrant: &Entrant::Usual(policy),
+                entrant: &Entrant::Defaults(policy),
                 built: &built,
                 cost: &cost.read()?,
                 control: &config.control,
@@ -274,7 +274,7 @@ pub(super) fn run(args: Args, config: &Config) -> Outcome {
 fn compare(field: &Field, shifts: &[Shift], args: &Compared, config: &Config) -> Outcome {
     let to_standard_output = args.json.as_deref().is_some_and(|file| file == Path::new(STANDARD_OUTPUT));
     let cost = args.cost.read()?;
-    let (entrants, against) = entrants(args, args.weights.taste.unwrap_or(config.agent.taste))?;
+    let (entrants, against) = entrants(args, args.weights.harm_weight.unwrap_or(config.agent.harm_weight))?;
     let named: Vec<PolicyName> = entrants.iter().filter_map(Entrant::policy).collect();
     let built = Policies::of(&args.weights, config, &named)?.usable()?;
     let shifts = if shifts.is_empty() { &[Shift::AsDrawn] } else { shifts };
@@ -350,9 +350,9 @@ fn keep(args: &Compared, field: &Field, lines: &[String], played: &[Played]) -> 
     })
 }
 
-/// Who takes part, in order and each once, and whom the others are compared with. `usual` is the taste that PPO-Master
-/// has where it is named without one.
-fn entrants(args: &Compared, usual: Taste) -> Result<(Vec<Entrant>, usize), Failure> {
+/// Who takes part, in order and each once, and whom the others are compared with. `default` is the harm weight that
+/// PPO-Master has where it is named without one.
+fn entrants(args: &Compared, default: HarmWeight) -> Result<(Vec<Entrant>, usize), Failure> {
     let mut named: Vec<PolicyName> = Vec::new();
     for policy in &args.policy {
         if !named.contains(policy) {
@@ -362,7 +362,7 @@ fn entrants(args: &Compared, usual: Taste) -> Result<(Vec<Entrant>, usize), Fail
     if named.is_empty() {
         named = ALL.to_vec();
     }
-    let mut entrants: Vec<Entrant> = named.iter().copied().map(Entrant::Usual).collect();
+    let mut entrants: Vec<Entrant> = named.iter().copied().map(Entrant::Defaults).collect();
     if args.tuned {
         let before = entrants.len();
         for policy in &named {
@@ -373,12 +373,13 @@ fn entrants(args: &Compared, usual: Taste) -> Result<(Vec<Entrant>, usize), Fail
         }
     }
     // The judge's own balance is what the agent is compared at.
-    let judges = [Taste::JUDGES];
-    let tastes = if args.with_limits && args.tastes.is_empty() { &judges[..] } else { &args.tastes };
-    for taste in tastes {
-        let same = *taste == usual && entrants.contains(&Entrant::Usual(PolicyName::PPO_MASTER));
-        if !same && !entrants.contains(&Entrant::Tasted(*taste)) {
-            entrants.push(Entrant::Tasted(*taste));
+    let judges = [HarmWeight::JUDGES];
+    let harm_weights =
+        if args.with_limits && args.harm_weights.is_empty() { &judges[..] } else { &args.harm_weights };
+    for harm_weight in harm_weights {
+        let same = *harm_weight == default && entrants.contains(&Entrant::Defaults(PolicyName::PPO_MASTER));
+        if !same && !entrants.contains(&Entrant::Weighted(*harm_weight)) {
+            entrants.push(Entrant::Weighted(*harm_weight));
         }
     }
     if args.hindsight {
@@ -388,7 +389,7 @@ fn entrants(args: &Compared, usual: Taste) -> Result<(Vec<Entrant>, usize), Fail
     if args.oracle || args.with_limits {
         entrants.push(Entrant::Oracle);
     }
-    let Some(against) = args.against.map(Entrant::Usual) else {
+    let Some(against) = args.against.map(Entrant::Defaults) else {
         return Ok((entrants, 0));
     };
     let place = entrants.iter().position(|entrant| *entrant == against);

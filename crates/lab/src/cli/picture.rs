@@ -22,10 +22,10 @@ pub(super) struct Args {
     /// A built-in scenario's name or a file
     #[arg(long, default_value = "default")]
     scenario: String,
-    /// Seed of everything that is drawn at random
+    /// Seed of the random numbers
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// Who steers
+    /// The policy that steers
     #[arg(long, default_value = "ppo-master", value_parser = one_of(&PolicyName::STEERING))]
     policy: PolicyName,
     /// Columns and rows
@@ -136,7 +136,7 @@ fn draw(args: &Args, scene: &scene::SceneArgs, config: &Config) -> Result<String
         pace: Pace::Stopped,
         about: args.policy.about().to_owned(),
         simulated: true,
-        ahead: Millis::from_secs(args.after),
+        fast_forward: Millis::from_secs(args.after),
     };
     let backend = Embedded::start(engine, options).map_err(Failure::refused)?;
     let mut updates = backend.subscribe();

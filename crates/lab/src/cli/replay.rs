@@ -16,7 +16,7 @@ use knightwatch::{
 };
 use knightwatch_agent::PolicyName;
 use knightwatch_core::telemetry::Millis;
-use knightwatch_engine::{Cue, Engine, Guarded, Setup, backend::EmbeddedOptions};
+use knightwatch_engine::{Engine, Guarded, ScheduledStart, Setup, backend::EmbeddedOptions};
 use knightwatch_store::{Journal, SessionMeta};
 
 use super::{Failure, Outcome};
@@ -101,11 +101,10 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
     };
     let path = scene::session_file(config, None, "replay")?;
     let log = Journal::create(&path, &meta).map_err(Failure::store)?;
-    let cues = recording.cues().into_iter().map(|(at, flag, operator)| Cue {
-        at: recording.start + at,
-        flag,
-        operator,
-    });
+    let scheduled_starts = recording
+        .scheduled_starts()
+        .into_iter()
+        .map(|(at, flag, operator)| ScheduledStart { at: recording.start + at, flag, operator });
     let pace = pace(&args.screen, recording.interval)?;
     let setup = Setup {
         environment: config.environment.clone(),
@@ -113,7 +112,7 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
         seed: Some(seed),
         config: scene::stretched(&config.control, recording.interval),
         specs: recording.specs(),
-        cues: cues.collect(),
+        scheduled_starts: scheduled_starts.collect(),
         log: Box::new(log),
         policy: Box::new(
             Guarded::new(policies.build(policy, seed), scene::POLICY_DEADLINE).map_err(Failure::refused)?,
@@ -124,6 +123,11 @@ fn telemetry(args: &Args, config: &Config) -> Result<(Engine, EmbeddedOptions), 
     let engine = scene::begin(setup, &path)?;
     Ok((
         engine,
-        EmbeddedOptions { pace, about: policy.about().to_owned(), simulated: true, ahead: Millis::ZERO },
+        EmbeddedOptions {
+            pace,
+            about: policy.about().to_owned(),
+            simulated: true,
+            fast_forward: Millis::ZERO,
+        },
     ))
 }

@@ -28,9 +28,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let usual = settings();
-    let total_steps = args.steps.unwrap_or(usual.total_steps);
-    let mut run = SmallRun::new(PpoConfig { total_steps, ..usual }, args.seed).map_err(Failure::refused)?;
+    let defaults = settings();
+    let total_steps = args.steps.unwrap_or(defaults.total_steps);
+    let mut run =
+        SmallRun::new(PpoConfig { total_steps, ..defaults }, args.seed).map_err(Failure::refused)?;
     let (mut more, mut told) = (true, 0);
     while more {
         more = run.iterate().map_err(Failure::refused)?;

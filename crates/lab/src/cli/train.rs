@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FOLDER", default_value = "training")]
     out: PathBuf,
 
-    /// Go on with the training in that folder
+    /// Resume the training in that folder
     #[arg(long)]
     resume: bool,
 
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
     shown?;
     let (reason, session) = ended.map_err(|error: LearnError| {
         Failure::refused(format!(
-            "{error}\nThe last checkpoint is in {}: go on with --resume.",
+            "{error}\nThe last checkpoint is in {}: continue with --resume.",
             args.out.display()
         ))
     })?;

@@ -15,12 +15,12 @@ use rand_pcg::Pcg64Mcg;
 
 use super::{
     Failure, Outcome,
-    evaluate::{Entrant, World, whole, writable},
+    evaluate::{Entrant, EvaluationWorld, whole, writable},
     policies::{self, Policies, WeightsArgs},
     print,
     spread::spread,
 };
-use crate::judge::Record;
+use crate::judge::EpisodeRecord;
 use crate::opponents::ALL;
 use knightwatch::config::Config;
 use knightwatch_agent::{PolicyName, Settings};
@@ -30,7 +30,7 @@ use knightwatch_sim::{Cost, Generator, Split};
 const FIRST: u64 = 2_000_000;
 
 /// A file of settings is small.
-const MOST_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: u64 = 64 * 1024;
 
 /// The beginning of the file that is written.
 const HEAD: &str = "\
@@ -62,7 +62,7 @@ struct Found {
     policy: PolicyName,
     settings: Settings,
     /// Mean cost of a world with the product's settings, and with these.
-    usual: f64,
+    defaults: f64,
     best: f64,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Outcome {
         print::line(&format!(
             "{:<15} {:>8.1} with the product's defaults, {:>8.1} tuned",
             policy.as_str(),
-            one.usual,
+            one.defaults,
             one.best
         ))?;
         found.push(one);
@@ -115,17 +115,17 @@ fn tune(policy: PolicyName, args: &Args, config: &Config) -> Result<Found, Failu
     let costs = spread(entrants.len() * worlds, args.threads, "episodes", |job| {
         let number = FIRST + (job % worlds) as u64;
         let (seed, (_, scenario)) = (generator.seed(number), generator.scenario(number));
-        let world = World::Simulated { scenario: Cow::Owned(scenario), seed };
+        let world = EvaluationWorld::Simulated { scenario: Cow::Owned(scenario), seed };
         let episode = entrants[job / worlds].live(&built, &cost, &world, &config.control)?;
-        Ok(Record::from(&episode).cost)
+        Ok(EpisodeRecord::from(&episode).cost)
     });
     let costs: Vec<f64> = costs.into_iter().collect::<Result<_, Failure>>()?;
     let means: Vec<f64> =
         costs.chunks(worlds).map(|costs| costs.iter().sum::<f64>() / f64::from(args.worlds)).collect();
-    let usual = means.first().copied().unwrap_or_default();
+    let defaults = means.first().copied().unwrap_or_default();
     let least = candidates.into_iter().zip(means).min_by(|one, other| one.1.total_cmp(&other.1));
     let (settings, best) = least.unwrap_or_default();
-    Ok(Found { policy, settings, usual, best })
+    Ok(Found { policy, settings, defaults, best })
 }
 
 /// What the file has; nothing where there is none.
@@ -133,7 +133,7 @@ fn before(file: &Path) -> Result<toml::Table, Failure> {
     if !file.exists() {
         return Ok(toml::Table::new());
     }
-    let text = knightwatch::config::read_text(file, MOST_BYTES, "settings").map_err(Failure::input)?;
+    let text = knightwatch::config::read_text(file, MAX_BYTES, "settings").map_err(Failure::input)?;
     toml::from_str(&text).map_err(|error| Failure::input(format!("{}: {error}", file.display())))
 }
 
@@ -148,7 +148,7 @@ fn write(file: &Path, before: &toml::Table, found: &[Found], args: &Args) -> Res
         let said = new.map(|one| {
             format!(
                 "# Best of {} on {} validation worlds: {:.1} points a world, {:.1} with the product's defaults.\n",
-                args.budget, args.worlds, one.best, one.usual
+                args.budget, args.worlds, one.best, one.defaults
             )
         });
         // Writing to a String cannot fail.

@@ -16,7 +16,7 @@ use knightwatch::cli::{
 };
 
 use super::{Failure, Outcome, print};
-use crate::judge::{Both, Deed, Session, Totals, WhatIf, WhatIfError};
+use crate::judge::{Both, Session, TakenAction, Totals, WhatIf, WhatIfError};
 use knightwatch::{config::Config, tui::wrap};
 use knightwatch_agent::PolicyName;
 use knightwatch_core::control::Actor;
@@ -111,7 +111,7 @@ fn read(args: &Args) -> Result<(SessionMeta, Session), Failure> {
 }
 
 fn show(what_if: &WhatIf, meta: &SessionMeta) -> Result<(), Failure> {
-    let WhatIf { recorded, policy, lasted, planned, partings, flags, moot, .. } = what_if;
+    let WhatIf { recorded, policy, lasted, planned, divergences, flags, skipped, .. } = what_if;
     let long =
         if lasted < planned { format!("left after {lasted} of {planned}") } else { lasted.to_string() };
     paragraph(
@@ -119,20 +119,19 @@ fn show(what_if: &WhatIf, meta: &SessionMeta) -> Result<(), Failure> {
         &format!("{}, {long}, steered by {}; what if by {policy}", meta.source, recorded.join(", then ")),
     )?;
     print::line("")?;
-    if partings.is_empty() {
-        print::line("They part nowhere: every flag would have been where it was.")?;
+    if divergences.is_empty() {
+        print::line("No divergence: every flag would have had the same rollout at all times.")?;
     }
-    for parting in partings {
-        print::line(&format!("{}  after {}", parting.flag, parting.at))?;
-        paragraph("  recorded  ", &deed(&parting.recorded, parting.flag.as_str()))?;
-        paragraph("  what if   ", &deed(&parting.what_if, parting.flag.as_str()))?;
+    for divergence in divergences {
+        print::line(&format!("{}  after {}", divergence.flag, divergence.at))?;
+        paragraph("  recorded  ", &taken_action(&divergence.recorded, divergence.flag.as_str()))?;
+        paragraph("  what if   ", &taken_action(&divergence.what_if, divergence.flag.as_str()))?;
     }
-    for moot in moot {
-        let flag = moot.order.flag().map(|flag| format!(" of {flag}")).unwrap_or_default();
-        let order = serde_json::to_value(&moot.order).map_err(Failure::refused)?;
+    for skipped in skipped {
+        let flag = skipped.order.flag().map(|flag| format!(" of {flag}")).unwrap_or_default();
+        let order = serde_json::to_value(&skipped.order).map_err(Failure::refused)?;
         let order = order["command"].as_str().unwrap_or_default().replace('_', "-");
-        let text =
-            format!("{}'s {order}{flag} after {} makes no sense any more: {}", moot.by, moot.at, moot.why);
+        let text = format!("{}'s {order}{flag} after {} is skipped: {}", skipped.by, skipped.at, skipped.why);
         paragraph("", &text)?;
     }
     print::line("")?;
@@ -140,9 +139,9 @@ fn show(what_if: &WhatIf, meta: &SessionMeta) -> Result<(), Failure> {
 }
 
 /// What one of the two did, without the flag's key in front, which stands above it.
-fn deed(deed: &Deed, flag: &str) -> String {
-    let what = deed.what.strip_prefix(flag).map_or(deed.what.as_str(), str::trim_start);
-    match &deed.by {
+fn taken_action(taken_action: &TakenAction, flag: &str) -> String {
+    let what = taken_action.what.strip_prefix(flag).map_or(taken_action.what.as_str(), str::trim_start);
+    match &taken_action.by {
         None | Some(Actor::Agent) => what.to_owned(),
         Some(by) => format!("{what} ({by})"),
     }

@@ -1,6 +1,6 @@
 //! How sure a mean over scenarios is: the paired bootstrap.
 //!
-//! Scenarios are drawn anew with replacement, and the statistic is taken each time; what lies between the 2.5 % and
+//! Scenarios are resampled with replacement, and the statistic is taken each time; what lies between the 2.5 % and
 //! 97.5 % quantiles is its interval (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13: the
 //! percentile interval). Policies that met the same scenarios are compared scenario by scenario, so that what makes
 //! a scenario hard for both cancels out. Of fewer than about twenty scenarios the interval is too short, of one it has no
@@ -23,7 +23,7 @@ pub struct Estimate {
     pub high: f64,
 }
 
-/// How often scenarios are drawn anew, for which confidence, from which seed.
+/// How often scenarios are resampled, for which confidence, from which seed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bootstrap {
     /// Resamples; at least 1 is used. 2 000 put the ends of a 95 % interval where they belong to within a few per cent
@@ -93,14 +93,14 @@ impl Bootstrap {
     }
 
     /// The mean of the largest `share` of all values (`CVaR` at 1 - `share`), where a scenario has any number of them; they
-    /// are drawn anew scenario by scenario. None where there is no value.
+    /// are resampled scenario by scenario. None where there is no value.
     #[must_use]
     pub fn tail<'a>(&self, scenarios: impl IntoIterator<Item = &'a [f64]>, share: f64) -> Option<Estimate> {
         let (mean, drawn) = self.tails(scenarios, share)?;
         Some(self.between(mean, drawn.into_iter().flatten().collect()))
     }
 
-    /// Such a mean over another on the same scenarios, which are drawn anew for both at once. None where there is no value of
+    /// Such a mean over another on the same scenarios, which are resampled for both at once. None where there is no value of
     /// either, or the other's mean is not above 0.
     #[must_use]
     pub fn tails_ratio<'a>(
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_is_drawn_anew_scenario_by_scenario() {
+    fn a_tail_is_resampled_scenario_by_scenario() {
         // All that is bad is in one scenario of ten: it is left out of 35 resamples in 100, and then there is no tail.
         let mut scenarios = vec![vec![0.0; 4]; 9];
         scenarios.push(vec![8.0; 4]);

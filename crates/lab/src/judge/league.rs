@@ -14,6 +14,6 @@ mod standing;
 pub use self::{
     comparison::{Difference, Share},
     ledger::League,
-    record::Record,
+    record::EpisodeRecord,
     standing::{Intervals, Standing},
 };

@@ -4,10 +4,10 @@ use knightwatch_agent::PolicyName;
 use knightwatch_core::{control::ControlConfig, telemetry::Millis};
 use knightwatch_sim::{Cost, Episode, Family, Generator, Limit, Split};
 
-use super::Record;
+use super::EpisodeRecord;
 
 /// Worlds of one family under the oracle and under the fixed schedule.
-fn records(family: Family) -> Vec<[Record; 2]> {
+fn records(family: Family) -> Vec<[EpisodeRecord; 2]> {
     let (cost, config) = (Cost::default(), ControlConfig::default());
     let generator = Generator { families: vec![family], ..Generator::new(Split::Training) };
     let both = |number| {
@@ -16,7 +16,7 @@ fn records(family: Family) -> Vec<[Record; 2]> {
         assert_eq!(oracle.fault(), None);
         let mut schedule = PolicyName::SCHEDULE.build(seed);
         let schedule = Episode::run_at(&cost, &scenario, seed, schedule.as_mut(), &config, |_| {});
-        [Record::from(&oracle), Record::from(&schedule)]
+        [EpisodeRecord::from(&oracle), EpisodeRecord::from(&schedule)]
     };
     (0..12).map(both).collect()
 }
@@ -24,7 +24,8 @@ fn records(family: Family) -> Vec<[Record; 2]> {
 #[test]
 fn it_rolls_back_what_is_bad_within_a_minute_and_never_what_is_good() {
     let records = records(Family::ErrorLater);
-    let sum = |of: fn(&Record) -> f64, who: usize| records.iter().map(|both| of(&both[who])).sum::<f64>();
+    let sum =
+        |of: fn(&EpisodeRecord) -> f64, who: usize| records.iter().map(|both| of(&both[who])).sum::<f64>();
     assert!(records.iter().map(|both| both[0].bad_requests.len()).sum::<usize>() >= 4, "{records:?}");
     for [oracle, _] in &records {
         assert_eq!((oracle.missed, oracle.false_rollbacks), (0, 0), "{oracle:?}");
@@ -37,7 +38,7 @@ fn it_rolls_back_what_is_bad_within_a_minute_and_never_what_is_good() {
 #[test]
 fn a_healthy_flag_is_out_sooner_than_by_the_schedule() {
     for [oracle, schedule] in records(Family::Healthy) {
-        let minutes = |record: &Record| record.to_full.iter().copied().fold(0.0, f64::max);
+        let minutes = |record: &EpisodeRecord| record.to_full.iter().copied().fold(0.0, f64::max);
         assert!(oracle.to_full.len() >= schedule.to_full.len());
         if oracle.to_full.len() == schedule.to_full.len() {
             assert!(minutes(&oracle) <= minutes(&schedule), "{oracle:?} {schedule:?}");

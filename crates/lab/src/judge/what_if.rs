@@ -19,7 +19,7 @@ use knightwatch_core::{
 };
 use knightwatch_sim::{
     Cost, Episode, FlagResult, Scenario, Simulated,
-    life::{Life, Orders, Plan, Player, by_order},
+    runner::{EpisodeRunner, Orders, Plan, Player, by_order},
 };
 
 /// A session as it was recorded.
@@ -62,7 +62,7 @@ pub enum WhatIfError {
 
 /// What one of the two did to a flag where they part.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Deed {
+pub struct TakenAction {
     /// Who acted; `None` where nobody did.
     pub by: Option<Actor>,
     /// The rollout afterwards.
@@ -73,20 +73,20 @@ pub struct Deed {
 
 /// Where the two part for the first time on a flag.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Parting {
+pub struct Divergence {
     /// Which flag.
     pub flag: FlagKey,
     /// When, since the session's start.
     pub at: Millis,
     /// What was done then.
-    pub recorded: Deed,
+    pub recorded: TakenAction,
     /// What the other policy does.
-    pub what_if: Deed,
+    pub what_if: TakenAction,
 }
 
-/// A person's order that does not make sense any more under the other policy.
+/// A person's order that is not possible under the other policy: it is skipped.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Moot {
+pub struct SkippedOrder {
     /// When it was given, since the session's start.
     pub at: Millis,
     /// By whom.
@@ -130,8 +130,8 @@ pub struct WhatIf {
     pub lasted: Millis,
     /// How long it would have been, had nobody ended it.
     pub planned: Millis,
-    /// Where the two part, flag by flag, earliest first.
-    pub partings: Vec<Parting>,
+    /// Where the two diverge, flag by flag, earliest first.
+    pub divergences: Vec<Divergence>,
     /// What came of each flag of the scenario.
     pub flags: Vec<Both>,
     /// Sums as it was.
@@ -141,7 +141,7 @@ pub struct WhatIf {
     /// The second less the first: below 0, the other policy is better.
     pub difference: Totals,
     /// Orders of people that do not make sense any more.
-    pub moot: Vec<Moot>,
+    pub skipped: Vec<SkippedOrder>,
 }
 
 impl WhatIf {
@@ -170,12 +170,12 @@ impl WhatIf {
             Plan { player: played, orders: Orders::new(), environment: environment.clone(), shadow: None };
         let instead = Plan { player: Player::Policy(policy), orders, environment, shadow: None };
         let world = || Box::new(Simulated::new(&scenario, *seed));
-        let mut then = Life::begin(world(), played, config, cost);
-        let mut now = Life::begin(world(), instead, config, cost);
+        let mut then = EpisodeRunner::begin(world(), played, config, cost);
+        let mut now = EpisodeRunner::begin(world(), instead, config, cost);
         if !same_flags(&then.episode.state(), &now.episode.state()) {
             return Err(WhatIfError::OtherWorld { after: Millis::ZERO });
         }
-        let mut partings = Partings::default();
+        let mut divergences = Divergences::default();
         let mut recorded = ticks.iter().peekable();
         while then.now() < until {
             let after = then.now().since(start);
@@ -187,7 +187,7 @@ impl WhatIf {
             {
                 return Err(WhatIfError::OtherWorld { after });
             }
-            partings.look([&then, &now], told, start);
+            divergences.look([&then, &now], told, start);
         }
         if recorded.next().is_some() {
             // Ticks that are not on the scenario's grid.
@@ -196,14 +196,14 @@ impl WhatIf {
         // Of the last moment, after the last tick.
         then.obey();
         now.obey();
-        let moot = std::mem::take(&mut now.refused);
-        let moot = moot.into_iter().map(|refused| Moot {
+        let skipped = std::mem::take(&mut now.refused);
+        let skipped = skipped.into_iter().map(|refused| SkippedOrder {
             at: refused.at.since(start),
             by: refused.order.actor,
             order: refused.order.command,
             why: refused.why.to_string(),
         });
-        let moot = moot.collect();
+        let skipped = skipped.collect();
         let (then, now) = (then.finish(), now.finish());
         if let Some(fault) = now.fault() {
             return Err(WhatIfError::Fault { policy: name, fault: fault.to_owned() });
@@ -216,12 +216,12 @@ impl WhatIf {
             policy: name,
             lasted: until.since(start),
             planned,
-            partings: partings.found,
+            divergences: divergences.found,
             flags: flags.map(|(recorded, what_if)| Both { recorded, what_if }).collect(),
             total_recorded,
             total_what_if,
             difference: total_what_if.less(total_recorded),
-            moot,
+            skipped,
         })
     }
 }
@@ -247,31 +247,32 @@ impl Totals {
     }
 }
 
-/// The partings found so far.
+/// The divergences found so far.
 #[derive(Default)]
-struct Partings {
-    found: Vec<Parting>,
+struct Divergences {
+    found: Vec<Divergence>,
     /// By [`FlagId`].
-    parted: Vec<bool>,
+    diverged: Vec<bool>,
 }
 
-impl Partings {
+impl Divergences {
     /// Looks where the two stand after an interval; `told` is how long their journals were before it.
-    fn look(&mut self, lives: [&Life<'_, '_>; 2], told: [usize; 2], start: Millis) {
-        let [then, now] = lives;
+    fn look(&mut self, runners: [&EpisodeRunner<'_, '_>; 2], told: [usize; 2], start: Millis) {
+        let [then, now] = runners;
         let flags = then.episode.state().flags.iter().zip(&now.episode.state().flags);
-        self.parted.resize(then.episode.state().flags.len(), false);
-        for ((before, after), parted) in flags.zip(&mut self.parted) {
-            if *parted || before.rollout == after.rollout {
+        self.diverged.resize(then.episode.state().flags.len(), false);
+        for ((before, after), diverged) in flags.zip(&mut self.diverged) {
+            if *diverged || before.rollout == after.rollout {
                 continue;
             }
-            *parted = true;
+            *diverged = true;
             let moves =
-                [0, 1].map(|which| last_move(&lives[which].episode.journal[told[which]..], before.id));
+                [0, 1].map(|which| last_move(&runners[which].episode.journal[told[which]..], before.id));
             let first = moves.iter().flatten().map(|entry| entry.at).min().unwrap_or(then.now());
-            let [recorded, what_if] = [0, 1].map(|which| deed(lives[which], moves[which], before.id));
+            let [recorded, what_if] =
+                [0, 1].map(|which| taken_action(runners[which], moves[which], before.id));
             let flag = before.spec.key.clone();
-            self.found.push(Parting { flag, at: first.since(start), recorded, what_if });
+            self.found.push(Divergence { flag, at: first.since(start), recorded, what_if });
         }
     }
 }
@@ -291,17 +292,17 @@ fn last_move(news: &[Entry], flag: FlagId) -> Option<&Entry> {
     news.iter().rev().find(moved)
 }
 
-fn deed(life: &Life<'_, '_>, moved: Option<&Entry>, id: FlagId) -> Deed {
-    let state = &life.episode.state();
+fn taken_action(runner: &EpisodeRunner<'_, '_>, moved: Option<&Entry>, id: FlagId) -> TakenAction {
+    let state = &runner.episode.state();
     let to = state.flags.get(id.index()).map(|flag| flag.rollout).unwrap_or_default();
     if let Some(entry) = moved {
-        return Deed { by: Some(entry.actor.clone()), to, what: entry.sentence.clone() };
+        return TakenAction { by: Some(entry.actor.clone()), to, what: entry.sentence.clone() };
     }
-    let what = held(state, &life.observatory, &life.config, id, life.now())
-        .map(|decision| state.entries(life.now(), vec![(Actor::Agent, Event::Decided(decision))], ""))
+    let what = held(state, &runner.telemetry_state, &runner.config, id, runner.now())
+        .map(|decision| state.entries(runner.now(), vec![(Actor::Agent, Event::Decided(decision))], ""))
         .and_then(|mut entries| entries.pop())
         .map(|entry| entry.sentence);
-    Deed { by: None, to, what: what.unwrap_or_default() }
+    TakenAction { by: None, to, what: what.unwrap_or_default() }
 }
 
 /// The environment's name; empty where the journal does not begin with a session.

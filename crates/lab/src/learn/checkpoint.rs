@@ -95,7 +95,7 @@ impl Ppo {
         config.check()?;
         shape.check()?;
         let bytes = fs::read(path).map_err(|error| LearnError::io("read", path, error))?;
-        let body = whole(&bytes).map_err(|detail| broken(path, detail))?;
+        let body = verified_body(&bytes).map_err(|detail| broken(path, detail))?;
         let (header, rest) = split(body).map_err(|detail| broken(path, detail))?;
         same(&header, &settings(config, path)?, shape, scope)
             .map_err(|detail| LearnError::Mismatch { path: path.to_owned(), detail })?;
@@ -131,7 +131,7 @@ fn settings(config: &PpoConfig, path: &Path) -> Result<serde_json::Value, LearnE
 }
 
 /// The body, where the file is a whole checkpoint of this version.
-fn whole(bytes: &[u8]) -> Result<&[u8], String> {
+fn verified_body(bytes: &[u8]) -> Result<&[u8], String> {
     let none = || format!("expected a file that begins with `{HEADING}{VERSION}`; this is no checkpoint");
     let rest = bytes.strip_prefix(HEADING.as_bytes()).ok_or_else(none)?;
     let end = rest.iter().take(12).position(|byte| *byte == b'\n').ok_or_else(none)?;

@@ -222,12 +222,12 @@ impl PpoConfig {
     pub(super) fn adapt(&self, rate: f64, kl: f64) -> f64 {
         /// How much at a time, and the ends: `rsl_rl`'s.
         const FACTOR: f64 = 1.5;
-        const LEAST: f64 = 1e-5;
-        const MOST: f64 = 1e-2;
+        const MIN: f64 = 1e-5;
+        const MAX: f64 = 1e-2;
         if kl > 2.0 * self.desired_kl {
-            (rate / FACTOR).max(LEAST)
+            (rate / FACTOR).max(MIN)
         } else if kl < 0.5 * self.desired_kl {
-            (rate * FACTOR).min(MOST)
+            (rate * FACTOR).min(MAX)
         } else {
             rate
         }

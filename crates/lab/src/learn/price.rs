@@ -1,26 +1,27 @@
-//! What a false rollback costs in training: as much as the judge says, and more for as long as the agent makes more of them than it
-//! may.
+//! What a false rollback costs in training: as much as the judge says, and more for as long as the agent makes more of
+//! them than it may.
 //!
-//! Training has a constraint beside its cost: of the good flags, the agent itself rolls at most so many back. It is kept by
-//! a Lagrange multiplier that rises while it is broken and falls while it is not (dual ascent; Altman, Constrained Markov Decision
-//! Processes, 1999; as in PPO-Lagrangian, Ray, Achiam and Amodei 2019), on a logarithmic scale. Who weighs harm more
-//! sees a reason to roll back sooner: each range of tastes has a multiplier of its own. It knows nothing of worlds.
+//! Training has a constraint beside its cost: of the good flags, the agent itself rolls at most so many back. It is
+//! kept by a Lagrange multiplier that rises while it is broken and falls while it is not (dual ascent; Altman,
+//! Constrained Markov Decision Processes, 1999; as in PPO-Lagrangian, Ray, Achiam and Amodei 2019), on a logarithmic
+//! scale. Who weighs harm more sees a reason to roll back sooner: each range of harm weights has a multiplier of its
+//! own. It knows nothing of worlds.
 
 use serde::{Deserialize, Serialize};
 
-/// Ranges of taste: up to 2, up to 8, and above.
+/// Ranges of harm weight: up to 2, up to 8, and above.
 const RANGES: usize = 3;
 
 /// The largest multiplier: beyond it single mistakes would drown all else that there is to learn.
-const MOST: f64 = 8.0;
+const MAX: f64 = 8.0;
 
 /// How fast a multiplier follows, in its logarithm for an iteration with twice as many false rollbacks as it may have.
 const PACE: f64 = 0.01;
 
 /// Largest step, in multiples of what is allowed too much: an iteration has few good flags, and chance makes leaps.
-const MOST_EXCESS: f64 = 4.0;
+const MAX_EXCESS: f64 = 4.0;
 
-/// What became of good flags, by range of taste.
+/// What became of good flags, by range of harm weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Good {
@@ -31,9 +32,9 @@ pub(super) struct Good {
 }
 
 impl Good {
-    /// Takes note of a good flag in a world where harm is weighed by `taste`.
-    pub(super) fn note(&mut self, taste: f64, rolled_back: bool) {
-        let range = range(taste);
+    /// Takes note of a good flag in a world where harm is weighed by `harm weight`.
+    pub(super) fn note(&mut self, harm_weight: f64, rolled_back: bool) {
+        let range = range(harm_weight);
         self.flags[range] += 1;
         self.rolled_back[range] += u64::from(rolled_back);
     }
@@ -46,7 +47,7 @@ impl Good {
     }
 }
 
-/// By how much more than the judge's a false rollback is charged, 1 to 8, by range of taste.
+/// By how much more than the judge's a false rollback is charged, 1 to 8, by range of harm weight.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Prices([f64; RANGES]);
@@ -58,8 +59,8 @@ impl Default for Prices {
 }
 
 impl Prices {
-    pub(super) fn of(self, taste: f64) -> f64 {
-        self.0[range(taste)]
+    pub(super) fn of(self, harm_weight: f64) -> f64 {
+        self.0[range(harm_weight)]
     }
 
     /// Follows what was seen of good flags; `allowed` is the share that may be rolled back, 1 for any.
@@ -69,8 +70,8 @@ impl Prices {
                 continue;
             }
             let share = real(seen.rolled_back[range]) / real(seen.flags[range]);
-            let excess = (share / allowed - 1.0).min(MOST_EXCESS);
-            *price = (*price * libm::exp(PACE * excess)).clamp(1.0, MOST);
+            let excess = (share / allowed - 1.0).min(MAX_EXCESS);
+            *price = (*price * libm::exp(PACE * excess)).clamp(1.0, MAX);
         }
     }
 }
@@ -82,10 +83,10 @@ impl std::fmt::Display for Prices {
     }
 }
 
-const fn range(taste: f64) -> usize {
-    if taste <= 2.0 {
+const fn range(harm_weight: f64) -> usize {
+    if harm_weight <= 2.0 {
         0
-    } else if taste <= 8.0 {
+    } else if harm_weight <= 8.0 {
         1
     } else {
         2
@@ -101,10 +102,10 @@ fn real(n: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn seen(taste: f64, rolled_back: u64, kept: u64) -> Good {
+    fn seen(harm_weight: f64, rolled_back: u64, kept: u64) -> Good {
         let mut good = Good::default();
-        (0..rolled_back).for_each(|_| good.note(taste, true));
-        (0..kept).for_each(|_| good.note(taste, false));
+        (0..rolled_back).for_each(|_| good.note(harm_weight, true));
+        (0..kept).for_each(|_| good.note(harm_weight, false));
         good
     }
 
@@ -115,7 +116,7 @@ mod tests {
         assert!((prices.of(32.0) - libm::exp(2.0)).abs() < 1e-9, "{prices}");
         assert!((prices.of(1.0) - 1.0).abs() < 1e-9, "nothing was seen of the others");
         (0..1_000).for_each(|_| prices.follow(&seen(16.0, 100, 0), 0.01));
-        assert!((prices.of(16.0) - MOST).abs() < 1e-9);
+        assert!((prices.of(16.0) - MAX).abs() < 1e-9);
         (0..1_000).for_each(|_| prices.follow(&seen(16.0, 0, 100), 0.01));
         assert!((prices.of(16.0) - 1.0).abs() < 1e-9);
     }

@@ -2,7 +2,7 @@
 //!
 //! A world ends when its flags are through, and the next scenario of the generator takes its place; a step that is cut
 //! off when enough are gathered stays open and is finished in the next round. All chance hangs on the scenario's
-//! number, so that a world can be laid anew from what was chosen in it ([`Saved`]). It knows nothing of libtorch.
+//! number, so that a world can be rebuilt from what was chosen in it ([`Saved`]). It knows nothing of libtorch.
 
 mod lane;
 mod sampler;
@@ -33,7 +33,7 @@ pub(super) struct Setting {
     /// What rewards are multiplied by.
     pub(super) reward_scale: f64,
     /// Largest factor, and its inverse, by which harm is weighed otherwise than usual.
-    pub(super) tastes: f64,
+    pub(super) harm_weights: f64,
     /// Chooses scenarios and chances apart from those of other runs.
     pub(super) seed: u64,
 }
@@ -191,7 +191,7 @@ impl Worlds {
         Saved { next: self.next, lanes: self.lanes.iter().map(Lane::save).collect() }
     }
 
-    /// Lays the worlds of a checkpoint anew: each scenario is lived through again with what was chosen in it. `false` where
+    /// Rebuilds the worlds of a checkpoint: each scenario is lived through again with what was chosen in it. `false` where
     /// they do not come out as they were: the program that saved them had other rules.
     #[must_use]
     pub(super) fn restore(&mut self, saved: &Saved, normaliser: &Normaliser) -> bool {

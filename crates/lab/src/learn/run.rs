@@ -16,7 +16,7 @@ use super::{
     validation::{Score, Validation},
 };
 use knightwatch_agent::{
-    CHOICES, Choice, FEATURE_COUNT, Normaliser, Parameters, PolicyName, PpoMaster, Taste, Weights,
+    CHOICES, Choice, FEATURE_COUNT, HarmWeight, Normaliser, Parameters, PolicyName, PpoMaster, Weights,
     WeightsError,
     training::{TrainingPoint, Validation as Validated},
 };
@@ -97,7 +97,7 @@ impl Run {
     pub fn new(config: TrainingConfig) -> Result<Self, LearnError> {
         config.check()?;
         let mut ppo = Ppo::new(config.ppo.clone(), SHAPE, config.seed)?;
-        lean_towards_going_on(&mut ppo, Choice::RaiseMedium)?;
+        lean_towards_raising(&mut ppo, Choice::RaiseMedium)?;
         let normaliser = survey(&config)?;
         let workers = workers(&config);
         let validation = validation(&config);
@@ -197,7 +197,8 @@ impl Run {
         let weights = self.weights();
         let shared = Arc::new(weights.clone());
         let score = self.validation.score(&|| {
-            Box::new(PpoMaster::new(Ok(Arc::clone(&shared))).with_taste(Taste::JUDGES)) as Box<dyn Policy>
+            Box::new(PpoMaster::new(Ok(Arc::clone(&shared))).with_harm_weight(HarmWeight::JUDGES))
+                as Box<dyn Policy>
         });
         let better = self.best.as_ref().is_none_or(|best| score.is_better_than(&best.score));
         if better {
@@ -360,7 +361,7 @@ const RELUCTANCE: f32 = -5.0;
 /// What is added to the first bias of the largest raise that the shield usually allows: where it may go up, it does.
 const EAGERNESS: f32 = 2.0;
 
-pub(super) fn lean_towards_going_on(ppo: &mut Ppo, raise: Choice) -> Result<(), LearnError> {
+pub(super) fn lean_towards_raising(ppo: &mut Ppo, raise: Choice) -> Result<(), LearnError> {
     let mut actor = ppo.actor();
     if let Some((_, bias)) = actor.layers.last_mut() {
         bias[Choice::RollBack as usize] = RELUCTANCE;
@@ -376,7 +377,7 @@ pub(super) fn workers(config: &TrainingConfig) -> Vec<Worlds> {
         control: ControlConfig::default(),
         cost: Cost::default(),
         gamma: config.ppo.gamma,
-        tastes: config.tastes,
+        harm_weights: config.harm_weights,
         reward_scale: config.reward_scale,
         seed: config.seed,
     };
@@ -483,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_stopped_goes_on_as_if_it_had_not_been() {
+    fn a_run_that_was_stopped_resumes_as_if_it_had_not_been() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoint");
         let mut whole = Run::new(small()).unwrap();
@@ -508,9 +509,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoint");
         Run::new(small()).unwrap().save(&path).unwrap();
-        let fault = Run::resume(TrainingConfig { tastes: 2.0, ..small() }, &path).err().unwrap();
+        let fault = Run::resume(TrainingConfig { harm_weights: 2.0, ..small() }, &path).err().unwrap();
         assert!(matches!(fault, LearnError::Mismatch { .. }), "{fault}");
-        assert!(fault.to_string().contains("tastes"), "{fault}");
+        assert!(fault.to_string().contains("harm_weights"), "{fault}");
         assert!(Run::resume(TrainingConfig { seconds: 7.0, ..small() }, &path).is_ok());
     }
 

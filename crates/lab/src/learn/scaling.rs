@@ -28,7 +28,7 @@ impl Default for RewardScaler {
 }
 
 /// No scaled reward is larger than this.
-const MOST: f64 = 10.0;
+const MAX: f64 = 10.0;
 
 impl RewardScaler {
     /// What rewards are divided by.
@@ -59,7 +59,7 @@ impl RewardScaler {
         rollout
             .rewards
             .iter()
-            .map(|reward| narrow((f64::from(*reward) / deviation).clamp(-MOST, MOST)))
+            .map(|reward| narrow((f64::from(*reward) / deviation).clamp(-MAX, MAX)))
             .collect()
     }
 }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_off_return_goes_on_in_the_next_rollout() {
+    fn a_cut_off_return_continues_in_the_next_rollout() {
         let (mut cut, mut whole, mut ended) =
             (RewardScaler::default(), RewardScaler::default(), RewardScaler::default());
         whole.scale(&rollout(vec![1.0; 20], Tail::Terminal), 0.9);

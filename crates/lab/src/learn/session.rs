@@ -45,7 +45,7 @@ impl Session {
         let files = [checkpoint.clone(), log_file(folder), weights_file(folder)];
         if let Some(path) = files.into_iter().find(|file| file.exists()) {
             let detail =
-                "a training is here already: go on with it by --resume, or choose another folder by --out";
+                "a training exists here: resume it with --resume, or choose another folder with --out";
             return Err(LearnError::Checkpoint { path, detail: detail.to_owned() });
         }
         fs::create_dir_all(folder).map_err(|source| LearnError::io("make", folder, source))?;
@@ -218,7 +218,7 @@ fn header(run: &mut Run, when: &str) -> TrainingHeader {
     }
 }
 
-/// Writes the whole log anew and leaves it open for what follows.
+/// Rewrites the whole log and leaves it open for what follows.
 fn write_log(log: &TrainingLog, folder: &Path) -> Result<File, LearnError> {
     let path = log_file(folder);
     let fault = |source| LearnError::io("write", &path, source);

@@ -9,7 +9,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::{
     LearnError, Ppo, PpoConfig, Purpose, Rollout, Segment, Shape, Tail, ValueLoss, generator,
-    run::{lean_towards_going_on, weights_of},
+    run::{lean_towards_raising, weights_of},
     uniform,
 };
 use crate::judge::small_world::{EFFECTS, Flag, Game, LEGAL, SmallWorld, inputs, moved};
@@ -67,7 +67,7 @@ impl SmallRun {
     /// Settings out of their range.
     pub fn new(settings: PpoConfig, seed: u64) -> Result<Self, LearnError> {
         let mut ppo = Ppo::new(settings, SHAPE, seed)?;
-        lean_towards_going_on(&mut ppo, Choice::RaiseSmall)?;
+        lean_towards_raising(&mut ppo, Choice::RaiseSmall)?;
         let games: Vec<Game> = EFFECTS.iter().map(|effect| Game::of(&SmallWorld::new(*effect))).collect();
         let mut run = Self { ppo, seed, games, lanes: Vec::new(), begun: 0 };
         run.lanes = (0..LANES).map(|_| run.begin()).collect();

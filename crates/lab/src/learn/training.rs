@@ -25,7 +25,7 @@ pub struct TrainingConfig {
     /// Decisions by which the features' statistics are measured before training.
     pub survey: usize,
     /// Largest factor, and its inverse, by which harm is weighed otherwise than usual.
-    pub tastes: f64,
+    pub harm_weights: f64,
     /// Share of the good flags that the agent itself may roll back in training: while it is more, a false rollback costs more
     /// than the judge says, up to 8 times; 1 for no such constraint.
     pub false_rollbacks: f64,
@@ -97,7 +97,7 @@ impl TrainingConfig {
         whole("worlds", self.worlds as u64, 1, 65_536)?;
         whole("steps_an_iteration", self.steps_an_iteration as u64, 64, 1 << 24)?;
         whole("survey", self.survey as u64, 1_000, 1 << 30)?;
-        between("tastes", self.tastes, 1.0, 1_000.0)?;
+        between("harm_weights", self.harm_weights, 1.0, 1_000.0)?;
         between("false_rollbacks", self.false_rollbacks, 1e-4, 1.0)?;
         between("reward_scale", self.reward_scale, 1e-6, 1e3)?;
         between("easiest", self.easiest, 0.0, 1.0)?;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::Record;
+use crate::judge::EpisodeRecord;
 use knightwatch_core::control::{ControlConfig, Policy};
 use knightwatch_sim::{Episode, Generator, Scenario};
 
@@ -12,7 +12,7 @@ use knightwatch_sim::{Episode, Generator, Scenario};
 const FIRST: u64 = 1_000_000;
 
 /// Good flags that may be rolled back, by whomever, in percent: the design's bar.
-const MOST_FALSE_ROLLBACKS_PERCENT: f64 = 1.0;
+const MAX_FALSE_ROLLBACKS_PERCENT: f64 = 1.0;
 
 /// The scenarios that weights are chosen by.
 pub(super) struct Validation {
@@ -49,7 +49,7 @@ impl Validation {
     /// Lives through all of them. `policy` makes a fresh policy for a scenario. The same for any number of threads.
     pub(super) fn score(&self, policy: &(dyn Fn() -> Box<dyn Policy> + Sync)) -> Score {
         let part = self.scenarios.len().div_ceil(self.threads).max(1);
-        let records: Vec<Vec<Record>> = std::thread::scope(|scope| {
+        let records: Vec<Vec<EpisodeRecord>> = std::thread::scope(|scope| {
             let workers: Vec<_> = self
                 .scenarios
                 .chunks(part)
@@ -59,7 +59,7 @@ impl Validation {
                             let mut policy = policy();
                             let episode =
                                 Episode::run(scenario, *seed, policy.as_mut(), &self.control, |_| {});
-                            Record::from(&episode)
+                            EpisodeRecord::from(&episode)
                         };
                         scenarios.iter().map(live_through).collect::<Vec<_>>()
                     })
@@ -80,12 +80,12 @@ impl Score {
     /// no more good flags than they may, of those the cheaper; else whoever rolls back fewer.
     pub(super) fn is_better_than(&self, other: &Self) -> bool {
         let order =
-            |score: &Self| (score.false_rollbacks_percent.max(MOST_FALSE_ROLLBACKS_PERCENT), score.cost);
+            |score: &Self| (score.false_rollbacks_percent.max(MAX_FALSE_ROLLBACKS_PERCENT), score.cost);
         order(self) < order(other)
     }
 
-    fn of(records: &[Record]) -> Self {
-        let sum = |of: &dyn Fn(&Record) -> f64| records.iter().map(of).sum::<f64>();
+    fn of(records: &[EpisodeRecord]) -> Self {
+        let sum = |of: &dyn Fn(&EpisodeRecord) -> f64| records.iter().map(of).sum::<f64>();
         let share = |part: f64, all: f64| if all > 0.0 { part / all } else { 0.0 };
         let good = sum(&|record| record.good_flags.into());
         let bad = sum(&|record| record.bad_requests.iter().map(|_| 1.0).sum());

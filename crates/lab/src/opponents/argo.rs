@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use knightwatch_agent::tunable::{
     Knob, Method, Range,
+    default_limits::{DefaultLimits, LENIENCY},
     ramp::{Climb, Ramp},
-    usual::{LENIENCY, Usual},
 };
 use knightwatch_core::{
     control::{Action, Observation},
@@ -62,7 +62,7 @@ impl Default for Argo {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Run {
     climb: Climb,
-    usual: Usual,
+    limits: DefaultLimits,
     measured_at: Option<Millis>,
     /// Treatment since the last measurement.
     since: ArmStats,
@@ -85,7 +85,7 @@ impl Method for Argo {
     type Memory = Run;
 
     fn act(&self, run: &mut Run, seen: &Observation<'_>) -> Action {
-        let limits = run.usual.limits(seen, (1.0 - self.success_rate, self.p99_ms), self.leniency);
+        let limits = run.limits.limits(seen, (1.0 - self.success_rate, self.p99_ms), self.leniency);
         if let [_, Some(treatment)] = seen.latest {
             run.since.requests += treatment.requests;
             run.since.errors += treatment.errors;
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fifth_error_in_a_row_aborts_and_data_begins_the_count_anew() {
+    fn the_fifth_error_in_a_row_aborts_and_data_restarts_the_count() {
         let fine = (1_000, 0, 0, 200.0);
         let mut run = Rehearsal::of(Argo::default());
         assert_eq!(run.minutes(5, None), [(1, raise(20.0))], "the first measurement, and an error");

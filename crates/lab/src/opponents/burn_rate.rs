@@ -2,9 +2,10 @@
 //! many times faster than the objective allows the error budget is being spent. A page at 14.4 over both 1 h and 5 min, or
 //! at 6 over both 6 h and 30 min; here a page on the canary rolls it back. Otherwise it climbs the fixed schedule.
 //!
-//! Scaled to the horizon: the longest window, 6 h, is half an hour here and the others are in proportion (5 min and 30 s; 30 min
-//! and 150 s). The objectives are 99.9 % of requests without an error and 99 % below the former P99, or what is
-//! usual, doubled, where that is more ([`knightwatch_agent::tunable::usual`]). Liberty: a window that is not yet full counts with what it has.
+//! Scaled to the horizon: the longest window, 6 h, is half an hour here and the others are in proportion (5 min and 30
+//! s; 30 min and 150 s). The objectives are 99.9 % of requests without an error and 99 % below the former P99, or what
+//! is usual, doubled, where that is more ([`knightwatch_agent::tunable::typical_errors`]). Liberty: a window that is
+//! not yet full counts with what it has.
 
 use std::collections::VecDeque;
 
@@ -14,8 +15,8 @@ use knightwatch_agent::{
     real,
     tunable::{
         Knob, Method, Range,
+        default_limits::LENIENCY,
         ramp::{Climb, Ramp},
-        usual::LENIENCY,
     },
 };
 use knightwatch_core::{
@@ -51,7 +52,7 @@ pub(super) struct BurnRate {
 impl Default for BurnRate {
     fn default() -> Self {
         Self {
-            ramp: Ramp::Usual,
+            ramp: Ramp::Standard,
             dwell_secs: 300,
             budget: 0.001,
             leniency: LENIENCY,
@@ -68,7 +69,7 @@ impl Default for BurnRate {
 pub(super) struct Burned {
     climb: Climb,
     /// The share of control's requests that failed when it was first seen.
-    usual: Option<f64>,
+    typical_errors: Option<f64>,
     /// Treatment's requests and bad ones, of errors and of latency, interval by interval, the newest first.
     past: VecDeque<[(u64, u64); 2]>,
 }
@@ -88,14 +89,14 @@ impl Method for BurnRate {
     type Memory = Burned;
 
     fn act(&self, memory: &mut Burned, seen: &Observation<'_>) -> Action {
-        memory.usual = memory.usual.or(seen.report.control.error_rate());
+        memory.typical_errors = memory.typical_errors.or(seen.report.control.error_rate());
         let errors = seen.latest[1].map_or((0, 0), |treatment| (treatment.requests, treatment.errors));
         let slow = seen.slower.map_or((0, 0), |slower| (slower.treatment, slower.treatment_bad));
         memory.past.push_front([errors, slow]);
         let kept = intervals(self.slow_secs.max(self.fast_secs), seen.interval);
         memory.past.truncate(kept);
-        let usual = memory.usual.unwrap_or(0.0);
-        let budgets = [self.budget.max(self.leniency * usual), self.leniency * SLOW_SHARE];
+        let typical_errors = memory.typical_errors.unwrap_or(0.0);
+        let budgets = [self.budget.max(self.leniency * typical_errors), self.leniency * SLOW_SHARE];
         let alerts = [(self.fast_burn, self.fast_secs), (self.slow_burn, self.slow_secs)];
         let pages = alerts.iter().any(|(burn, secs)| {
             (0..2).any(|metric| {
@@ -127,9 +128,9 @@ fn intervals(secs: u64, interval: Millis) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use knightwatch_agent::tunable::rehearsal::{Rehearsal, Told, raise};
+    use knightwatch_agent::tunable::rehearsal::{ArmInterval, Rehearsal, raise};
 
-    const CALM: Told = (1_000, 0, 10, 200.0);
+    const CALM: ArmInterval = (1_000, 0, 10, 200.0);
 
     /// The first interval in which it rolls back, at so many failed requests of a thousand after five quiet minutes.
     fn pages_after(errors: u64) -> Option<usize> {
@@ -150,9 +151,9 @@ mod tests {
 
     #[test]
     fn a_service_that_usually_fails_more_has_a_larger_budget() {
-        let usual = (1_000, 20, 10, 200.0);
+        let typical_errors = (1_000, 20, 10, 200.0);
         let mut canary = Rehearsal::of(BurnRate::default());
-        let done = canary.minutes(10, Some([usual, usual]));
+        let done = canary.minutes(10, Some([typical_errors, typical_errors]));
         assert_eq!(done, [(30, raise(5.0)), (60, raise(10.0))], "2 % is usual, so that 4 % is the budget");
     }
 

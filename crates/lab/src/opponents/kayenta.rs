@@ -1,13 +1,13 @@
 //! Kayenta: automated canary analysis as Netflix and Google have it (spinnaker/kayenta, `NetflixACAJudge`,
-//! `MannWhitneyClassifier`, `WeightedSumScorer`). At each stage the values of a metric in the canary are compared with those of
-//! the baseline by a Mann-Whitney test: it is `High` where the lower end of a 98 % interval of the shift is above a quarter
-//! of the Hodges-Lehmann estimate's size. The score is the share of metrics that pass, in percent; half the metrics without
-//! data make it 0. Below the marginal score (50) at any judgement the canary has failed, and at the end of a stage below
-//! the pass score (75).
+//! `MannWhitneyClassifier`, `WeightedSumScorer`). At each stage the values of a metric in the canary are compared with
+//! those of the baseline by a Mann-Whitney test: it is `High` where the lower end of a 98 % interval of the shift is
+//! above a quarter of the Hodges-Lehmann estimate's size. The score is the share of metrics that pass, in percent; half
+//! the metrics without data make it 0. Below the marginal score (50) at any judgement the canary has failed, and at the
+//! end of a stage below the pass score (75).
 //!
 //! The metrics are the error rate and P99, of equal weight; only `High` is bad of either. Liberties: a value is a control
 //! interval and not a minute, for five minutes would give too few; values since the last change of rollout are judged
-//! (Kayenta's growing analysis), at most the last [`MOST_POINTS`], warm-up left out; stages and dwell are the fixed
+//! (Kayenta's growing analysis), at most the last [`MAX_POINTS`], warm-up left out; stages and dwell are the fixed
 //! schedule's, as Kayenta leaves them to the pipeline.
 
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ use knightwatch_core::{
 };
 
 /// Values that are judged at most: ten minutes.
-const MOST_POINTS: usize = 60;
+const MAX_POINTS: usize = 60;
 
 /// Kayenta with its settings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub(super) struct Kayenta {
 impl Default for Kayenta {
     fn default() -> Self {
         Self {
-            ramp: Ramp::Usual,
+            ramp: Ramp::Standard,
             dwell_secs: 300,
             interval_secs: 60,
             fraction: 0.25,
@@ -64,7 +64,7 @@ impl Default for Kayenta {
 
 /// What it remembers of one stage.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stage {
+pub(super) struct CanaryStage {
     climb: Climb,
     rollout: Rollout,
     judged_at: Millis,
@@ -83,15 +83,15 @@ impl Method for Kayenta {
         Knob { key: "pass", range: Range::Even(1.0, 100.0) },
         Knob { key: "marginal", range: Range::Even(0.0, 100.0) },
     ];
-    type Memory = Stage;
+    type Memory = CanaryStage;
 
-    fn act(&self, stage: &mut Stage, seen: &Observation<'_>) -> Action {
+    fn act(&self, stage: &mut CanaryStage, seen: &Observation<'_>) -> Action {
         if stage.rollout != seen.rollout {
-            *stage = Stage {
+            *stage = CanaryStage {
                 climb: stage.climb,
                 rollout: seen.rollout,
                 judged_at: seen.now.since(seen.since_change),
-                ..Stage::default()
+                ..CanaryStage::default()
             };
         }
         stage.note(seen);
@@ -113,7 +113,7 @@ impl Method for Kayenta {
     }
 }
 
-impl Stage {
+impl CanaryStage {
     fn note(&mut self, seen: &Observation<'_>) {
         if seen.report.warming_up {
             return;
@@ -122,7 +122,7 @@ impl Stage {
             let Some(stats) = seen.latest[slot] else { continue };
             for (metric, value) in self.metrics.iter_mut().zip([stats.error_rate(), stats.p99_ms]) {
                 metric[arm].extend(value);
-                if metric[arm].len() > MOST_POINTS {
+                if metric[arm].len() > MAX_POINTS {
                     metric[arm].pop_front();
                 }
             }
@@ -132,7 +132,7 @@ impl Stage {
 
 impl Kayenta {
     /// 0 to 100.
-    fn score(&self, stage: &mut Stage) -> f64 {
+    fn score(&self, stage: &mut CanaryStage) -> f64 {
         let (mut passed, mut judged) = (0.0, 0.0);
         let metrics = stage.metrics.len();
         for [canary, baseline] in &mut stage.metrics {
@@ -152,14 +152,14 @@ impl Kayenta {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use knightwatch_agent::tunable::rehearsal::{Rehearsal, Told, raise};
+    use knightwatch_agent::tunable::rehearsal::{ArmInterval, Rehearsal, raise};
 
     /// Five minutes of values that wander around these errors and this P99, in both arms; what was done, from 1 %.
     fn stage(kayenta: Kayenta, errors: [u64; 2], p99_ms: [f64; 2]) -> Vec<(usize, Action)> {
         let mut canary = Rehearsal::of(kayenta);
         let mut done = Vec::new();
         for (interval, wander) in (1..=30).zip([0_u32, 3, 1, 4, 2].into_iter().cycle()) {
-            let arm = |arm: usize| -> Told {
+            let arm = |arm: usize| -> ArmInterval {
                 (1_000, errors[arm] + u64::from(wander), 0, p99_ms[arm] + f64::from(wander))
             };
             let action = canary.see(Some([arm(0), arm(1)]));

@@ -35,7 +35,7 @@ pub(super) struct QuantileCs {
 
 impl Default for QuantileCs {
     fn default() -> Self {
-        Self { ramp: Ramp::Usual, dwell_secs: 300, alpha: 0.05 }
+        Self { ramp: Ramp::Standard, dwell_secs: 300, alpha: 0.05 }
     }
 }
 

@@ -28,7 +28,7 @@ fn what_is_unknown_or_out_of_bounds_is_refused_with_its_name() {
         "settings of argo: success_rate is 2.0, expected 0.95 to 0.9999"
     );
     assert!(
-        refused("ramp = 'steep'").contains("expected one of usual, even"),
+        refused("ramp = 'steep'").contains("expected one of standard, even"),
         "{}",
         refused("ramp = 'steep'")
     );

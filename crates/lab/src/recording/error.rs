@@ -10,7 +10,7 @@ use thiserror::Error;
 use knightwatch_core::flag::clean_line;
 
 /// Most characters of a file that an error quotes.
-const MOST_QUOTED: usize = 60;
+const MAX_QUOTED: usize = 60;
 
 /// Something in a recording that cannot be believed. Nothing was loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -43,12 +43,12 @@ impl fmt::Display for RecordingError {
 
 /// A line of a file, for errors about it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct LineLocation<'a> {
     pub(super) path: &'a Path,
     pub(super) line: u64,
 }
 
-impl Place<'_> {
+impl LineLocation<'_> {
     pub(super) fn error(self, found: impl Into<String>, expected: impl Into<String>) -> RecordingError {
         RecordingError { line: Some(self.line), ..RecordingError::new(self.path, found, expected) }
     }
@@ -57,7 +57,7 @@ impl Place<'_> {
 /// `text` in quotes, harmless and short.
 pub(super) fn quoted(text: &str) -> String {
     let line = clean_line(text);
-    let mut short: String = line.chars().take(MOST_QUOTED).collect();
+    let mut short: String = line.chars().take(MAX_QUOTED).collect();
     if short.len() < line.len() {
         short.push('…');
     }

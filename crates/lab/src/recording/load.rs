@@ -9,15 +9,15 @@ use super::{
     lines::Lines,
     nab, nezha, petshop,
     series::Series,
-    splice::{Calm, Incident, LEAST_RATIO, Profile},
+    splice::{Calm, Incident, MIN_RATIO, Profile},
 };
 use knightwatch_core::flag::{FlagKey, FlagKind, FlagSpec, Ladder, MAX_TEXT, ServiceName, clean_line};
 
 /// Most requests an interval that may be assumed.
-const MOST_ASSUMED: u32 = 1_000_000;
+const MAX_ASSUMED: u32 = 1_000_000;
 
 /// Most incidents in one list.
-const MOST_INCIDENTS: usize = 500;
+const MAX_INCIDENTS: usize = 500;
 
 /// Longest flag key made of an incident's name; a number may follow.
 const LONGEST_NAME: usize = 80;
@@ -50,14 +50,14 @@ pub(super) struct Found {
 }
 
 pub(super) fn load(path: &Path, options: &RecordingOptions) -> Result<Recording, RecordingError> {
-    if !(1..=MOST_ASSUMED).contains(&options.requests) {
+    if !(1..=MAX_ASSUMED).contains(&options.requests) {
         let found = format!("{} assumed requests an interval", options.requests);
-        return Err(RecordingError::new(path, found, format!("1 to {MOST_ASSUMED}")));
+        return Err(RecordingError::new(path, found, format!("1 to {MAX_ASSUMED}")));
     }
     let raw = read(path, options)?;
-    if raw.incidents.len() > MOST_INCIDENTS {
+    if raw.incidents.len() > MAX_INCIDENTS {
         let found = format!("{} incidents", raw.incidents.len());
-        return Err(RecordingError::new(path, found, format!("at most {MOST_INCIDENTS}")));
+        return Err(RecordingError::new(path, found, format!("at most {MAX_INCIDENTS}")));
     }
     let flags = flags(path, &raw)?;
     let notes = notes(&raw, &flags);
@@ -88,7 +88,7 @@ fn read(path: &Path, options: &RecordingOptions) -> Result<Raw, RecordingError> 
     let file = if is_folder { table.as_path() } else { path };
     let mut lines = Lines::open(file)?;
     let Some(header) = lines.next()? else {
-        return Err(lines.place().error("an empty file", EXPECTED_HEADER));
+        return Err(lines.location().error("an empty file", EXPECTED_HEADER));
     };
     if petshop::is_header(&header) {
         petshop::read(file, lines, &header, options)
@@ -97,7 +97,7 @@ fn read(path: &Path, options: &RecordingOptions) -> Result<Raw, RecordingError> 
     } else if nab::is_header(&header) {
         nab::read(file, lines, &header, options)
     } else {
-        Err(lines.place().error(format!("the header {}", quoted(&header.join(","))), EXPECTED_HEADER))
+        Err(lines.location().error(format!("the header {}", quoted(&header.join(","))), EXPECTED_HEADER))
     }
 }
 
@@ -165,7 +165,7 @@ fn effect(profile: &Profile, probabilities: &[f64]) -> String {
     let mut said = Vec::new();
     let ratios = profile.iter().flat_map(|step| step.ratios.iter().copied().zip(probabilities));
     if let Some((ratio, p)) = ratios.max_by(|a, b| a.0.total_cmp(&b.0))
-        && ratio >= LEAST_RATIO
+        && ratio >= MIN_RATIO
     {
         said.push(format!("P{:.0} up to {ratio:.1} times", p * 100.0));
     }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     RecordingOptions,
-    error::{Place, RecordingError, quoted},
+    error::{LineLocation, RecordingError, quoted},
     lines::{Lines, latency_ms, read_json},
     load::{Found, Raw, stem},
     series::{Builder, Row, Series},
@@ -38,14 +38,14 @@ pub(super) fn read(
 ) -> Result<Raw, RecordingError> {
     let mut builder = Builder::default();
     while let Some(cells) = lines.next_of(header.len())? {
-        let place = lines.place();
+        let location = lines.location();
         let [time, value] = cells.as_slice() else { continue };
         let quantiles_ms =
-            spread_average(latency_ms(place, value, "an average latency in milliseconds", 1.0)?);
+            spread_average(latency_ms(location, value, "an average latency in milliseconds", 1.0)?);
         let row = Row { requests: options.requests, error_rate: 0.0, quantiles_ms };
-        builder.push(place, moment_ms(place, time)?, Some(row))?;
+        builder.push(location, moment_ms(location, time)?, Some(row))?;
     }
-    let series = builder.finish(lines.place())?;
+    let series = builder.finish(lines.location())?;
     let mut notes = vec![
         format!(
             "values are read as average latency in ms; its spread is assumed log-normal with sigma {ASSUMED_SIGMA}"
@@ -71,8 +71,8 @@ fn parse_ms(text: &str) -> Option<u64> {
     u64::try_from(at.as_millisecond()).ok()
 }
 
-fn moment_ms(place: Place<'_>, cell: &str) -> Result<u64, RecordingError> {
-    parse_ms(cell).ok_or_else(|| place.error(quoted(cell), MOMENT))
+fn moment_ms(location: LineLocation<'_>, cell: &str) -> Result<u64, RecordingError> {
+    parse_ms(cell).ok_or_else(|| location.error(quoted(cell), MOMENT))
 }
 
 /// A moment without the fraction of a second that labels carry.

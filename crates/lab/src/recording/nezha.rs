@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     RecordingOptions,
-    error::{Place, RecordingError, quoted},
+    error::{LineLocation, RecordingError, quoted},
     lines::{Lines, ascending, error_rate, latency_ms, read_json, unix_ms},
     load::{Found, Raw, stem},
     series::{Builder, Row, Series},
@@ -54,7 +54,7 @@ pub(super) fn read(
     options: &RecordingOptions,
 ) -> Result<Raw, RecordingError> {
     let column = |name: &str| header.iter().position(|cell| cell == name);
-    let missing = |name| lines.place().error("a header without it", format!("a column {name}"));
+    let missing = |name| lines.location().error("a header without it", format!("a column {name}"));
     let time = column(TIME).ok_or_else(|| missing(TIME))?;
     let success = column(SUCCESS).ok_or_else(|| missing(SUCCESS))?;
     let named = column(SERVICE);
@@ -66,21 +66,21 @@ pub(super) fn read(
     let mut builder = Builder::default();
     let mut service: Option<String> = None;
     while let Some(cells) = lines.next_of(header.len())? {
-        let place = lines.place();
+        let location = lines.location();
         let cell = |at: usize| cells.get(at).map_or("", String::as_str);
         if let Some(at) = named {
-            same_service(place, &mut service, cell(at))?;
+            same_service(location, &mut service, cell(at))?;
         }
         let mut quantiles_ms = Vec::with_capacity(latencies.len());
         for (_, at) in &latencies {
-            quantiles_ms.push(latency_ms(place, cell(*at), "a latency in seconds", 1_000.0)?);
+            quantiles_ms.push(latency_ms(location, cell(*at), "a latency in seconds", 1_000.0)?);
         }
-        ascending(place, &probabilities, &quantiles_ms)?;
-        let error_rate = error_rate(place, cell(success), "a success rate in %")?;
+        ascending(location, &probabilities, &quantiles_ms)?;
+        let error_rate = error_rate(location, cell(success), "a success rate in %")?;
         let row = Row { requests: options.requests, error_rate, quantiles_ms };
-        builder.push(place, unix_ms(place, cell(time))?, Some(row))?;
+        builder.push(location, unix_ms(location, cell(time))?, Some(row))?;
     }
-    let series = builder.finish(lines.place())?;
+    let series = builder.finish(lines.location())?;
     let mut notes = Vec::new();
     let incidents = if let Some(list) = options.incidents.clone().or_else(|| list_beside(path)) {
         faults(&list, &series, &mut notes)?
@@ -101,15 +101,17 @@ pub(super) fn read(
 }
 
 /// One file, one service: rows of two would be played as one.
-fn same_service(place: Place<'_>, known: &mut Option<String>, found: &str) -> Result<(), RecordingError> {
+fn same_service(
+    location: LineLocation<'_>,
+    known: &mut Option<String>,
+    found: &str,
+) -> Result<(), RecordingError> {
     let found = clean_line(found);
     match known {
-        Some(known) if *known != found => {
-            Err(place
-                .error(format!("a row of {}", quoted(&found)), format!("rows of {} alone", quoted(known))))
-        }
+        Some(known) if *known != found => Err(location
+            .error(format!("a row of {}", quoted(&found)), format!("rows of {} alone", quoted(known)))),
         Some(_) => Ok(()),
-        None if found.is_empty() => Err(place.error("an empty cell", "the name of a service")),
+        None if found.is_empty() => Err(location.error("an empty cell", "the name of a service")),
         None => {
             *known = Some(found);
             Ok(())

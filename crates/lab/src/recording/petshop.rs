@@ -31,10 +31,10 @@ const HEADERS: [&str; 4] = ["microservice", "metric", "statistic", "unix_timesta
 const FRONT_END: &str = "PetSite";
 
 /// Most issues in one folder.
-const MOST_ISSUES: usize = 100;
+const MAX_ISSUES: usize = 100;
 
 /// Most requests believed in one interval.
-const MOST_REQUESTS: f64 = 1e9;
+const MAX_REQUESTS: f64 = 1e9;
 
 /// How many intervals after the time in `target.json` an issue's effect is looked for.
 const INTERVALS_AFTER: u64 = 2;
@@ -141,8 +141,8 @@ fn issues_beside(path: &Path) -> Result<Vec<PathBuf>, RecordingError> {
         if path.join(ISSUE_FILES.1).is_file() {
             found.push(path);
         }
-        if found.len() > MOST_ISSUES {
-            let expected = format!("at most {MOST_ISSUES}");
+        if found.len() > MAX_ISSUES {
+            let expected = format!("at most {MAX_ISSUES}");
             return Err(RecordingError::new(&folder, "more issues", expected));
         }
     }
@@ -161,7 +161,7 @@ fn found(
     let mut lines = Lines::open(&file)?;
     let header = match lines.next()? {
         Some(header) if is_header(&header) => header,
-        _ => return Err(lines.place().error("another header", format!("a header row of {}", HEADERS[0]))),
+        _ => return Err(lines.location().error("another header", format!("a header row of {}", HEADERS[0]))),
     };
     let (series, own) = table(lines, &header, service)?;
     if own != probabilities {
@@ -198,16 +198,16 @@ fn table(
             Some(cells) if cells.first().is_some_and(|cell| cell == expected) => Ok(cells),
             Some(cells) => {
                 let found = quoted(cells.first().map_or("", String::as_str));
-                Err(lines.place().error(found, format!("a header row of {expected}")))
+                Err(lines.location().error(found, format!("a header row of {expected}")))
             }
-            None => Err(lines.place().error("the end of the file", format!("a header row of {expected}"))),
+            None => Err(lines.location().error("the end of the file", format!("a header row of {expected}"))),
         }
     };
     let (metrics, statistics) = (header(HEADERS[1])?, header(HEADERS[2])?);
     header(HEADERS[3])?;
-    let place = lines.place();
+    let location = lines.location();
     let columns = columns(services, &metrics, &statistics, service).map_err(|missing| {
-        place.error(
+        location.error(
             format!("no column for {missing} of {}", quoted(service)),
             "a service with requests, availability and latency",
         )
@@ -215,12 +215,12 @@ fn table(
     let probabilities: Vec<f64> = columns.latencies.iter().map(|(p, _)| *p).collect();
     let mut builder = Builder::default();
     while let Some(cells) = lines.next_of(services.len())? {
-        let place = lines.place();
+        let location = lines.location();
         let time = cells.first().map_or("", String::as_str);
         let row = columns.row(&lines, &cells, &probabilities)?;
-        builder.push(place, unix_ms(place, time)?, row)?;
+        builder.push(location, unix_ms(location, time)?, row)?;
     }
-    Ok((builder.finish(lines.place())?, probabilities))
+    Ok((builder.finish(lines.location())?, probabilities))
 }
 
 /// The columns of `service`, or the name of what it lacks.
@@ -267,9 +267,9 @@ impl Columns {
         cells: &[String],
         probabilities: &[f64],
     ) -> Result<Option<Row>, RecordingError> {
-        let place = lines.place();
+        let location = lines.location();
         let cell = |at: usize| cells.get(at).map_or("", |cell| cell.trim());
-        let quantile = |at: usize| latency_ms(place, cell(at), "a latency in seconds", 1_000.0);
+        let quantile = |at: usize| latency_ms(location, cell(at), "a latency in seconds", 1_000.0);
         let measured = self.latencies.iter().filter(|(_, at)| !cell(*at).is_empty()).count();
         let quantiles_ms = match measured {
             0 => Vec::new(),
@@ -278,18 +278,18 @@ impl Columns {
             }
             n => {
                 let found = format!("{n} of {} latency quantiles", self.latencies.len());
-                return Err(place.error(found, "all of them or none"));
+                return Err(location.error(found, "all of them or none"));
             }
         };
-        ascending(place, probabilities, &quantiles_ms)?;
+        ascending(location, probabilities, &quantiles_ms)?;
         let availability = match cell(self.availability) {
             "" => None,
-            text => Some(error_rate(place, text, "an availability in %")?),
+            text => Some(error_rate(location, text, "an availability in %")?),
         };
         if cell(self.requests).is_empty() {
             return Ok(None);
         }
-        let requests = number(place, cell(self.requests), "a count of requests", 0.0, MOST_REQUESTS)?;
+        let requests = number(location, cell(self.requests), "a count of requests", 0.0, MAX_REQUESTS)?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 to a billion")]
         let requests = libm::round(requests) as u32;
         Ok(match availability {

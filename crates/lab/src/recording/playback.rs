@@ -1,5 +1,5 @@
 //! Plays a recording as if it arrived now: one row, one interval, both arms of every flag. The same face as a simulated
-//! world, and a stage for the judge: what is spliced in is known, and so is the truth. Must not know who decides the
+//! world, and an environment for the judge: what is spliced in is known, and so is the truth. Must not know who decides the
 //! rollouts, nor why.
 
 use rand::SeedableRng;
@@ -14,7 +14,7 @@ use knightwatch_core::{
     flag::{FlagId, FlagSpec, Rollout},
     telemetry::{Arm, Feed, Histogram, Millis, Sample, normal_quantile},
 };
-use knightwatch_sim::{Cue, Stage, Truth};
+use knightwatch_sim::{Environment, ScheduledStart, Truth};
 
 /// The quantile whose truth the judge goes by; of what a recording has, the nearest one speaks for it.
 const P99: f64 = 0.99;
@@ -33,7 +33,7 @@ pub struct Playback {
     /// By [`FlagId`].
     truths: Vec<Truth>,
     /// Mean requests of the recorded rows.
-    usual_requests: f64,
+    typical_requests: f64,
 }
 
 /// What one arm draws its requests from.
@@ -64,8 +64,8 @@ impl Playback {
         let truths = recording.flags.iter().map(truth).collect();
         let add = |(requests, rows): (f64, f64), row: &Row| (requests + f64::from(row.requests), rows + 1.0);
         let (requests, rows) = recording.rows.iter().flatten().fold((0.0, 0.0), add);
-        let usual_requests = requests / f64::max(rows, 1.0);
-        Self { recording, seed, slot: 0, scores, exposed, truths, usual_requests }
+        let typical_requests = requests / f64::max(rows, 1.0);
+        Self { recording, seed, slot: 0, scores, exposed, truths, typical_requests }
     }
 
     /// What is played.
@@ -102,7 +102,7 @@ impl Playback {
             let rollout = rollouts.get(id as usize).copied().unwrap_or_default();
             let step = flag.profile.get(*exposed % flag.profile.len().max(1));
             *exposed = if rollout.is_zero() { 0 } else { *exposed + 1 };
-            (truth.rollout, truth.requests, truth.usual_requests) = (rollout, 0.0, self.usual_requests);
+            (truth.rollout, truth.requests, truth.typical_requests) = (rollout, 0.0, self.typical_requests);
             truth.bad_requests = 0.0;
             let Some((row, off)) = &off else { continue };
             let on = step.map(|step| step.applied(row));
@@ -151,7 +151,7 @@ fn learn(truth: &mut Truth, off: &Row, on: &Row, p99: usize) {
     truth.total_bad_requests += truth.bad_requests;
 }
 
-impl Stage for Playback {
+impl Environment for Playback {
     fn source(&self) -> String {
         self.recording.title.clone()
     }
@@ -172,9 +172,9 @@ impl Stage for Playback {
         self.recording.specs()
     }
 
-    fn cues(&self) -> Vec<Cue> {
-        let cues = self.recording.cues().into_iter();
-        cues.map(|(at, flag, operator)| Cue { at, flag, operator }).collect()
+    fn scheduled_starts(&self) -> Vec<ScheduledStart> {
+        let scheduled_starts = self.recording.scheduled_starts().into_iter();
+        scheduled_starts.map(|(at, flag, operator)| ScheduledStart { at, flag, operator }).collect()
     }
 
     /// An incident is only spliced in where it shows: somebody who looked saw it.

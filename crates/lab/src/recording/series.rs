@@ -1,11 +1,11 @@
 //! Rows with time stamps become a series on a grid of intervals. Real exporters jitter by a second, leave rows out and
 //! repeat them: a missing row stays missing, a repeated one is rejected and counted. Knows no format.
 
-use super::error::{Place, RecordingError};
+use super::error::{LineLocation, RecordingError};
 use knightwatch_core::telemetry::{Millis, Rejection};
 
 /// Most intervals in one recording, missing ones included: four months of minutes, some 20 MB.
-const MOST_INTERVALS: usize = 200_000;
+const MAX_INTERVALS: usize = 200_000;
 
 /// Shortest and longest interval, in milliseconds: a second and a day.
 const INTERVAL_MS: (u64, u64) = (1_000, 86_400_000);
@@ -68,27 +68,27 @@ impl Builder {
     /// Takes the next row, stamped `at_ms` milliseconds since the Unix epoch.
     pub(super) fn push(
         &mut self,
-        place: Place<'_>,
+        location: LineLocation<'_>,
         at_ms: u64,
         row: Option<Row>,
     ) -> Result<(), RecordingError> {
         if let Some(last) = self.rows.last()
             && at_ms < last.at_ms
         {
-            return Err(place.error(
+            return Err(location.error(
                 format!("a time stamp {} before the line above", Millis(last.at_ms - at_ms)),
                 "time stamps that do not go back",
             ));
         }
-        if self.rows.len() == MOST_INTERVALS {
-            return Err(place.error("yet another row", format!("at most {MOST_INTERVALS} rows")));
+        if self.rows.len() == MAX_INTERVALS {
+            return Err(location.error("yet another row", format!("at most {MAX_INTERVALS} rows")));
         }
-        self.rows.push(Stamped { line: place.line, at_ms, row });
+        self.rows.push(Stamped { line: location.line, at_ms, row });
         Ok(())
     }
 
     /// Puts the rows on a grid whose interval is the usual spacing of the time stamps.
-    pub(super) fn finish(self, end: Place<'_>) -> Result<Series, RecordingError> {
+    pub(super) fn finish(self, end: LineLocation<'_>) -> Result<Series, RecordingError> {
         let too_few = || end.error("the end of the file", "at least two rows with different time stamps");
         let first_ms = self.rows.first().ok_or_else(too_few)?.at_ms;
         let mut gaps: Vec<u64> = self
@@ -111,22 +111,22 @@ impl Builder {
             rejected: Vec::new(),
             repeated_line: None,
         };
-        let most_repeats = self.rows.len() / ROWS_PER_REPEAT;
+        let max_repeats = self.rows.len() / ROWS_PER_REPEAT;
         for Stamped { line, at_ms, row } in self.rows {
             // Rounded, not cut: exporters stamp a row a second early or late.
             let slot = usize::try_from((at_ms - first_ms + interval / 2) / interval).unwrap_or(usize::MAX);
-            let place = Place { line, ..end };
-            if slot >= MOST_INTERVALS {
-                return Err(place.error(
+            let location = LineLocation { line, ..end };
+            if slot >= MAX_INTERVALS {
+                return Err(location.error(
                     format!("a time stamp {} after the first", Millis(at_ms - first_ms)),
-                    format!("at most {MOST_INTERVALS} intervals of {}", series.interval),
+                    format!("at most {MAX_INTERVALS} intervals of {}", series.interval),
                 ));
             }
             if slot < series.rows.len() {
                 series.rejected.push((slot, Rejection::Duplicate));
                 let first = *series.repeated_line.get_or_insert(line);
-                if series.rejected.len() > most_repeats {
-                    return Err(Place { line: first, ..end }.error(
+                if series.rejected.len() > max_repeats {
+                    return Err(LineLocation { line: first, ..end }.error(
                         "a second row for the same interval",
                         format!(
                             "one row an interval of {}, but for one glitch in {ROWS_PER_REPEAT} rows",

@@ -44,9 +44,9 @@ impl Shape {
     /// From quantiles (milliseconds, not descending) at normal `scores` (ascending); `None` without any.
     pub(super) fn new(scores: &[f64], quantiles_ms: &[f64]) -> Option<Self> {
         /// Below a microsecond everything is bucket 0 anyway, and a logarithm of zero would not do.
-        const LEAST_MS: f64 = 1e-3;
+        const MIN_MS: f64 = 1e-3;
         let knots: Vec<(f64, f64)> =
-            scores.iter().zip(quantiles_ms).map(|(z, ms)| (*z, libm::log(ms.max(LEAST_MS)))).collect();
+            scores.iter().zip(quantiles_ms).map(|(z, ms)| (*z, libm::log(ms.max(MIN_MS)))).collect();
         if knots.is_empty() {
             return None;
         }

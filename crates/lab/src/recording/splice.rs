@@ -12,19 +12,19 @@ const SURROUNDINGS: usize = 15;
 const ORDINARY: f64 = 0.99;
 
 /// Least ratio of a latency to its surroundings that is worth calling an effect: 10 % more.
-pub(super) const LEAST_RATIO: f64 = 1.1;
+pub(super) const MIN_RATIO: f64 = 1.1;
 
 /// Least rise of the error rate that is worth calling an effect: a percentage point.
-const LEAST_ERRORS: f64 = 0.01;
+const MIN_ERRORS: f64 = 0.01;
 
 /// Least successive rows outside the ordinary: a single one is noise as often as not.
-const LEAST_ROWS: usize = 2;
+const MIN_ROWS: usize = 2;
 
 /// Most calm rows measured; longer recordings are measured at even distances.
-const MOST_MEASURED: usize = 5_000;
+const MAX_MEASURED: usize = 5_000;
 
 /// Latencies are compared as logarithms; below a microsecond they count as one.
-const LEAST_MS: f64 = 1e-3;
+const MIN_MS: f64 = 1e-3;
 
 /// A span of time in which something happened, with what people call it.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +74,7 @@ impl Step {
 pub(super) type Profile = Vec<Step>;
 
 /// What rows around an interval usually look like.
-struct Usual {
+struct TypicalRows {
     log_quantiles: Vec<f64>,
     error_rate: f64,
 }
@@ -94,7 +94,7 @@ impl Calm {
         let calm = calm_rows(series, incidents);
         let mut log_ratios = vec![Vec::new(); quantiles];
         let mut errors = Vec::new();
-        for position in (0..calm.len()).step_by(calm.len().div_ceil(MOST_MEASURED).max(1)) {
+        for position in (0..calm.len()).step_by(calm.len().div_ceil(MAX_MEASURED).max(1)) {
             let around = position.saturating_sub(SURROUNDINGS)..(position + SURROUNDINGS + 1).min(calm.len());
             let (Some(usual), Some((_, row))) =
                 (usual(calm.get(around).unwrap_or(&[]).iter().map(|(_, row)| *row)), calm.get(position))
@@ -108,13 +108,13 @@ impl Calm {
                 all.push(log(*value) - usual);
             }
         }
-        let least = libm::log(LEAST_RATIO);
+        let least = libm::log(MIN_RATIO);
         Self {
             log_ratios: log_ratios
                 .iter_mut()
                 .map(|all| quantile(all, ORDINARY).unwrap_or(least).max(least))
                 .collect(),
-            errors: quantile(&mut errors, ORDINARY).unwrap_or(LEAST_ERRORS).max(LEAST_ERRORS),
+            errors: quantile(&mut errors, ORDINARY).unwrap_or(MIN_ERRORS).max(MIN_ERRORS),
         }
     }
 
@@ -138,14 +138,14 @@ impl Calm {
                 longest.clone_from(&run);
             }
         }
-        if longest.len() < LEAST_ROWS {
+        if longest.len() < MIN_ROWS {
             longest.clear();
         }
         longest
     }
 
     /// `row` relative to `usual`, where it is out of the ordinary.
-    fn step(&self, row: &Row, usual: &Usual) -> Option<Step> {
+    fn step(&self, row: &Row, usual: &TypicalRows) -> Option<Step> {
         let logs: Vec<f64> = row
             .quantiles_ms
             .iter()
@@ -169,7 +169,7 @@ fn calm_rows<'a>(series: &'a Series, incidents: &[Incident]) -> Vec<(u64, &'a Ro
 }
 
 /// The medians of rows; `None` without rows.
-fn usual<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<Usual> {
+fn usual<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<TypicalRows> {
     let mut errors = Vec::new();
     let mut logs: Vec<Vec<f64>> = Vec::new();
     for row in rows {
@@ -179,14 +179,14 @@ fn usual<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<Usual> {
             all.push(log(*value));
         }
     }
-    Some(Usual {
+    Some(TypicalRows {
         error_rate: quantile(&mut errors, 0.5)?,
         log_quantiles: logs.iter_mut().filter_map(|all| quantile(all, 0.5)).collect(),
     })
 }
 
 fn log(latency_ms: f64) -> f64 {
-    libm::log(latency_ms.max(LEAST_MS))
+    libm::log(latency_ms.max(MIN_MS))
 }
 
 /// The value with a share `p` of `values` below it; `None` without values.

@@ -24,7 +24,7 @@ fn lines(file: &Path) -> usize {
 }
 
 #[test]
-fn an_evaluation_goes_on_from_its_record() {
+fn an_evaluation_resumes_from_its_record() {
     let home = Home::new();
     let whole = home.run(ASKED);
     whole.fine();
@@ -266,7 +266,7 @@ fn pictures_show_every_policy() {
     let home = Home::new();
     let folder = home.path("deep/plots");
     let line = "evaluate generated --split validation --worlds 15 --policy ppo-master --policy rule --policy argo \
-                --policy schedule --tastes 0.25,16 --oracle --plots";
+                --policy schedule --harm-weights 0.25,16 --oracle --plots";
     home.run_on(line, &folder).fine();
     let mut names: Vec<_> =
         fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();

@@ -80,7 +80,7 @@ fn a_bad_flag_pays_for_its_harm_and_its_rollback_and_then_no_more() {
     // The day after the rollback is free, though the flag stands at 0 %.
     near(flag.points.waiting, waited(&scenario, &moves(&scenario, &episode), scenario.duration));
     let usual = flag.bad_requests;
-    let dear = Cost::default().with_taste(600.0);
+    let dear = Cost::default().with_harm_weight(600.0);
     let mut policy = PolicyName::RULE.build(2);
     let again = Episode::run_at(&dear, &scenario, 2, policy.as_mut(), &ControlConfig::default(), |_| {});
     near(again.flags[0].bad_requests, usual);
@@ -132,7 +132,7 @@ fn what_was_never_started_costs_nothing() {
     let without: String =
         text.lines().filter(|line| !line.starts_with("start = ")).flat_map(|line| [line, "\n"]).collect();
     let scenario = Scenario::parse(&without, "nobody").unwrap();
-    assert!(scenario.cues().is_empty());
+    assert!(scenario.scheduled_starts().is_empty());
     let flag = run(&scenario, PolicyName::RULE, 1).flags.remove(0);
     assert_eq!((flag.started_at, flag.total_points().to_bits(), flag.harm.to_bits()), (None, 0, 0));
 }
@@ -182,7 +182,7 @@ fn the_shield_alone_takes_every_raise_whole_and_never_lowers() {
             if decision.to < decision.from {
                 assert_eq!(
                     (&entry.actor, decision.outcome),
-                    (&Actor::Shield, Outcome::Obliged),
+                    (&Actor::Shield, Outcome::Enforced),
                     "{}",
                     scenario.name
                 );
@@ -311,7 +311,7 @@ fn where_the_policy_failed_there_is_no_result() {
 #[test]
 fn a_flag_that_is_only_cold_has_done_no_harm_yet() {
     let scenario = Scenario::parse(Scenario::builtin("error-spike").unwrap(), "error-spike").unwrap();
-    assert!(scenario.flags[0].warm_up > 0.1 && scenario.cues()[0].at < Millis::from_secs(240));
+    assert!(scenario.flags[0].warm_up > 0.1 && scenario.scheduled_starts()[0].at < Millis::from_secs(240));
     let from = scenario.flags[0].effects[0].from;
     for seed in 1..=3 {
         let mut policy = PolicyName::RULE.build(seed);

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.ci/libtorch");
 
 /// A folder of its own for the cache, the archive and what is laid out.
-struct Place(TempDir);
+struct Installation(TempDir);
 
 /// How a call ended.
 struct Ended {
@@ -28,11 +28,11 @@ struct Ended {
     said: String,
 }
 
-impl Place {
+impl Installation {
     fn new() -> Self {
-        let place = Self(TempDir::new().unwrap());
-        fs::create_dir(place.path("bin")).unwrap();
-        place
+        let installation = Self(TempDir::new().unwrap());
+        fs::create_dir(installation.path("bin")).unwrap();
+        installation
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -152,38 +152,39 @@ impl Ended {
 
 #[test]
 fn an_archive_is_laid_out_without_what_no_build_needs() {
-    let place = Place::new();
-    let laid = place.path("laid");
-    ended(&mut place.archive(&place.libtorch()))
+    let installation = Installation::new();
+    let laid = installation.path("laid");
+    ended(&mut installation.archive(&installation.libtorch()))
         .with(0, &["2.13.0 for linux-x86_64 lies in", "export LIBTORCH="]);
     assert_eq!(fs::read_to_string(laid.join("build-version")).unwrap(), "2.13.0\n");
     assert_eq!(fs::read(laid.join("include/torch/a.h")).unwrap(), b"one");
     assert_eq!(fs::read(laid.join("lib/libtorch_cpu.so")).unwrap().len(), 200_000);
     assert!(!laid.join("lib/libc10.a").exists());
     assert!(!laid.join("share").exists());
-    assert_eq!(place.leftovers(), [""; 0]);
-    ended(place.script().args(["--platform", "linux-x86_64", "--check"]).arg(laid)).with(0, &["all 7 files"]);
+    assert_eq!(installation.leftovers(), [""; 0]);
+    ended(installation.script().args(["--platform", "linux-x86_64", "--check"]).arg(laid))
+        .with(0, &["all 7 files"]);
 }
 
 #[test]
 fn a_second_call_fetches_and_unpacks_nothing() {
-    let place = Place::new();
-    let mut call = place.archive(&place.libtorch());
+    let installation = Installation::new();
+    let mut call = installation.archive(&installation.libtorch());
     ended(&mut call).with(0, &[]);
-    fs::remove_dir_all(place.path("cache")).unwrap();
+    fs::remove_dir_all(installation.path("cache")).unwrap();
     for tool in ["curl", "unzip", "python3", "sha256sum"] {
-        place.program(tool, "exit 99");
+        installation.program(tool, "exit 99");
     }
     let again = ended(&mut call).with(0, &["lies in"]);
     assert!(!again.said.contains("fetching"), "{}", again.said);
-    assert!(!place.path("cache").exists());
+    assert!(!installation.path("cache").exists());
 }
 
 #[test]
 fn python_unpacks_where_unzip_is_missing() {
-    let place = Place::new();
-    let archive = place.libtorch();
-    let hidden = place.path("hidden");
+    let installation = Installation::new();
+    let archive = installation.libtorch();
+    let hidden = installation.path("hidden");
     fs::create_dir(&hidden).unwrap();
     // Everything that is there, except unzip.
     for folder in std::env::split_paths(&std::env::var_os("PATH").unwrap()) {
@@ -194,27 +195,27 @@ fn python_unpacks_where_unzip_is_missing() {
         }
     }
     if hidden.join("python3").exists() {
-        ended(place.archive(&archive).env("PATH", &hidden)).with(0, &["lies in"]);
-        assert_eq!(fs::read(place.path("laid/include/torch/a.h")).unwrap(), b"one");
-        fs::remove_dir_all(place.path("laid")).unwrap();
+        ended(installation.archive(&archive).env("PATH", &hidden)).with(0, &["lies in"]);
+        assert_eq!(fs::read(installation.path("laid/include/torch/a.h")).unwrap(), b"one");
+        fs::remove_dir_all(installation.path("laid")).unwrap();
         fs::remove_file(hidden.join("python3")).unwrap();
     }
-    ended(place.archive(&archive).env("PATH", &hidden))
+    ended(installation.archive(&archive).env("PATH", &hidden))
         .with(3, &["unzip is missing", "apt-get install unzip", "brew"]);
-    place.assert_nothing_laid();
+    installation.assert_nothing_laid();
 }
 
 #[test]
 fn a_wrong_sum_is_told_and_nothing_is_kept() {
-    let place = Place::new();
-    let archive = place.libtorch();
-    let mut call = place.archive(&archive);
+    let installation = Installation::new();
+    let archive = installation.libtorch();
+    let mut call = installation.archive(&archive);
     let expected = sum(&fs::read(&archive).unwrap());
     let mut bytes = fs::read(&archive).unwrap();
     bytes[90] ^= 1;
     fs::write(&archive, &bytes).unwrap();
     ended(&mut call).with(5, &["sum of the archive is wrong", &sum(&bytes), &expected]);
-    place.assert_nothing_laid();
+    installation.assert_nothing_laid();
     bytes[90] ^= 1;
     fs::write(&archive, &bytes).unwrap();
     ended(&mut call).with(0, &["lies in"]);
@@ -222,50 +223,50 @@ fn a_wrong_sum_is_told_and_nothing_is_kept() {
 
 #[test]
 fn an_archive_without_a_sum_is_refused_unless_it_may_be_unchecked() {
-    let place = Place::new();
-    let archive = place.libtorch();
+    let installation = Installation::new();
+    let archive = installation.libtorch();
     let call = |more: &str| {
-        let mut call = place.script();
+        let mut call = installation.script();
         call.env("KNIGHTWATCH_LIBTORCH_URL", format!("file://{}", archive.display()))
             .args(["--platform", "linux-x86_64", "--from", "archive"])
             .args(more.split_whitespace())
-            .arg(place.path("laid"));
+            .arg(installation.path("laid"));
         ended(&mut call)
     };
     call("").with(2, &["--sha256", "--unchecked"]);
     call("--sha256 12").with(2, &["64 hexadecimal digits"]);
-    place.assert_nothing_laid();
+    installation.assert_nothing_laid();
     call("--unchecked").with(0, &[&sum(&fs::read(&archive).unwrap())]);
 }
 
 #[test]
-fn a_download_that_was_cut_off_goes_on() {
-    let place = Place::new();
-    let archive = place.libtorch();
+fn a_download_that_was_cut_off_is_resumed() {
+    let installation = Installation::new();
+    let archive = installation.libtorch();
     let bytes = fs::read(&archive).unwrap();
-    let cut = place.cached(&format!("{}.cut", sum(&bytes)));
+    let cut = installation.cached(&format!("{}.cut", sum(&bytes)));
     fs::write(&cut, &bytes[..100_000]).unwrap();
-    ended(&mut place.archive(&archive)).with(0, &["lies in"]);
+    ended(&mut installation.archive(&archive)).with(0, &["lies in"]);
 
     // Other bytes in the first half tell that only the second one was fetched.
-    let place = Place::new();
-    let archive = place.libtorch();
-    let cut = place.cached(&format!("{}.cut", sum(&bytes)));
+    let installation = Installation::new();
+    let archive = installation.libtorch();
+    let cut = installation.cached(&format!("{}.cut", sum(&bytes)));
     fs::write(&cut, vec![0; 100_000]).unwrap();
-    ended(&mut place.archive(&archive)).with(5, &["sum of the archive is wrong"]);
-    place.assert_nothing_laid();
-    ended(&mut place.archive(&archive)).with(0, &["lies in"]);
+    ended(&mut installation.archive(&archive)).with(5, &["sum of the archive is wrong"]);
+    installation.assert_nothing_laid();
+    ended(&mut installation.archive(&archive)).with(0, &["lies in"]);
 }
 
 #[test]
 fn no_network_is_told() {
-    let place = Place::new();
-    let archive = place.libtorch();
-    let mut call = place.archive(&archive);
+    let installation = Installation::new();
+    let archive = installation.libtorch();
+    let mut call = installation.archive(&archive);
     call.env("KNIGHTWATCH_LIBTORCH_URL", "http://archive.invalid/libtorch.zip")
         .env("http_proxy", "http://127.0.0.1:1");
     ended(&mut call).with(4, &["could not be fetched", "http://archive.invalid/libtorch.zip", "proxy"]);
-    place.assert_nothing_laid();
+    installation.assert_nothing_laid();
     call.env("KNIGHTWATCH_LIBTORCH_URL", "file:///nowhere.zip");
     ended(&mut call).with(4, &["/nowhere.zip could not be fetched"]);
 }
@@ -274,11 +275,11 @@ fn no_network_is_told() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_under_the_download_is_told() {
-    let place = Place::new();
-    let archive = place.libtorch();
-    symlink("/dev/full", place.cached(&format!("{}.cut", sum(&fs::read(&archive).unwrap())))).unwrap();
-    ended(&mut place.archive(&archive)).with(6, &["is full", "XDG_CACHE_HOME"]);
-    place.assert_nothing_laid();
+    let installation = Installation::new();
+    let archive = installation.libtorch();
+    symlink("/dev/full", installation.cached(&format!("{}.cut", sum(&fs::read(&archive).unwrap())))).unwrap();
+    ended(&mut installation.archive(&archive)).with(6, &["is full", "XDG_CACHE_HOME"]);
+    installation.assert_nothing_laid();
 }
 
 /// On a small disk of its own, where this user may mount one: what fits into the cache does not fit beside its goal.
@@ -290,28 +291,28 @@ fn a_full_disk_under_the_layout_is_told() {
         eprintln!("no mounts here: a disk cannot be made small");
         return;
     }
-    let place = Place::new();
-    let archive = place.libtorch();
-    fs::create_dir(place.path("small")).unwrap();
+    let installation = Installation::new();
+    let archive = installation.libtorch();
+    fs::create_dir(installation.path("small")).unwrap();
     let script = "mount -t tmpfs -o size=128k none \"$1\" && shift && \"$@\"; status=$?; ls -A \"$KEPT\"; exit $status";
-    let call = place.archive(&archive);
-    let mut inside = place.run_by("unshare");
+    let call = installation.archive(&archive);
+    let mut inside = installation.run_by("unshare");
     inside
         .args(alone)
         .args(["sh", "-c", script, "sh"])
-        .arg(place.path("small"))
+        .arg(installation.path("small"))
         .arg("bash")
-        .env("KEPT", place.path("small"));
-    inside.args(call.get_args().take(call.get_args().len() - 1)).arg(place.path("small/laid"));
+        .env("KEPT", installation.path("small"));
+    inside.args(call.get_args().take(call.get_args().len() - 1)).arg(installation.path("small/laid"));
     inside.env("KNIGHTWATCH_LIBTORCH_URL", format!("file://{}", archive.display()));
     let ended = ended(&mut inside).with(6, &["is full; make room or name a folder on another disk"]);
     assert!(!ended.said.lines().any(|line| line.starts_with("laid")), "something is left: {}", ended.said);
 }
 
 /// A call that is unpacking, and will be for ever.
-fn unpacking(place: &Place) -> Child {
-    place.program("unzip", "exec tail -f /dev/null");
-    let mut call = place.archive(&place.libtorch());
+fn unpacking(installation: &Installation) -> Child {
+    installation.program("unzip", "exec tail -f /dev/null");
+    let mut call = installation.archive(&installation.libtorch());
     let mut child = call.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     lines
@@ -324,36 +325,36 @@ fn unpacking(place: &Place) -> Child {
 #[test]
 fn whoever_stops_it_leaves_nothing_behind() {
     for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let place = Place::new();
-        let mut child = unpacking(&place);
+        let installation = Installation::new();
+        let mut child = unpacking(&installation);
         kill_process(Pid::from_child(&child), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(status));
-        place.assert_nothing_laid();
+        installation.assert_nothing_laid();
     }
 }
 
 #[test]
 fn after_a_kill_nothing_is_half_laid_out_and_the_next_call_cleans_up() {
-    let place = Place::new();
-    let mut child = unpacking(&place);
+    let installation = Installation::new();
+    let mut child = unpacking(&installation);
     kill_process_group(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
-    fs::remove_file(place.path("bin/unzip")).unwrap();
-    assert!(!place.path("laid").exists());
-    assert!(!place.leftovers().is_empty(), "it was in the middle");
-    ended(&mut place.archive(&place.libtorch())).with(0, &["lies in"]);
-    assert_eq!(place.leftovers(), [""; 0]);
+    fs::remove_file(installation.path("bin/unzip")).unwrap();
+    assert!(!installation.path("laid").exists());
+    assert!(!installation.leftovers().is_empty(), "it was in the middle");
+    ended(&mut installation.archive(&installation.libtorch())).with(0, &["lies in"]);
+    assert_eq!(installation.leftovers(), [""; 0]);
 }
 
 #[test]
 fn platforms_without_a_libtorch_are_refused_by_name() {
-    let place = Place::new();
+    let installation = Installation::new();
     let call = |uname: &str, ldd: &str, glibc: &str| {
         let (system, machine) = uname.split_once(' ').unwrap();
-        place.program("uname", &format!("case $1 in -s) echo {system};; *) echo {machine};; esac"));
-        place.program("ldd", &format!("echo '{ldd}' >&2; exit 1"));
-        place.program("getconf", &format!("echo '{glibc}'"));
-        ended(place.script().arg(place.path("laid")))
+        installation.program("uname", &format!("case $1 in -s) echo {system};; *) echo {machine};; esac"));
+        installation.program("ldd", &format!("echo '{ldd}' >&2; exit 1"));
+        installation.program("getconf", &format!("echo '{glibc}'"));
+        ended(installation.script().arg(installation.path("laid")))
             .with(7, &["there is no libtorch 2.13.0 for", "linux-x86_64"])
     };
     call("Linux x86_64", "musl libc (x86_64)", "").with(7, &["musl", "container"]);
@@ -361,16 +362,17 @@ fn platforms_without_a_libtorch_are_refused_by_name() {
     call("Linux riscv64", "ldd (GNU libc) 2.41", "glibc 2.41").with(7, &["riscv64"]);
     call("Darwin x86_64", "", "").with(7, &["Intel"]);
     call("MINGW64_NT-10.0 x86_64", "", "").with(7, &["WSL"]);
-    ended(place.script().args(["--platform", "beos"]).arg(place.path("laid"))).with(7, &["'beos'"]);
-    place.assert_nothing_laid();
+    ended(installation.script().args(["--platform", "beos"]).arg(installation.path("laid")))
+        .with(7, &["'beos'"]);
+    installation.assert_nothing_laid();
 }
 
 #[test]
 fn what_has_changed_since_is_found() {
-    let place = Place::new();
-    let mut call = place.archive(&place.libtorch());
-    let laid = place.path("laid");
-    let check = || ended(place.script().args(["--platform", "linux-x86_64", "--check"]).arg(&laid));
+    let installation = Installation::new();
+    let mut call = installation.archive(&installation.libtorch());
+    let laid = installation.path("laid");
+    let check = || ended(installation.script().args(["--platform", "linux-x86_64", "--check"]).arg(&laid));
     check().with(8, &["is not whole"]);
     ended(&mut call).with(0, &[]);
 
@@ -385,62 +387,65 @@ fn what_has_changed_since_is_found() {
     check().with(8, &["lib/libc10.so is missing or has changed"]);
     ended(&mut call).with(0, &["laying out again: lib/libc10.so"]);
     check().with(0, &["all 7 files"]);
-    assert_eq!(place.leftovers(), [""; 0]);
+    assert_eq!(installation.leftovers(), [""; 0]);
 }
 
 #[test]
 fn what_was_there_stays_when_laying_out_again_fails() {
-    let place = Place::new();
-    let archive = place.libtorch();
-    ended(&mut place.archive(&archive)).with(0, &[]);
-    fs::write(place.path("laid/lib/libc10.so"), b"cut").unwrap();
-    fs::remove_dir_all(place.path("cache")).unwrap();
-    ended(place.archive(&archive).env("KNIGHTWATCH_LIBTORCH_URL", "file:///nowhere.zip")).with(4, &[]);
-    assert_eq!(fs::read(place.path("laid/include/b.h")).unwrap(), b"two");
-    assert_eq!(place.leftovers(), [""; 0]);
+    let installation = Installation::new();
+    let archive = installation.libtorch();
+    ended(&mut installation.archive(&archive)).with(0, &[]);
+    fs::write(installation.path("laid/lib/libc10.so"), b"cut").unwrap();
+    fs::remove_dir_all(installation.path("cache")).unwrap();
+    ended(installation.archive(&archive).env("KNIGHTWATCH_LIBTORCH_URL", "file:///nowhere.zip")).with(4, &[]);
+    assert_eq!(fs::read(installation.path("laid/include/b.h")).unwrap(), b"two");
+    assert_eq!(installation.leftovers(), [""; 0]);
 }
 
 #[test]
 fn what_somebody_else_put_there_is_left_alone() {
-    let place = Place::new();
-    let laid = place.path("laid");
+    let installation = Installation::new();
+    let laid = installation.path("laid");
     fs::create_dir(&laid).unwrap();
     fs::write(laid.join("letter.txt"), "dear").unwrap();
-    ended(&mut place.archive(&place.libtorch())).with(2, &["holds something else", "move it away"]);
+    ended(&mut installation.archive(&installation.libtorch()))
+        .with(2, &["holds something else", "move it away"]);
     assert_eq!(fs::read_dir(&laid).unwrap().count(), 1);
 
     fs::create_dir(laid.join("include")).unwrap();
     fs::write(laid.join("build-version"), "2.13.0+cpu\n").unwrap();
-    ended(&mut place.archive(&place.libtorch())).with(0, &["left as it is"]);
+    ended(&mut installation.archive(&installation.libtorch())).with(0, &["left as it is"]);
     assert!(laid.join("letter.txt").exists());
 }
 
 #[test]
 fn an_archive_of_something_else_is_refused() {
-    let place = Place::new();
-    ended(&mut place.archive(&place.of_version("2.12.1")))
+    let installation = Installation::new();
+    ended(&mut installation.archive(&installation.of_version("2.12.1")))
         .with(5, &["holds libtorch 2.12.1", "2.13.0 was expected"]);
-    place.assert_nothing_laid();
-    let text = place.path("page.html");
+    installation.assert_nothing_laid();
+    let text = installation.path("page.html");
     fs::write(&text, "<html>please log in</html>").unwrap();
-    ended(&mut place.archive(&text)).with(8, &["does not hold what it should"]);
-    place.assert_nothing_laid();
-    let other = place.path("other.zip");
+    ended(&mut installation.archive(&text)).with(8, &["does not hold what it should"]);
+    installation.assert_nothing_laid();
+    let other = installation.path("other.zip");
     fs::write(&other, zip(&[("libtorch/build-version", b"2.13.0"), ("libtorch/include/a.h", b"")])).unwrap();
-    ended(&mut place.archive(&other)).with(8, &["does not hold what it should"]);
-    place.assert_nothing_laid();
+    ended(&mut installation.archive(&other)).with(8, &["does not hold what it should"]);
+    installation.assert_nothing_laid();
 }
 
 #[test]
 fn a_wrong_call_is_refused() {
-    let place = Place::new();
-    let call = |arguments: &str| ended(place.script().args(arguments.split(' ')).arg(place.path("laid")));
+    let installation = Installation::new();
+    let call = |arguments: &str| {
+        ended(installation.script().args(arguments.split(' ')).arg(installation.path("laid")))
+    };
     call("--from nowhere").with(2, &["registry or archive, not 'nowhere'"]);
     call("--fast").with(2, &["there is no option --fast"]);
     call("--unchecked --sha256 00").with(2, &["--sha256 goes with --from archive"]);
     call("--platform macos-arm64 --from archive --help").with(0, &["Exit status"]);
-    ended(place.script().arg("--sha256")).with(2, &["--sha256 needs a value"]);
-    place.assert_nothing_laid();
+    ended(installation.script().arg("--sha256")).with(2, &["--sha256 needs a value"]);
+    installation.assert_nothing_laid();
 }
 
 /// Made-up wheels of what the registry has; their sums, in the script's order.
@@ -483,15 +488,17 @@ fn wheels(folder: &Path) -> String {
 
 #[test]
 fn the_wheels_are_laid_out_by_pip_and_checked() {
-    let place = Place::new();
-    let sums = wheels(&place.path("wheels"));
+    let installation = Installation::new();
+    let sums = wheels(&installation.path("wheels"));
     let call = || {
-        let mut call = place.script();
-        call.args(["--platform", "linux-x86_64"]).arg(place.path("laid")).env("PIP_CONFIG_FILE", "/dev/null");
+        let mut call = installation.script();
+        call.args(["--platform", "linux-x86_64"])
+            .arg(installation.path("laid"))
+            .env("PIP_CONFIG_FILE", "/dev/null");
         call
     };
     let ours = |mut call: Command, sums: &str| {
-        ended(call.env("PIP_FIND_LINKS", place.path("wheels")).env("KNIGHTWATCH_LIBTORCH_SUMS", sums))
+        ended(call.env("PIP_FIND_LINKS", installation.path("wheels")).env("KNIGHTWATCH_LIBTORCH_SUMS", sums))
     };
     if !Command::new("python3")
         .args(["-m", "pip", "--version"])
@@ -502,8 +509,8 @@ fn the_wheels_are_laid_out_by_pip_and_checked() {
         return;
     }
     // The script's own sums are those of the real ones.
-    ended(call().env("PIP_FIND_LINKS", place.path("wheels"))).with(5, &["sum of torch is wrong"]);
-    place.assert_nothing_laid();
+    ended(call().env("PIP_FIND_LINKS", installation.path("wheels"))).with(5, &["sum of torch is wrong"]);
+    installation.assert_nothing_laid();
     let mut nowhere = call();
     nowhere
         .env_remove("PIP_NO_INDEX")
@@ -511,10 +518,10 @@ fn the_wheels_are_laid_out_by_pip_and_checked() {
         .env("PIP_RETRIES", "0")
         .env("PIP_DEFAULT_TIMEOUT", "5");
     ended(&mut nowhere).with(4, &["torch could not be fetched", "pip config list"]);
-    place.assert_nothing_laid();
+    installation.assert_nothing_laid();
 
     ours(call(), &sums).with(0, &["lies in"]);
-    let laid = place.path("laid");
+    let laid = installation.path("laid");
     let mut libraries: Vec<_> = fs::read_dir(laid.join("lib"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -531,10 +538,10 @@ fn the_wheels_are_laid_out_by_pip_and_checked() {
 
     // What was fetched once is not fetched again, unless it went bad in the meantime.
     fs::remove_dir_all(&laid).unwrap();
-    fs::remove_dir_all(place.path("wheels")).unwrap();
+    fs::remove_dir_all(installation.path("wheels")).unwrap();
     ours(call(), &sums).with(0, &["lies in"]);
     fs::remove_dir_all(&laid).unwrap();
-    fs::write(place.cached(sums.split(' ').next().unwrap()), "rotten").unwrap();
+    fs::write(installation.cached(sums.split(' ').next().unwrap()), "rotten").unwrap();
     ours(call(), &sums).with(4, &["torch could not be fetched"]);
-    place.assert_nothing_laid();
+    installation.assert_nothing_laid();
 }

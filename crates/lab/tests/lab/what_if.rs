@@ -12,7 +12,7 @@ use knightwatch_core::{
     flag::{FlagKey, Rollout},
     telemetry::Millis,
 };
-use knightwatch_engine::{Cue, Engine, Setup};
+use knightwatch_engine::{Engine, ScheduledStart, Setup};
 use knightwatch_sim::{Scenario, World};
 use knightwatch_store::{Journal, SessionMeta};
 use serde_json::Value;
@@ -52,10 +52,10 @@ fn session(
         scenario: Some(Scenario::builtin(name).unwrap().to_owned()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let cues = scenario.cues().iter().map(|cue| Cue {
-        at: scenario.start + cue.at,
-        flag: cue.flag,
-        operator: cue.operator.clone(),
+    let scheduled_starts = scenario.scheduled_starts().iter().map(|scheduled| ScheduledStart {
+        at: scenario.start + scheduled.at,
+        flag: scheduled.flag,
+        operator: scheduled.operator.clone(),
     });
     let setup = Setup {
         environment: meta.environment.clone(),
@@ -63,7 +63,7 @@ fn session(
         seed: meta.seed,
         config: ControlConfig { interval: scenario.interval, ..ControlConfig::default() },
         specs: scenario.specs(),
-        cues: cues.collect(),
+        scheduled_starts: scheduled_starts.collect(),
         source: Box::new(World::new(&scenario, seed)),
         log: Box::new(Journal::create(&path, &meta).unwrap()),
         policy: policy.build(seed),
@@ -125,8 +125,8 @@ fn moves(entries: &[Value], flag: &str) -> Vec<(u64, String)> {
 }
 
 fn same(what_if: &Value) {
-    assert_eq!(what_if["partings"], Value::Array(Vec::new()));
-    assert_eq!(what_if["moot"], Value::Array(Vec::new()));
+    assert_eq!(what_if["divergences"], Value::Array(Vec::new()));
+    assert_eq!(what_if["skipped"], Value::Array(Vec::new()));
     assert_eq!(side(what_if, "recorded"), side(what_if, "what_if"));
     assert_eq!(what_if["total_recorded"], what_if["total_what_if"]);
     for (name, difference) in what_if["difference"].as_object().unwrap() {
@@ -164,7 +164,7 @@ fn under_another_policy_it_is_what_simulate_makes_of_that_policy() {
     let (instead, would_be) = simulated(&home, "default", "schedule", 5);
     assert_eq!(side(&what_if, "recorded"), was);
     assert_eq!(side(&what_if, "what_if"), would_be);
-    let mut parted = 0;
+    let mut diverged = 0;
     for flag in &scenario.flags {
         let flag = flag.spec.key.as_str();
         let (mut one, mut other) = (moves(&recorded, flag).into_iter(), moves(&instead, flag).into_iter());
@@ -175,18 +175,18 @@ fn under_another_policy_it_is_what_simulate_makes_of_that_policy() {
             }
         };
         let found: Vec<&Value> =
-            what_if["partings"].as_array().unwrap().iter().filter(|p| p["flag"] == flag).collect();
+            what_if["divergences"].as_array().unwrap().iter().filter(|p| p["flag"] == flag).collect();
         let expected: Vec<u64> = first.into_iter().map(|at| at - scenario.start.0).collect();
         assert_eq!(found.iter().map(|p| p["at"].as_u64().unwrap()).collect::<Vec<_>>(), expected, "{flag}");
-        parted += found.len();
-        for parting in found {
-            assert_ne!(parting["recorded"]["to"], parting["what_if"]["to"], "{parting}");
+        diverged += found.len();
+        for divergence in found {
+            assert_ne!(divergence["recorded"]["to"], divergence["what_if"]["to"], "{divergence}");
             for side in ["recorded", "what_if"] {
-                assert!(parting[side]["what"].as_str().unwrap().starts_with(flag), "{parting}");
+                assert!(divergence[side]["what"].as_str().unwrap().starts_with(flag), "{divergence}");
             }
         }
     }
-    assert!(parted > 0);
+    assert!(diverged > 0);
     let sum = |flags: &[Value]| flags.iter().map(|flag| flag["bad_requests"].as_f64().unwrap()).sum::<f64>();
     let difference = what_if["difference"]["bad_requests"].as_f64().unwrap();
     assert!((difference - (sum(&would_be) - sum(&was))).abs() < 1e-6, "{difference}");
@@ -244,11 +244,14 @@ fn an_order_that_makes_no_sense_any_more_is_named() {
     let path = session(&home, "good", PolicyName::SCHEDULE, 2, &[pause], pause_at + 3);
     same(&what_if(&home, "schedule", &path));
     let sooner = what_if(&home, "shield-alone", &path);
-    let moot = sooner["moot"].as_array().unwrap();
-    assert_eq!(moot.len(), 1, "{sooner}");
-    assert_eq!((&moot[0]["by"]["person"], &moot[0]["at"]), (&"ada".into(), &(pause_at * MINUTE.0).into()));
-    assert_eq!(moot[0]["order"]["command"], "pause");
-    assert!(moot[0]["why"].as_str().unwrap().ends_with("only a ramping flag is paused"), "{sooner}");
+    let skipped = sooner["skipped"].as_array().unwrap();
+    assert_eq!(skipped.len(), 1, "{sooner}");
+    assert_eq!(
+        (&skipped[0]["by"]["person"], &skipped[0]["at"]),
+        (&"ada".into(), &(pause_at * MINUTE.0).into())
+    );
+    assert_eq!(skipped[0]["order"]["command"], "pause");
+    assert!(skipped[0]["why"].as_str().unwrap().ends_with("only a ramping flag is paused"), "{sooner}");
     let said = home.run_on("what-if --policy shield-alone", &path);
     assert!(said.fine().out.contains("ada's pause of "), "{}", said.out);
 }
@@ -277,7 +280,7 @@ fn the_text_says_where_they_part_and_what_it_would_have_cost() {
         assert!(line.chars().count() <= 80, "{line}");
     }
     let own = home.run_on("what-if --policy schedule", &path);
-    assert!(own.fine().out.contains("They part nowhere"), "{}", own.out);
+    assert!(own.fine().out.contains("No divergence"), "{}", own.out);
 }
 
 fn refused(ended: &Ended, says: &str) {
@@ -291,7 +294,7 @@ fn what_cannot_be_told_is_refused() {
     let path = session(&home, "good", PolicyName::RULE, 2, &[], 5);
     refused(&home.run_on("what-if --policy nosuch", &path), "invalid value 'nosuch'");
     refused(&home.run_on("what-if --policy rule --seed 3", &path), "--seed");
-    refused(&home.run_on("what-if --policy rule --taste 2", &path), "only ppo-master has any");
+    refused(&home.run_on("what-if --policy rule --harm-weight 2", &path), "only ppo-master has any");
     refused(&home.run_on("what-if --json", &path), "--policy <POLICY>");
     let bare = |name: &str, simulated: bool| {
         let path = home.path(name);

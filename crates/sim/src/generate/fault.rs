@@ -7,7 +7,7 @@ use super::{
     super::{Effect, LatencyModel, Outage, Scenario, Wave, WireModel, shape},
     Family, HORIZON,
     ranges::{self, Dice, Range},
-    surroundings::{bursts, mild, seconds, usual_requests},
+    surroundings::{bursts, mild, seconds, typical_requests},
 };
 use knightwatch_core::{flag::FlagId, telemetry::Millis};
 
@@ -44,7 +44,7 @@ pub(super) fn add(dice: &mut Dice, family: Family, started: Millis, scenario: &m
     let is_harmful = family != Family::Healthy && !dice.chance(ranges::HARMLESS);
     let mut fault = Fault {
         latency: service.latency.clone(),
-        usual: usual_requests(service, flag),
+        usual: typical_requests(service, flag),
         started,
         is_harmful,
         errors: if family == Family::LowTraffic { &ranges::LOW_TRAFFIC_ERRORS } else { &ranges::ERRORS },

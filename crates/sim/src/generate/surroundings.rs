@@ -149,6 +149,6 @@ pub(super) fn mild(dice: &mut Dice) -> Effect {
 }
 
 /// Requests of a flag in an interval of usual traffic.
-pub(super) fn usual_requests(service: &ServiceModel, flag: &FlagModel) -> f64 {
+pub(super) fn typical_requests(service: &ServiceModel, flag: &FlagModel) -> f64 {
     service.requests_per_second * flag.traffic * INTERVAL.as_secs_f64()
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{Truth, World};
-use knightwatch_agent::USUAL_RATE;
+use knightwatch_agent::REFERENCE_RATE;
 use knightwatch_core::{
     flag::{Ladder, Rollout},
     telemetry::Feed,
@@ -25,8 +25,8 @@ fn harmful(scenario: &Scenario) -> Vec<bool> {
 }
 
 /// A flag's requests in an interval of usual traffic.
-fn usual_requests(scenario: &Scenario) -> f64 {
-    surroundings::usual_requests(&scenario.services[0], &scenario.flags[0])
+fn typical_requests(scenario: &Scenario) -> f64 {
+    surroundings::typical_requests(&scenario.services[0], &scenario.flags[0])
 }
 
 /// What is drawn of a scenario, as numbers.
@@ -35,10 +35,16 @@ fn numbers(scenario: &Scenario) -> Vec<f64> {
     let latency = &service.latency;
     let harm = flag.effects.last().cloned().unwrap_or_default();
     #[expect(clippy::cast_precision_loss, reason = "times of a day, in milliseconds")]
-    let cue = scenario.cues()[0].at.0 as f64;
+    let scheduled = scenario.scheduled_starts()[0].at.0 as f64;
     let outage = scenario.outages.first().map_or(0.0, |outage| outage.errors);
-    let about =
-        [usual_requests(scenario), service.errors, service.utilisation, service.traffic_sd, cue, outage];
+    let about = [
+        typical_requests(scenario),
+        service.errors,
+        service.utilisation,
+        service.traffic_sd,
+        scheduled,
+        outage,
+    ];
     let shape = [latency.sigma, latency.noise_sd, latency.noise_memory, latency.p50_ms, latency.cache_hits];
     let of_flag = [flag.warm_up, harm.errors, harm.latency, harm.above_rollout, harm.after_requests];
     [&about[..], &shape, &of_flag, &[flag.wire.gaps, flag.wire.lost_failures]].concat()
@@ -70,9 +76,9 @@ fn families_take_turns_and_another_family_keeps_the_service() {
 }
 
 #[test]
-fn half_of_the_flags_have_more_requests_than_is_called_usual() {
-    let rate = |number| usual_requests(&of(Family::Healthy).scenario(number).1) / INTERVAL.as_secs_f64();
-    let more = (0..2_000).filter(|number| rate(*number) > USUAL_RATE).count();
+fn half_of_the_flags_have_more_requests_than_the_reference_rate() {
+    let rate = |number| typical_requests(&of(Family::Healthy).scenario(number).1) / INTERVAL.as_secs_f64();
+    let more = (0..2_000).filter(|number| rate(*number) > REFERENCE_RATE).count();
     assert!((950..1_050).contains(&more), "{more} of 2000");
 }
 
@@ -153,9 +159,10 @@ fn every_scenario_is_one_that_could_be_written_down() {
             assert!((1..=2).contains(&flags.len()) && scenario.services.len() == 1, "{name}");
             assert!(flags.iter().all(|flag| flag.spec.ladder == Ladder::default() && flag.service == 0));
             assert!(flags.len() == 1 || flags[0].spec.key != flags[1].spec.key, "{name}");
-            assert_eq!(scenario.cues().len(), flags.len(), "{name}: each flag is started");
+            assert_eq!(scenario.scheduled_starts().len(), flags.len(), "{name}: each flag is started");
             assert_eq!((scenario.duration, scenario.steps()), (HORIZON, 360));
-            let first = scenario.cues().iter().find(|cue| cue.flag == FlagId(0)).unwrap();
+            let first =
+                scenario.scheduled_starts().iter().find(|scheduled| scheduled.flag == FlagId(0)).unwrap();
             assert!((30_000..=120_000).contains(&first.at.0) && first.operator == "generator", "{name}");
             assert!((0.0..=0.02).contains(&service.errors) && service.utilisation <= 0.75, "{name}");
             assert!((0.5..=1.2).contains(&service.latency.sigma), "{name}");
@@ -168,7 +175,7 @@ fn every_scenario_is_one_that_could_be_written_down() {
             assert!(shares.into_iter().all(|share| (0.0..=1.0).contains(&share)), "{name}");
             assert!(scenario.outages.iter().all(|o| o.from < o.until && o.until <= HORIZON), "{name}");
             let range = if family == Family::LowTraffic { 0.99..100.1 } else { 29.9..100_100.0 };
-            assert!(range.contains(&usual_requests(&scenario)), "{name}");
+            assert!(range.contains(&typical_requests(&scenario)), "{name}");
         }
     }
 }
@@ -176,7 +183,7 @@ fn every_scenario_is_one_that_could_be_written_down() {
 #[test]
 fn most_flags_have_hundreds_to_thousands_of_requests_in_an_interval() {
     let generator = of(Family::Healthy);
-    let usual = |number| usual_requests(&generator.scenario(number).1);
+    let usual = |number| typical_requests(&generator.scenario(number).1);
     let most = (0..2_000).filter(|number| (300.0..20_000.0).contains(&usual(*number))).count();
     assert!((1_400..1_650).contains(&most), "{most} of 2 000");
 }
@@ -195,7 +202,7 @@ fn an_easy_curriculum_has_much_traffic_little_noise_and_large_effects() {
     assert!(small(0.5) > 10 && small(1.0) > 2 * small(0.5), "{} {}", small(0.5), small(1.0));
     for number in 0..500 {
         let (_, scenario) = at(0.0).scenario(number);
-        assert!(usual_requests(&scenario) >= 4_999.0 && scenario.services[0].latency.noise_sd <= 0.1);
+        assert!(typical_requests(&scenario) >= 4_999.0 && scenario.services[0].latency.noise_sd <= 0.1);
         assert!(
             harmful(&scenario) == harmful(&at(1.0).scenario(number).1),
             "{number}: difficulty is not kind"

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use super::{
     super::{
         reader::{
-            Field, Keys, Section, TimeSpan, list, number, percent, required, signed_span, span, text, whole,
-            word,
+            Field, Keys, Section, TimeSpan, integer, list, number, percent, required, signed_span, span,
+            text, word,
         },
-        scenario::{Cue, Effect, FlagModel, ServiceModel, Wave, WireModel},
+        scenario::{Effect, FlagModel, ScheduledStart, ServiceModel, Wave, WireModel},
     },
     Flags, P, WEEK, check_harm, name, service_index,
 };
@@ -51,7 +51,7 @@ struct FlagKeys {
     start: Field<TimeSpan>,
     #[garde(custom(text))]
     operator: Field<String>,
-    #[garde(custom(whole(1..=10_000)))]
+    #[garde(custom(integer(1..=10_000)))]
     replicate: Field<u32>,
     #[garde(custom(span(Millis::ZERO..=Millis::from_secs(3_600))))]
     stagger: Field<TimeSpan>,
@@ -105,7 +105,7 @@ pub(super) fn flag(p: P<'_, '_>, section: &Section<'_, '_>, services: &[ServiceM
         let id = FlagId(u32::try_from(flags.models.len()).unwrap_or(u32::MAX));
         if let Some(start) = start {
             let at = start + Millis(stagger.0 * u64::from(copy - 1));
-            flags.cues.push(Cue {
+            flags.scheduled_starts.push(ScheduledStart {
                 at,
                 flag: id,
                 operator: operator.clone().unwrap_or_else(|| OPERATOR.to_owned()),
@@ -250,7 +250,7 @@ struct WireKeys {
     silent_until: Field<TimeSpan>,
     #[garde(custom(percent(100.0)))]
     late_percent: Field<f64>,
-    #[garde(custom(whole(1..=1_000)))]
+    #[garde(custom(integer(1..=1_000)))]
     late_by: Field<u32>,
     #[garde(custom(percent(100.0)))]
     duplicate_percent: Field<f64>,

@@ -15,11 +15,11 @@ use ratatui::layout::Rect;
 
 use crate::tui::{
     Model, figures,
+    fleet_view::FleetView,
     pen::{Align, Pen},
-    spark::{self, Metric, Record},
+    spark::{self, ChartBaseline, Metric},
     theme::LEVELS,
     view::entry::Kind,
-    world::World,
 };
 use knightwatch_core::telemetry::{Millis, Verdict};
 use knightwatch_engine::backend::{ArmPoint, FlagView, Point};
@@ -27,7 +27,7 @@ use knightwatch_engine::backend::{ArmPoint, FlagView, Point};
 /// Columns for the labels of the axes.
 const LABEL: u16 = 8;
 /// Fewest lines for both charts side by side, the rollout with the events on it, and the time axis.
-pub(super) const LEAST: u16 = 5;
+pub(super) const MIN: u16 = 5;
 /// Below so many lines the charts stand side by side, where there are columns for it.
 const LOW: u16 = 12;
 /// Fewest columns for two charts side by side.
@@ -39,38 +39,38 @@ const WIDEST: usize = 4;
 /// Intervals in the recent window of the evidence.
 const RECENT: u64 = 6;
 /// The charts have room for so many intervals at least: a moving axis would hide what changed.
-const LEAST_SPAN: usize = 30;
+const MIN_SPAN: usize = 30;
 
 /// Both charts over each other, or side by side where the screen is low.
-pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
-    let Some(place) = world.place(&flag.spec.key) else { return };
-    let record = Record::of(flag, &world.history[place]);
-    let recent = Millis(world.controller.now.0.saturating_sub(RECENT.saturating_mul(world.interval.0)));
+pub(super) fn draw(model: &Model, fleet: &FleetView, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
+    let Some(place) = fleet.place(&flag.spec.key) else { return };
+    let baseline = ChartBaseline::of(flag, &fleet.history[place]);
+    let recent = Millis(fleet.controller.now.0.saturating_sub(RECENT.saturating_mul(fleet.interval.0)));
     if area.height < LOW && area.width >= BROAD {
         let half = area.width / 2;
         let left = Rect { width: half - 1, ..area };
         let right = Rect { x: area.x + half, width: area.width - half, ..area };
         for (metric, part) in [(Metric::P99, left), (Metric::Errors, right)] {
-            let time = Axis::new(world, place, part.width);
+            let time = Axis::new(fleet, place, part.width);
             let [chart, strip, axis] = stack(part, [part.height - 2, 1, 1]);
-            Chart { flag, metric, record, recent, time: &time }.draw(chart, pen);
+            Chart { flag, metric, baseline, recent, time: &time }.draw(chart, pen);
             // There is one line for both: what happened is written over the rollout.
             rollout(flag, &time, strip, pen);
-            marks(model, world, flag, &time, strip, pen);
-            draw_axis(world, &time, axis, pen);
+            marks(model, fleet, flag, &time, strip, pen);
+            draw_axis(fleet, &time, axis, pen);
         }
         return;
     }
-    let time = Axis::new(world, place, area.width);
+    let time = Axis::new(fleet, place, area.width);
     let thickness = if area.height >= TALL { 2 } else { 1 };
     let both = area.height.saturating_sub(2 + thickness);
     let [p99, errors, strip, happened, axis] = stack(area, [both - both / 2, both / 2, thickness, 1, 1]);
-    Chart { flag, metric: Metric::P99, record, recent, time: &time }.draw(p99, pen);
-    Chart { flag, metric: Metric::Errors, record, recent, time: &time }.draw(errors, pen);
+    Chart { flag, metric: Metric::P99, baseline, recent, time: &time }.draw(p99, pen);
+    Chart { flag, metric: Metric::Errors, baseline, recent, time: &time }.draw(errors, pen);
     rollout(flag, &time, strip, pen);
     pen.cell(area.x, happened.y, LABEL - 1, Align::Right, "events", pen.theme.dim());
-    marks(model, world, flag, &time, happened, pen);
-    draw_axis(world, &time, axis, pen);
+    marks(model, fleet, flag, &time, happened, pen);
+    draw_axis(fleet, &time, axis, pen);
 }
 
 /// Parts of an area one below the other.
@@ -92,16 +92,16 @@ struct Axis<'a> {
 }
 
 impl<'a> Axis<'a> {
-    fn new(world: &'a World, place: usize, width: u16) -> Self {
+    fn new(fleet: &'a FleetView, place: usize, width: u16) -> Self {
         let columns = usize::from(width.saturating_sub(LABEL));
-        let history = &world.history[place];
-        let known = history.len().max(LEAST_SPAN);
+        let history = &fleet.history[place];
+        let known = history.len().max(MIN_SPAN);
         let wide = (1..=WIDEST).rev().find(|wide| known * wide <= columns).unwrap_or(1);
-        let newest = world.interval_number(history.back().map_or(world.controller.now, |point| point.at));
+        let newest = fleet.interval_number(history.back().map_or(fleet.controller.now, |point| point.at));
         let mut axis =
             Self { slots: vec![None; columns / wide], newest, wide: u16::try_from(wide).unwrap_or(1) };
         for point in history.iter().rev() {
-            let Some(slot) = axis.slot(world, point.at) else { break };
+            let Some(slot) = axis.slot(fleet, point.at) else { break };
             axis.slots[slot] = Some(point);
         }
         axis
@@ -109,8 +109,8 @@ impl<'a> Axis<'a> {
 
     /// The slot of a moment; `None` where it is before the first. What came after the last point, with the interval
     /// still open, counts to it.
-    fn slot(&self, world: &World, at: Millis) -> Option<usize> {
-        let back = usize::try_from(self.newest.saturating_sub(world.interval_number(at))).ok()?;
+    fn slot(&self, fleet: &FleetView, at: Millis) -> Option<usize> {
+        let back = usize::try_from(self.newest.saturating_sub(fleet.interval_number(at))).ok()?;
         self.slots.len().checked_sub(back + 1)
     }
 
@@ -142,7 +142,7 @@ fn value(arm: &ArmPoint, metric: Metric) -> Option<f64> {
 struct Chart<'a> {
     flag: &'a FlagView,
     metric: Metric,
-    record: Record,
+    baseline: ChartBaseline,
     /// What is after this is in the recent window of the evidence.
     recent: Millis,
     time: &'a Axis<'a>,
@@ -151,8 +151,8 @@ struct Chart<'a> {
 impl Chart<'_> {
     fn recorded(&self) -> Option<f64> {
         match self.metric {
-            Metric::P99 => self.record.p99_ms,
-            Metric::Errors => self.record.error_rate,
+            Metric::P99 => self.baseline.p99_ms,
+            Metric::Errors => self.baseline.error_rate,
         }
         .map(f64::from)
     }
@@ -183,7 +183,7 @@ impl Chart<'_> {
         let shown = point.at > self.recent && self.flag.verdict == Verdict::Regressed && evidence.regressed();
         let control = value(&point.control, self.metric).or(self.recorded());
         let higher = value(&point.treatment, self.metric).zip(control).is_some_and(|(on, off)| on > off);
-        shown && higher || spark::is_worse(point, self.metric, self.record)
+        shown && higher || spark::is_worse(point, self.metric, self.baseline)
     }
 
     fn text(&self, value: Option<f64>) -> String {
@@ -225,8 +225,8 @@ impl Chart<'_> {
             Metric::P99 => (on.p99_ms, off.p99_ms),
             Metric::Errors => (on.error_rate(), off.error_rate()),
         };
-        let recorded = self.flag.report.control_recorded;
-        let off_name = if recorded { "recorded off" } else { "off" };
+        let recorded = self.flag.report.control_is_baseline;
+        let off_name = if recorded { "baseline" } else { "off" };
         let line = theme.control_line(recorded);
         let (on, off) = (self.text(on), self.text(off));
         let (plain, dim) = (theme.plain(), theme.dim());
@@ -314,10 +314,10 @@ fn rollout(flag: &FlagView, time: &Axis<'_>, area: Rect, pen: &mut Pen<'_>) {
 }
 
 /// What happened, on the time axis. What people did covers what the agent did in the same interval.
-fn marks(model: &Model, world: &World, flag: &FlagView, time: &Axis<'_>, area: Rect, pen: &mut Pen<'_>) {
+fn marks(model: &Model, fleet: &FleetView, flag: &FlagView, time: &Axis<'_>, area: Rect, pen: &mut Pen<'_>) {
     let mut marks: Vec<_> = model
         .entries_of(Some(&flag.spec.key))
-        .filter_map(|entry| Some((Kind::of(&entry.event, &entry.actor)?, time.slot(world, entry.at)?)))
+        .filter_map(|entry| Some((Kind::of(&entry.event, &entry.actor)?, time.slot(fleet, entry.at)?)))
         .collect();
     marks.sort_unstable();
     for (kind, slot) in marks {
@@ -330,7 +330,7 @@ fn marks(model: &Model, world: &World, flag: &FlagView, time: &Axis<'_>, area: R
 const LABELLED: u16 = 20;
 
 /// The time axis: how long ago, at the left end, in between where there is room, and now.
-fn draw_axis(world: &World, time: &Axis<'_>, area: Rect, pen: &mut Pen<'_>) {
+fn draw_axis(fleet: &FleetView, time: &Axis<'_>, area: Rect, pen: &mut Pen<'_>) {
     let dim = pen.theme.dim();
     let slots = time.slots.len();
     let start = time.column(0, area);
@@ -340,7 +340,7 @@ fn draw_axis(world: &World, time: &Axis<'_>, area: Rect, pen: &mut Pen<'_>) {
     let parts = parts.unwrap_or(1);
     for part in 0..parts {
         let slot = slots * part / parts;
-        let span = Millis(world.interval.0.saturating_mul(u64::try_from(slots - slot).unwrap_or(0)));
+        let span = Millis(fleet.interval.0.saturating_mul(u64::try_from(slots - slot).unwrap_or(0)));
         pen.text(time.column(slot, area), area.y, room, &format!("-{}", brief(span)), dim);
     }
     pen.cell(start, area.y, room, Align::Right, "now", dim);

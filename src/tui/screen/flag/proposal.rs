@@ -14,8 +14,8 @@ use ratatui::layout::Rect;
 
 use crate::tui::{
     Model, figures,
+    fleet_view::FleetView,
     pen::{Align, Pen, wrap},
-    world::World,
 };
 use knightwatch_agent::Choice;
 use knightwatch_core::control::{Actor, Decision, Event, Explanation, Phase};
@@ -31,13 +31,13 @@ const SHORT_NUMBER: u16 = 5;
 const SHUT: &str = "shut";
 /// Columns of a bar at most, and at least.
 const BAR: u16 = 20;
-const LEAST_BAR: u16 = 3;
+const MIN_BAR: u16 = 3;
 /// Below this share a bar is empty: half a column would be more than it is.
-const LEAST_SHARE: f64 = 0.01;
+const MIN_SHARE: f64 = 0.01;
 /// From so many columns on it is said what the value means.
 const MEANING: u16 = 46;
 
-pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
+pub(super) fn draw(model: &Model, fleet: &FleetView, flag: &FlagView, area: Rect, pen: &mut Pen<'_>) {
     if area.width < 16 {
         return;
     }
@@ -48,11 +48,11 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
     let own = own_decision(model, flag);
     let others = || last_by_others(flag).map_or_else(Vec::new, |text| wrap(&text, usize::from(area.width)));
     let mut moved = own.map_or_else(others, |own| moved_by(own, false, area.width));
-    let hold = flag.hold.as_ref().filter(|hold| hold.until > world.controller.now);
-    let guard_off = flag.guard_off_until.filter(|until| *until > world.controller.now);
+    let hold = flag.hold.as_ref().filter(|hold| hold.until > fleet.controller.now);
+    let guard_off = flag.guard_off_until.filter(|until| *until > fleet.controller.now);
     match &flag.proposal {
         None => {
-            let none = none(world, flag);
+            let none = none(fleet, flag);
             pen.text(x, line.y, line.right().saturating_sub(x), none, theme.dim());
         }
         Some(proposal) => {
@@ -69,7 +69,7 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
             } else {
                 let text = format!(
                     "{} has no probabilities: {}",
-                    world.controller.policy.name, world.controller.policy.about
+                    fleet.controller.policy.name, fleet.controller.policy.about
                 );
                 for part in wrap(&text, usize::from(area.width)) {
                     let Some(line) = lines.next() else { return };
@@ -91,13 +91,13 @@ pub(super) fn draw(model: &Model, world: &World, flag: &FlagView, area: Rect, pe
     if let Some(hold) = hold
         && let Some(line) = lines.next()
     {
-        let text = format!("{} holds it, {} left", hold.by, hold.until.since(world.controller.now));
+        let text = format!("{} holds it, {} left", hold.by, hold.until.since(fleet.controller.now));
         pen.text(line.x, line.y, line.width, &text, theme.person());
     }
     if let Some(until) = guard_off
         && let Some(line) = lines.next()
     {
-        let text = format!("guard OFF, {} left", until.since(world.controller.now));
+        let text = format!("guard OFF, {} left", until.since(fleet.controller.now));
         pen.text(line.x, line.y, line.width, &text, theme.abnormal());
     }
     for (row, part) in moved.iter().enumerate() {
@@ -129,12 +129,12 @@ fn own_decision<'a>(model: &'a Model, flag: &FlagView) -> Option<(&'a Decision, 
 }
 
 /// Why the policy wants nothing of the flag.
-fn none(world: &World, flag: &FlagView) -> &'static str {
+fn none(fleet: &FleetView, flag: &FlagView) -> &'static str {
     match flag.phase {
         Phase::Idle | Phase::RolledBack | Phase::Killed => "none: only a person starts it",
         Phase::Complete => "not asked at 100 %",
         Phase::Paused => "not asked while paused",
-        Phase::Ramping if world.controller.policy.fault.is_some() => "none: FAULT, it holds",
+        Phase::Ramping if fleet.controller.policy.fault.is_some() => "none: FAULT, it holds",
         Phase::Ramping => "none yet",
     }
 }
@@ -209,8 +209,8 @@ fn draw_one(
     let x = line.x + columns;
     if legal {
         let share = f64::from(share);
-        if room >= LEAST_BAR {
-            pen.gauge(x, line.y, room, if share >= LEAST_SHARE { share } else { 0.0 }, theme.plain());
+        if room >= MIN_BAR {
+            pen.gauge(x, line.y, room, if share >= MIN_SHARE { share } else { 0.0 }, theme.plain());
         }
         pen.cell(x + room, line.y, number_columns, Align::Right, number, theme.plain());
     } else {

@@ -1,6 +1,6 @@
 //! In which order the fleet lists its flags.
 
-use crate::tui::world::{World, attention};
+use crate::tui::fleet_view::{FleetView, attention};
 use knightwatch_engine::backend::FlagView;
 
 /// How the fleet is sorted.
@@ -36,15 +36,15 @@ impl Sort {
         }
     }
 
-    /// Sorts positions in `world.flags`. Stable, from the order before: sorting what is nearly sorted costs a pass.
-    pub(super) fn sort(self, rows: &mut [u32], world: &World) {
-        let flags = &world.flags;
+    /// Sorts positions in `fleet.flags`. Stable, from the order before: sorting what is nearly sorted costs a pass.
+    pub(super) fn sort(self, rows: &mut [u32], fleet: &FleetView) {
+        let flags = &fleet.flags;
         let by_key = |place: &u32| &flags[*place as usize].spec.key;
         match self {
             Self::Attention => {
-                let unseen = world.unseen();
+                let unseen = fleet.unseen();
                 let rank =
-                    |flag: &FlagView| attention(flag, world.controller.now, unseen.contains(&flag.spec.key));
+                    |flag: &FlagView| attention(flag, fleet.controller.now, unseen.contains(&flag.spec.key));
                 let ranks: Vec<u8> = flags.iter().map(rank).collect();
                 let rank = |place: &u32| ranks[*place as usize];
                 rows.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| by_key(a).cmp(by_key(b))));

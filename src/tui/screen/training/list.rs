@@ -24,7 +24,7 @@ const TEXT: u16 = NAME + VALUE + UNIT;
 const CURVE: u16 = 8;
 
 /// One line.
-struct Line<'a> {
+struct MetricLine<'a> {
     name: &'a str,
     now: Option<f64>,
     unit: &'a str,
@@ -41,14 +41,14 @@ pub(super) fn draw(training: &Training, area: Rect, pen: &mut Pen<'_>) {
         held
     });
     let told = cost_text(training);
-    let first = Line {
+    let first = MetricLine {
         name: &told,
         now: None,
         unit: "",
         values: cost.collect(),
         ends: Scale::Free.ends(all.iter().filter_map(|point| point.validation.map(|found| found.cost))),
     };
-    let metrics = METRICS.iter().map(|metric| Line {
+    let metrics = METRICS.iter().map(|metric| MetricLine {
         name: metric.name,
         now: points.iter().rev().find_map(metric.value),
         unit: metric.unit,
@@ -77,7 +77,7 @@ fn cost_text(training: &Training) -> String {
     }
 }
 
-fn values(line: &Line<'_>, area: Rect, pen: &mut Pen<'_>) {
+fn values(line: &MetricLine<'_>, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     pen.text(area.x, area.y, NAME, line.name, theme.dim());
     let value = line.now.map_or_else(|| "–".to_owned(), compact);
@@ -87,9 +87,9 @@ fn values(line: &Line<'_>, area: Rect, pen: &mut Pen<'_>) {
     pen.text(x + VALUE + 1, area.y, UNIT - 1, line.unit, theme.dim());
 }
 
-fn curve(training: &Training, line: Line<'_>, area: Rect, pen: &mut Pen<'_>) {
+fn curve(training: &Training, line: MetricLine<'_>, area: Rect, pen: &mut Pen<'_>) {
     let theme = pen.theme;
-    let Line { values, ends, .. } = line;
+    let MetricLine { values, ends, .. } = line;
     let x = area.x + TEXT + 1;
     let room = area.right().saturating_sub(x);
     if room < CURVE {

@@ -128,7 +128,7 @@ impl Training {
         Some(self.since.plus(wait.max(FRAME_MS)))
     }
 
-    /// Plays, or stands still. From the end it begins anew; a live one stands still where it is, or follows again.
+    /// Plays, or stands still. From the end it restarts; a live one stands still where it is, or follows again.
     pub(in crate::tui) fn toggle(&mut self) {
         if self.live {
             self.at = match (self.at, self.log.points.last()) {

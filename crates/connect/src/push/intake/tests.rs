@@ -102,8 +102,8 @@ fn an_engine_that_is_held_up_costs_no_more_than_some_intervals() {
         intake.take(start + INTERVAL, &batch("a", number), &part).unwrap();
         intake.seal(&batch("a", number));
     }
-    assert_eq!(intake.open.len(), MOST_OPEN);
-    assert_eq!(intake.totals().rejected[Rejection::Late as usize], 50 - MOST_OPEN as u64);
+    assert_eq!(intake.open.len(), MAX_OPEN);
+    assert_eq!(intake.totals().rejected[Rejection::Late as usize], 50 - MAX_OPEN as u64);
 }
 
 #[test]

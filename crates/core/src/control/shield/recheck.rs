@@ -30,15 +30,15 @@ pub(super) fn wanted(
     window: &Window,
     report: &WindowReport,
 ) -> Option<Reason> {
-    let breach = window.off_record().find(|breach| {
+    let breach = window.baseline_breaches().find(|breach| {
         let moved = (flag.spec.service.clone(), breach.metric);
         is_due(context, flag, report, breach.metric)
             && drifting.is_none_or(|drifting| !drifting.contains(&moved))
     })?;
-    Some(Reason::OffRecord {
+    Some(Reason::BaselineBreach {
         metric: breach.metric,
         found: breach.found * 100.0,
-        recorded: breach.recorded * 100.0,
+        baseline: breach.baseline * 100.0,
         n: breach.n,
         unit: flag.spec.kind,
     })
@@ -50,7 +50,7 @@ pub(super) fn wanted(
 /// that is where it belongs.
 fn is_due(context: &Context<'_>, flag: &FlagState, report: &WindowReport, metric: Metric) -> bool {
     let answers = report.treatment.requests / 2 >= context.config.hard.min_samples;
-    let again = flag.doubts.get(&metric).is_none_or(|before| {
+    let again = flag.rechecks.get(&metric).is_none_or(|before| {
         let first = PAUSE.0.max(PAUSE_INTERVALS.saturating_mul(context.interval.0));
         let pause = first.saturating_mul(1 << before.times.saturating_sub(1).min(16));
         context.now.since(before.at) >= Millis(pause)
@@ -75,7 +75,7 @@ mod tests {
         *,
     };
     use crate::{
-        control::{Doubted, Hold, LastAction, Phase, Seq, ShieldConfig},
+        control::{Hold, LastAction, Phase, Recheck, Seq, ShieldConfig},
         telemetry::Verdict,
     };
 
@@ -91,8 +91,8 @@ mod tests {
 
     /// Rechecked in errors so many times, the last time so many seconds ago.
     fn rechecked(times: u32, seconds: u64) -> FlagState {
-        let before = Doubted { times, at: NOW.since(Millis::from_secs(seconds)) };
-        FlagState { doubts: BTreeMap::from([(Metric::Errors, before)]), ..complete() }
+        let before = Recheck { times, at: NOW.since(Millis::from_secs(seconds)) };
+        FlagState { rechecks: BTreeMap::from([(Metric::Errors, before)]), ..complete() }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::flag::{FlagKey, Rollout, Variant, bucket, clean_line};
 
 /// How a steered flag stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct ServedFlag {
     /// The share of traffic that gets `on`.
     pub rollout: Rollout,
     /// Rolled back or killed: `off` for everybody, whatever its targeting says.
@@ -181,7 +181,7 @@ static TRUE: Value = Value::Bool(true);
 static FALSE: Value = Value::Bool(false);
 
 impl Definitions {
-    /// Which variant of flag `key` the context gets. `standing` says how a steered flag stands and `None` where it is not
+    /// Which variant of flag `key` the context gets. `served` says how a steered flag stands and `None` where it is not
     /// under control; a flag that stands without being defined has `on` = true and `off` = false. `now` is in seconds since
     /// 1970.
     ///
@@ -191,11 +191,11 @@ impl Definitions {
         &'d self,
         key: &FlagKey,
         context: &Context,
-        standing: impl Fn(&FlagKey) -> Option<Standing>,
+        served: impl Fn(&FlagKey) -> Option<ServedFlag>,
         now: u64,
     ) -> Result<Evaluation<'d>, EvaluationError> {
         let arena = Bump::new();
-        Run::new(self, context, standing, now, &arena).key(key)
+        Run::new(self, context, served, now, &arena).key(key)
     }
 
     /// The same for every flag that is defined and then for `undefined` ones, each handed to `each`; what can be prepared
@@ -203,14 +203,14 @@ impl Definitions {
     pub fn evaluate_all<'d, 'k>(
         &'d self,
         context: &Context,
-        standing: impl Fn(&FlagKey) -> Option<Standing>,
+        served: impl Fn(&FlagKey) -> Option<ServedFlag>,
         now: u64,
         undefined: impl Iterator<Item = &'k FlagKey>,
         mut each: impl FnMut(&FlagKey, Result<Evaluation<'d>, EvaluationError>),
     ) {
         let mut arena = Bump::new();
         {
-            let run = Run::new(self, context, &standing, now, &arena);
+            let run = Run::new(self, context, &served, now, &arena);
             for definition in self.flags.iter().filter(|definition| definition.targeting.is_none()) {
                 each(&definition.key, run.definition(definition));
             }
@@ -223,7 +223,7 @@ impl Definitions {
             self.flags.iter().filter(|flag| flag.targeting.is_some()).collect();
         for chunk in with_rules.chunks(64) {
             arena.reset();
-            let run = Run::new(self, context, &standing, now, &arena);
+            let run = Run::new(self, context, &served, now, &arena);
             for definition in chunk {
                 each(&definition.key, run.definition(definition));
             }
@@ -237,38 +237,32 @@ type Fields<'a> = &'a [(&'a str, DataValue<'a>)];
 struct Run<'d, 'a, S> {
     definitions: &'d Definitions,
     context: &'a Context,
-    standing: S,
+    served: S,
     now: u64,
     arena: &'a Bump,
     /// The context as rules read it, made when the first one does.
     fields: OnceCell<Fields<'a>>,
 }
 
-impl<'d, 'a, S: Fn(&FlagKey) -> Option<Standing>> Run<'d, 'a, S> {
-    fn new(
-        definitions: &'d Definitions,
-        context: &'a Context,
-        standing: S,
-        now: u64,
-        arena: &'a Bump,
-    ) -> Self {
-        Self { definitions, context, standing, now, arena, fields: OnceCell::new() }
+impl<'d, 'a, S: Fn(&FlagKey) -> Option<ServedFlag>> Run<'d, 'a, S> {
+    fn new(definitions: &'d Definitions, context: &'a Context, served: S, now: u64, arena: &'a Bump) -> Self {
+        Self { definitions, context, served, now, arena, fields: OnceCell::new() }
     }
 
     fn key(&self, key: &FlagKey) -> Result<Evaluation<'d>, EvaluationError> {
         if let Some(definition) = self.definitions.get(key) {
             return self.definition(definition);
         }
-        let Some(standing) = (self.standing)(key) else {
+        let Some(served) = (self.served)(key) else {
             return Err(EvaluationError::FlagNotFound(key.clone()));
         };
         let answer =
             Evaluation { variant: None, value: None, reason: Reason::Static, metadata: None, why: None };
-        if standing.off_for_all {
+        if served.off_for_all {
             let why = Some(Why::OffForAll);
             return Ok(Evaluation { variant: Some(OFF), value: Some(&FALSE), why, ..answer });
         }
-        let (variant, reason) = self.rollout(key, standing.rollout)?;
+        let (variant, reason) = self.rollout(key, served.rollout)?;
         let value = if variant == ON { &TRUE } else { &FALSE };
         Ok(Evaluation { variant: Some(variant), value: Some(value), reason, ..answer })
     }
@@ -281,11 +275,11 @@ impl<'d, 'a, S: Fn(&FlagKey) -> Option<Standing>> Run<'d, 'a, S> {
         }
         let mut rollout = Rollout::ZERO;
         if steered {
-            let why = match (self.standing)(&flag.key) {
+            let why = match (self.served)(&flag.key) {
                 None => Some(Why::NotUnderControl),
-                Some(Standing { off_for_all: true, .. }) => Some(Why::OffForAll),
-                Some(standing) => {
-                    rollout = standing.rollout;
+                Some(ServedFlag { off_for_all: true, .. }) => Some(Why::OffForAll),
+                Some(served) => {
+                    rollout = served.rollout;
                     None
                 }
             };

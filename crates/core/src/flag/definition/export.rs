@@ -7,19 +7,19 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Definition, Definitions,
-    evaluate::Standing,
+    evaluate::ServedFlag,
     steering::{GENERATION, HASH, OFF, ON, metadata_of, put_together},
 };
 use crate::flag::{FlagKey, FlagSpec, Rollout};
 
 impl Definitions {
-    /// The file, with those of `steered` flags that are not defined. A steered flag that `standing` does not know is off for
+    /// The file, with those of `steered` flags that are not defined. A steered flag that `served` does not know is off for
     /// everybody in it.
     #[must_use]
     pub fn export<'s>(
         &self,
         steered: impl Iterator<Item = &'s FlagSpec>,
-        standing: impl Fn(&FlagKey) -> Option<Standing>,
+        served: impl Fn(&FlagKey) -> Option<ServedFlag>,
     ) -> Value {
         // Metadata of several sets cannot stand over one file: each flag then carries its own.
         let (mut metadata, own) = match self.sets.as_slice() {
@@ -30,17 +30,17 @@ impl Definitions {
         let flag = |flag: &Definition| {
             let mut metadata = if own { flag.own_metadata.clone() } else { flag.metadata.clone() };
             metadata.remove(HASH);
-            let of_flag = flag.export(metadata, || standing(&flag.key));
+            let of_flag = flag.export(metadata, || served(&flag.key));
             (flag.key.as_str().to_owned(), of_flag)
         };
         let mut flags: Map<String, Value> = self.flags.iter().map(flag).collect();
         for spec in steered.filter(|spec| !self.index.contains_key(&spec.key)) {
-            let standing = standing(&spec.key).unwrap_or(NOBODY);
+            let served = served(&spec.key).unwrap_or(NOBODY);
             let flag = json!({
                 "state": "ENABLED",
                 "variants": { ON: true, OFF: false },
                 "defaultVariant": OFF,
-                "targeting": put_together(None, standing.rollout, standing.off_for_all),
+                "targeting": put_together(None, served.rollout, served.off_for_all),
                 "metadata": metadata_of(spec),
             });
             flags.insert(spec.key.as_str().to_owned(), flag);
@@ -50,19 +50,19 @@ impl Definitions {
 }
 
 /// How a flag stands that nobody knows.
-const NOBODY: Standing = Standing { rollout: Rollout::ZERO, off_for_all: true };
+const NOBODY: ServedFlag = ServedFlag { rollout: Rollout::ZERO, off_for_all: true };
 
 impl Definition {
-    fn export(&self, metadata: Map<String, Value>, standing: impl FnOnce() -> Option<Standing>) -> Value {
+    fn export(&self, metadata: Map<String, Value>, served: impl FnOnce() -> Option<ServedFlag>) -> Value {
         let mut object = Map::new();
         object.insert("state".to_owned(), Value::from(if self.enabled { "ENABLED" } else { "DISABLED" }));
         object.insert("variants".to_owned(), self.variants.iter().cloned().collect::<Map<_, _>>().into());
         let rule = self.targeting.as_ref().map(|targeting| &targeting.rule);
         if self.steering.is_some() {
-            let standing = standing().unwrap_or(NOBODY);
+            let served = served().unwrap_or(NOBODY);
             // Said even where the file it came from left it out: without a targeting key a fractional gives nothing.
             object.insert("defaultVariant".to_owned(), Value::from(OFF));
-            object.insert("targeting".to_owned(), put_together(rule, standing.rollout, standing.off_for_all));
+            object.insert("targeting".to_owned(), put_together(rule, served.rollout, served.off_for_all));
         } else {
             if let Some((name, _)) = self.default.and_then(|at| self.variants.get(at)) {
                 object.insert("defaultVariant".to_owned(), Value::from(name.as_str()));

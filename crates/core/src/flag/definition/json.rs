@@ -8,12 +8,15 @@ use std::{cell::RefCell, fmt};
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::place::{Mistake, pointer_token};
+use super::document_path::{Mistake, pointer_token};
 
 /// Reads a whole document.
 pub(super) fn read(bytes: &[u8]) -> Result<Value, Mistake> {
     let text = str::from_utf8(bytes).map_err(|error| {
-        Mistake::whole(format!("expected UTF-8, found another byte at offset {}", error.valid_up_to()))
+        Mistake::whole_document(format!(
+            "expected UTF-8, found another byte at offset {}",
+            error.valid_up_to()
+        ))
     })?;
     let way = RefCell::new(Vec::new());
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -23,7 +26,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, Mistake> {
         let detail = said.rsplit_once(" at line ").map_or(said.as_str(), |(detail, _)| detail);
         let at = (error.line() > 0).then(|| (error.line(), error.column()));
         // The way is left as it was where reading stopped.
-        Mistake { place: way.borrow().concat(), at, detail: detail.to_owned() }
+        Mistake { location: way.borrow().concat(), at, detail: detail.to_owned() }
     })
 }
 
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_is_found_with_its_place() {
         let mistake = read(b"{\"flags\": {\"a\": {\"state\": 1,\n \"state\": 2}}}").unwrap_err();
-        assert_eq!(mistake.place, "/flags/a/state");
+        assert_eq!(mistake.location, "/flags/a/state");
         assert_eq!(mistake.at.unwrap().0, 2);
         assert!(mistake.detail.contains("twice"), "{}", mistake.detail);
     }
@@ -150,7 +153,7 @@ mod tests {
     #[test]
     fn what_is_no_json_is_found_with_its_place() {
         let mistake = read(b"{\"a\": [1, 2, {\"b~/\": nul}]}").unwrap_err();
-        assert_eq!(mistake.place, "/a/2/b~0~1");
+        assert_eq!(mistake.location, "/a/2/b~0~1");
         assert_eq!(mistake.at.unwrap().0, 1);
         assert_eq!(read(b"{} {}").unwrap_err().detail, "trailing characters");
         assert!(read(b"\"\xff\"").unwrap_err().detail.contains("offset 1"));

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::{
     Definition,
-    place::{Mistake, Place},
+    document_path::{DocumentPath, Mistake},
     steering::PREREQUISITES,
 };
 use crate::flag::{FlagKey, clean_line};
@@ -26,17 +26,17 @@ pub struct Prerequisite {
 }
 
 /// Reads `flag-a=on, flag-b=on`.
-pub(super) fn read(text: &str, place: &Place<'_>) -> Result<Vec<Prerequisite>, Mistake> {
-    let place = place.key(PREREQUISITES);
+pub(super) fn read(text: &str, location: &DocumentPath<'_>) -> Result<Vec<Prerequisite>, Mistake> {
+    let location = location.key(PREREQUISITES);
     text.split(',')
         .map(|part| {
             let Some((flag, variant)) = part.split_once('=') else {
                 let part = clean_line(part);
                 return Err(
-                    place.wrong(format!("expected flag=variant, several with commas, found {part:?}"))
+                    location.wrong(format!("expected flag=variant, several with commas, found {part:?}"))
                 );
             };
-            let flag = flag.trim().parse().map_err(|error| place.wrong(format!("{error}")))?;
+            let flag = flag.trim().parse().map_err(|error| location.wrong(format!("{error}")))?;
             Ok(Prerequisite { flag, variant: variant.trim().to_owned() })
         })
         .collect()
@@ -65,36 +65,36 @@ impl Search<'_> {
             return Ok(cost);
         }
         let flags = self.flags;
-        let top = Place::top("flags");
+        let top = DocumentPath::top("flags");
         let flag = top.key(flags[at].key.as_str());
         let metadata = flag.key("metadata");
-        let place = metadata.key(PREREQUISITES);
+        let location = metadata.key(PREREQUISITES);
         self.way.push(at);
         let mut cost = 1;
         for needed in &flags[at].prerequisites {
             let Some(&other) = self.index.get(&needed.flag) else {
-                return Err(self.back(place.wrong(format!("there is no flag {}", needed.flag))));
+                return Err(self.back(location.wrong(format!("there is no flag {}", needed.flag))));
             };
             if flags[other].variant(&needed.variant).is_none() {
                 let (flag, variant) = (&needed.flag, clean_line(&needed.variant));
-                return Err(self.back(place.wrong(format!("flag {flag} has no variant {variant:?}"))));
+                return Err(self.back(location.wrong(format!("flag {flag} has no variant {variant:?}"))));
             }
             if self.way.contains(&other) {
                 let way: Vec<&str> = self.way.iter().map(|at| flags[*at].key.as_str()).collect();
                 let circle = format!("{} -> {}", way.join(" -> "), needed.flag);
-                return Err(self.back(place.wrong(format!("a flag cannot need itself: {circle}"))));
+                return Err(self.back(location.wrong(format!("a flag cannot need itself: {circle}"))));
             }
             // The way is as long as the recursion is deep.
             if self.way.len() > MAX_EVALUATIONS {
-                return Err(self.back(place.wrong(too_many(self.way.len()))));
+                return Err(self.back(location.wrong(too_many(self.way.len()))));
             }
             match self.cost(other) {
                 Ok(more) => cost += more,
-                Err(below) => return Err(self.back(place.wrong(below.detail))),
+                Err(below) => return Err(self.back(location.wrong(below.detail))),
             }
         }
         if cost > MAX_EVALUATIONS + 1 {
-            return Err(self.back(place.wrong(too_many(cost - 1))));
+            return Err(self.back(location.wrong(too_many(cost - 1))));
         }
         self.way.pop();
         self.costs[at] = Some(cost);

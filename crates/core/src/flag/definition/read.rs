@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::{
     Definition, MAX_FILE, SourceFile,
+    document_path::{DefinitionError, DocumentPath, Mistake},
     json::{self, kind},
-    place::{DefinitionError, Mistake, Place},
     prerequisite,
     steering::{self, GENERATION, HASH, OFF, ON, PREFIX, PREREQUISITES, Steering},
     targeting::{Checker, Targeting},
@@ -41,45 +41,50 @@ pub(super) fn file(
 ) -> Result<Set, Mistake> {
     if source.bytes.len() > MAX_FILE {
         let found = source.bytes.len();
-        return Err(Mistake::whole(format!("expected at most {MAX_FILE} bytes, found {found}")));
+        return Err(Mistake::whole_document(format!("expected at most {MAX_FILE} bytes, found {found}")));
     }
     let document = json::read(source.bytes)?;
     let document = match &document {
         Value::Object(object) => object,
-        other => return Err(Mistake::whole(format!("expected an object with flags, found {}", kind(other)))),
+        other => {
+            return Err(Mistake::whole_document(format!(
+                "expected an object with flags, found {}",
+                kind(other)
+            )));
+        }
     };
     only(document, &["$schema", "flags", "$evaluators", "metadata"], None)?;
     let none = Map::new();
-    let metadata = metadata(document.get("metadata"), &Place::top("metadata"))?;
+    let metadata = metadata(document.get("metadata"), &DocumentPath::top("metadata"))?;
     for key in metadata.keys().filter(|key| key.starts_with(PREFIX)) {
         if key != HASH {
-            let place = Place::top("metadata");
-            return Err(place
+            let location = DocumentPath::top("metadata");
+            return Err(location
                 .key(key)
                 .wrong(format!("a set has no such setting of knightwatch; expected {HASH}")));
         }
     }
     if let Some(found) = metadata.get(HASH).filter(|found| *found != GENERATION) {
-        let place = Place::top("metadata");
+        let location = DocumentPath::top("metadata");
         let found = kind(found);
-        return Err(place
+        return Err(location
             .key(HASH)
             .wrong(format!("expected {GENERATION:?}, the hash that is ours, found {found}")));
     }
     let evaluators = match document.get("$evaluators") {
         None => &none,
         Some(Value::Object(object)) => object,
-        Some(other) => return Err(expected_object(other, &Place::top("$evaluators"))),
+        Some(other) => return Err(expected_object(other, &DocumentPath::top("$evaluators"))),
     };
     let mut alone = Checker::new(evaluators, None);
     for (name, rule) in evaluators {
         // Each by itself, because one that no flag refers to has to be right too.
-        alone.targeting(rule, &Place::top("$evaluators").key(name))?;
+        alone.targeting(rule, &DocumentPath::top("$evaluators").key(name))?;
     }
     let flags = match document.get("flags") {
         Some(Value::Object(object)) => object,
-        Some(other) => return Err(expected_object(other, &Place::top("flags"))),
-        None => return Err(Place::top("flags").wrong("this is missing; expected an object of flags")),
+        Some(other) => return Err(expected_object(other, &DocumentPath::top("flags"))),
+        None => return Err(DocumentPath::top("flags").wrong("this is missing; expected an object of flags")),
     };
     let mut set = Set { metadata, flags: Vec::new(), notes: Vec::new(), uses_time: false };
     for (key, value) in flags {
@@ -98,31 +103,31 @@ fn flag(
     engine: &Engine,
     set: &mut Set,
 ) -> Result<Definition, Mistake> {
-    let top = Place::top("flags");
-    let place = top.key(name);
-    let key: FlagKey = name.parse().map_err(|error| place.wrong(format!("{error}")))?;
-    let object = value.as_object().ok_or_else(|| expected_object(value, &place))?;
-    only(object, &["state", "variants", "defaultVariant", "targeting", "metadata"], Some(&place))?;
+    let top = DocumentPath::top("flags");
+    let location = top.key(name);
+    let key: FlagKey = name.parse().map_err(|error| location.wrong(format!("{error}")))?;
+    let object = value.as_object().ok_or_else(|| expected_object(value, &location))?;
+    only(object, &["state", "variants", "defaultVariant", "targeting", "metadata"], Some(&location))?;
     let enabled = match object.get("state") {
         Some(Value::String(state)) if state == "ENABLED" => true,
         Some(Value::String(state)) if state == "DISABLED" => false,
         found => {
             let found = found.map_or("nothing".to_owned(), kind);
-            return Err(place
+            return Err(location
                 .key("state")
                 .wrong(format!("expected \"ENABLED\" or \"DISABLED\", found {found}")));
         }
     };
-    let variants = variants(object.get("variants"), &place.key("variants"))?;
+    let variants = variants(object.get("variants"), &location.key("variants"))?;
     let names: Vec<&str> = variants.iter().map(|(name, _)| name.as_str()).collect();
-    let default = default_variant(object.get("defaultVariant"), &names, &place.key("defaultVariant"))?;
-    let own_metadata = metadata(object.get("metadata"), &place.key("metadata"))?;
-    let metadata_place = place.key("metadata");
+    let default = default_variant(object.get("defaultVariant"), &names, &location.key("defaultVariant"))?;
+    let own_metadata = metadata(object.get("metadata"), &location.key("metadata"))?;
+    let metadata_place = location.key("metadata");
     let mut steering = Steering::read(&own_metadata, &metadata_place)?;
     if steering.is_some() {
         for name in [ON, OFF] {
             if !names.contains(&name) {
-                return Err(place
+                return Err(location
                     .key("variants")
                     .wrong(format!("a steered flag has a variant {name}; found none")));
             }
@@ -130,7 +135,7 @@ fn flag(
         if let Some(other) = default.map(|at| names[at]).filter(|name| *name != OFF) {
             let detail =
                 format!("a steered flag falls back to off; expected \"off\" or nothing, found {other:?}");
-            return Err(place.key("defaultVariant").wrong(detail));
+            return Err(location.key("defaultVariant").wrong(detail));
         }
     }
     let prerequisites = match steering::text(&own_metadata, PREREQUISITES, &metadata_place)? {
@@ -139,9 +144,9 @@ fn flag(
     };
     if !prerequisites.is_empty() && !names.contains(&OFF) {
         let detail = "a flag with prerequisites has a variant off, for when they do not hold; found none";
-        return Err(place.key("variants").wrong(detail));
+        return Err(location.key("variants").wrong(detail));
     }
-    let targeting_place = place.key("targeting");
+    let targeting_place = location.key("targeting");
     let mut checker = Checker::new(evaluators, Some(names));
     let mut rule = match object.get("targeting") {
         None => None,
@@ -176,23 +181,27 @@ fn flag(
 }
 
 /// Variants of one type.
-fn variants(value: Option<&Value>, place: &Place<'_>) -> Result<Vec<(String, Value)>, Mistake> {
+fn variants(value: Option<&Value>, location: &DocumentPath<'_>) -> Result<Vec<(String, Value)>, Mistake> {
     let object = match value {
         Some(Value::Object(object)) if !object.is_empty() => object,
         found => {
             let found = found.map_or("nothing".to_owned(), kind);
-            return Err(place.wrong(format!("expected an object with at least one variant, found {found}")));
+            return Err(
+                location.wrong(format!("expected an object with at least one variant, found {found}"))
+            );
         }
     };
     if object.len() > MAX_VARIANTS {
-        return Err(place.wrong(format!("expected at most {MAX_VARIANTS} variants, found {}", object.len())));
+        return Err(
+            location.wrong(format!("expected at most {MAX_VARIANTS} variants, found {}", object.len()))
+        );
     }
     let mut type_of_all = None;
     for (name, value) in object {
-        let place = place.key(name);
+        let location = location.key(name);
         if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(is_hostile) {
             let detail = format!("the name of a variant has 1 to {MAX_NAME} characters, all of them visible");
-            return Err(place.wrong(detail));
+            return Err(location.wrong(detail));
         }
         let type_of = match value {
             Value::Bool(_) => "boolean",
@@ -200,7 +209,9 @@ fn variants(value: Option<&Value>, place: &Place<'_>) -> Result<Vec<(String, Val
             Value::Number(number) => {
                 let whole = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
                 if whole.is_some_and(|whole| whole > MAX_SAFE) {
-                    return Err(place.wrong(format!("expected a number of at most 2^53 - 1, found {number}")));
+                    return Err(
+                        location.wrong(format!("expected a number of at most 2^53 - 1, found {number}"))
+                    );
                 }
                 "number"
             }
@@ -208,14 +219,14 @@ fn variants(value: Option<&Value>, place: &Place<'_>) -> Result<Vec<(String, Val
             Value::Null | Value::Array(_) => {
                 let found = kind(value);
                 return Err(
-                    place.wrong(format!("expected a boolean, string, number or object, found {found}"))
+                    location.wrong(format!("expected a boolean, string, number or object, found {found}"))
                 );
             }
         };
         if *type_of_all.get_or_insert(type_of) != type_of {
             let all = type_of_all.unwrap_or_default();
             let found = kind(value);
-            return Err(place.wrong(format!("variants are of one type; expected a {all}, found {found}")));
+            return Err(location.wrong(format!("variants are of one type; expected a {all}, found {found}")));
         }
     }
     Ok(object.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
@@ -224,7 +235,7 @@ fn variants(value: Option<&Value>, place: &Place<'_>) -> Result<Vec<(String, Val
 fn default_variant(
     value: Option<&Value>,
     names: &[&str],
-    place: &Place<'_>,
+    location: &DocumentPath<'_>,
 ) -> Result<Option<usize>, Mistake> {
     match value {
         None | Some(Value::Null) => Ok(None),
@@ -233,39 +244,47 @@ fn default_variant(
         }
         Some(other) => {
             let (names, found) = (names.join(", "), kind(other));
-            Err(place.wrong(format!("expected one of the variants {names}, or null, found {found}")))
+            Err(location.wrong(format!("expected one of the variants {names}, or null, found {found}")))
         }
     }
 }
 
-fn metadata(value: Option<&Value>, place: &Place<'_>) -> Result<Map<String, Value>, Mistake> {
+fn metadata(value: Option<&Value>, location: &DocumentPath<'_>) -> Result<Map<String, Value>, Mistake> {
     let object = match value {
         None => return Ok(Map::new()),
         Some(Value::Object(object)) => object,
-        Some(other) => return Err(expected_object(other, place)),
+        Some(other) => return Err(expected_object(other, location)),
     };
     if object.len() > MAX_METADATA {
-        return Err(place.wrong(format!("expected at most {MAX_METADATA} entries, found {}", object.len())));
+        return Err(
+            location.wrong(format!("expected at most {MAX_METADATA} entries, found {}", object.len()))
+        );
     }
     for (key, value) in object {
         if matches!(value, Value::Null | Value::Array(_) | Value::Object(_)) {
             let found = kind(value);
-            return Err(place.key(key).wrong(format!("expected a string, number or boolean, found {found}")));
+            return Err(location
+                .key(key)
+                .wrong(format!("expected a string, number or boolean, found {found}")));
         }
     }
     Ok(object.clone())
 }
 
-fn only(object: &Map<String, Value>, known: &[&str], place: Option<&Place<'_>>) -> Result<(), Mistake> {
+fn only(
+    object: &Map<String, Value>,
+    known: &[&str],
+    location: Option<&DocumentPath<'_>>,
+) -> Result<(), Mistake> {
     let Some(unknown) = object.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
     let detail = format!("there is no such key; expected one of {}", known.join(", "));
     let unknown = clean(unknown);
-    Err(place.map_or_else(
-        || Place::top(&unknown).wrong(detail.clone()),
-        |place| place.key(&unknown).wrong(detail.clone()),
+    Err(location.map_or_else(
+        || DocumentPath::top(&unknown).wrong(detail.clone()),
+        |location| location.key(&unknown).wrong(detail.clone()),
     ))
 }
 
-fn expected_object(found: &Value, place: &Place<'_>) -> Mistake {
-    place.wrong(format!("expected an object, found {}", kind(found)))
+fn expected_object(found: &Value, location: &DocumentPath<'_>) -> Mistake {
+    location.wrong(format!("expected an object, found {}", kind(found)))
 }

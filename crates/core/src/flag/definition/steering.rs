@@ -7,8 +7,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    document_path::{DocumentPath, Mistake},
     json::kind,
-    place::{Mistake, Place},
 };
 use crate::flag::{FlagKind, FlagSpec, Rollout, ServiceName, clean_line};
 
@@ -48,33 +48,36 @@ pub struct Steering {
 
 impl Steering {
     /// Reads a flag's own metadata; `None` for a flag that is not steered.
-    pub(super) fn read(metadata: &Map<String, Value>, place: &Place<'_>) -> Result<Option<Self>, Mistake> {
+    pub(super) fn read(
+        metadata: &Map<String, Value>,
+        location: &DocumentPath<'_>,
+    ) -> Result<Option<Self>, Mistake> {
         for key in metadata.keys().filter(|key| key.starts_with(PREFIX)) {
             if ![SERVICE, KIND, DESCRIPTION, PREREQUISITES].contains(&key.as_str()) {
                 let expected = "expected .service, .kind, .description or .prerequisites";
-                return Err(place
+                return Err(location
                     .key(key)
                     .wrong(format!("there is no such setting of knightwatch; {expected}")));
             }
         }
-        let Some(service) = text(metadata, SERVICE, place)? else {
+        let Some(service) = text(metadata, SERVICE, location)? else {
             if let Some(key) = [KIND, DESCRIPTION].into_iter().find(|key| metadata.contains_key(*key)) {
-                return Err(place.key(key).wrong(format!("a flag that has this needs {SERVICE} too")));
+                return Err(location.key(key).wrong(format!("a flag that has this needs {SERVICE} too")));
             }
             return Ok(None);
         };
         let service = clean_line(service);
         if service.is_empty() {
-            return Err(place.key(SERVICE).wrong("expected the name of a service, found nothing"));
+            return Err(location.key(SERVICE).wrong("expected the name of a service, found nothing"));
         }
-        let kind = match text(metadata, KIND, place)? {
+        let kind = match text(metadata, KIND, location)? {
             None | Some("requests") => FlagKind::Requests,
             Some("jobs") => FlagKind::Jobs,
             Some(other) => {
-                return Err(place.key(KIND).wrong(format!("expected requests or jobs, found {other:?}")));
+                return Err(location.key(KIND).wrong(format!("expected requests or jobs, found {other:?}")));
             }
         };
-        let description = text(metadata, DESCRIPTION, place)?.map(clean_line).unwrap_or_default();
+        let description = text(metadata, DESCRIPTION, location)?.map(clean_line).unwrap_or_default();
         Ok(Some(Self { service: ServiceName(service.into()), kind, description, written: None }))
     }
 }
@@ -94,12 +97,12 @@ pub(super) fn metadata_of(spec: &FlagSpec) -> Map<String, Value> {
 pub(super) fn text<'m>(
     metadata: &'m Map<String, Value>,
     key: &str,
-    place: &Place<'_>,
+    location: &DocumentPath<'_>,
 ) -> Result<Option<&'m str>, Mistake> {
     match metadata.get(key) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(place.key(key).wrong(format!("expected a text, found {}", kind(other)))),
+        Some(other) => Err(location.key(key).wrong(format!("expected a text, found {}", kind(other)))),
     }
 }
 
@@ -115,14 +118,14 @@ pub(super) struct Parts {
 }
 
 /// Takes the rollout off the end of a checked rule.
-pub(super) fn take_apart(rule: Value, place: &Place<'_>) -> Result<Parts, Mistake> {
-    if let Some(parts) = rollout_alone(&rule, place)? {
+pub(super) fn take_apart(rule: Value, location: &DocumentPath<'_>) -> Result<Parts, Mistake> {
+    if let Some(parts) = rollout_alone(&rule, location)? {
         return Ok(parts);
     }
     let Value::Object(mut object) = rule else { return Ok(Parts { rule: Some(rule), ..Parts::default() }) };
     if let Some(Value::Array(list)) = object.get_mut("or")
         && let Some(last) = list.last()
-        && let Some(mut parts) = rollout_alone(last, &place.key("or").index(list.len() - 1))?
+        && let Some(mut parts) = rollout_alone(last, &location.key("or").index(list.len() - 1))?
     {
         list.pop();
         // An `off` for everybody, put in front while the flag was rolled back or killed.
@@ -140,11 +143,11 @@ pub(super) fn take_apart(rule: Value, place: &Place<'_>) -> Result<Parts, Mistak
 }
 
 /// A `fractional` of nothing but `on` and `off`.
-fn rollout_alone(rule: &Value, place: &Place<'_>) -> Result<Option<Parts>, Mistake> {
+fn rollout_alone(rule: &Value, location: &DocumentPath<'_>) -> Result<Option<Parts>, Mistake> {
     let Some(Value::Array(entries)) = rule.as_object().and_then(|object| object.get("fractional")) else {
         return Ok(None);
     };
-    let place = place.key("fractional");
+    let location = location.key("fractional");
     let (mut on, mut total, mut first) = (0, 0, None);
     for entry in entries.iter().filter_map(Value::as_array) {
         let variant = entry.first().and_then(Value::as_str);
@@ -155,7 +158,7 @@ fn rollout_alone(rule: &Value, place: &Place<'_>) -> Result<Option<Parts>, Mista
         on += if variant == ON { weight } else { 0 };
     }
     if !entries.first().is_some_and(Value::is_array) {
-        return Err(place.index(0).wrong(
+        return Err(location.index(0).wrong(
             "a steered flag's rollout goes by its targeting key; expected no bucketing rule of its own",
         ));
     }

@@ -7,9 +7,9 @@ use datalogic_rs::{Engine, Logic};
 use serde_json::{Map, Value};
 
 use super::{
+    document_path::{DocumentPath, Mistake},
     json::kind,
     operator::{MAX_WEIGHT, compare},
-    place::{Mistake, Place},
     version::Version,
 };
 
@@ -74,10 +74,14 @@ pub(super) struct Targeting {
 
 impl Targeting {
     /// Compiles a checked rule.
-    pub(super) fn compile(rule: Value, engine: &Engine, place: &Place<'_>) -> Result<Self, Mistake> {
+    pub(super) fn compile(
+        rule: Value,
+        engine: &Engine,
+        location: &DocumentPath<'_>,
+    ) -> Result<Self, Mistake> {
         let logic = engine
             .compile(rule.to_string().as_str())
-            .map_err(|error| place.wrong(format!("this rule cannot be compiled: {error}")))?;
+            .map_err(|error| location.wrong(format!("this rule cannot be compiled: {error}")))?;
         Ok(Self { rule, logic })
     }
 }
@@ -115,36 +119,38 @@ impl<'d> Checker<'d> {
     pub(super) fn targeting(
         &mut self,
         value: &'d Value,
-        place: &Place<'_>,
+        location: &DocumentPath<'_>,
     ) -> Result<Option<Value>, Mistake> {
         match value {
             Value::Object(object) if object.is_empty() => Ok(None),
-            Value::Object(_) => self.value(value, place, Role::Answer, 1).map(Some),
-            _ => Err(place.wrong(format!("expected an object with one operator, found {}", kind(value)))),
+            Value::Object(_) => self.value(value, location, Role::Answer, 1).map(Some),
+            _ => Err(location.wrong(format!("expected an object with one operator, found {}", kind(value)))),
         }
     }
 
     fn value(
         &mut self,
         value: &'d Value,
-        place: &Place<'_>,
+        location: &DocumentPath<'_>,
         role: Role,
         depth: usize,
     ) -> Result<Value, Mistake> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(place.wrong(format!("a rule has at most {MAX_NODES} values, references put in")));
+            return Err(location.wrong(format!("a rule has at most {MAX_NODES} values, references put in")));
         }
         if depth > MAX_DEPTH {
-            return Err(place.wrong(format!("a rule is at most {MAX_DEPTH} levels deep, references put in")));
+            return Err(
+                location.wrong(format!("a rule is at most {MAX_DEPTH} levels deep, references put in"))
+            );
         }
         match value {
-            Value::Object(object) => self.rule(object, place, role, depth),
-            Value::Array(list) => self.list(list, place, |_| Role::Any, depth),
+            Value::Object(object) => self.rule(object, location, role, depth),
+            Value::Array(list) => self.list(list, location, |_| Role::Any, depth),
             Value::Null => Ok(Value::Null),
             Value::Bool(_) | Value::Number(_) | Value::String(_) => {
                 if role == Role::Answer {
-                    self.answer(value, place)?;
+                    self.answer(value, location)?;
                 }
                 Ok(value.clone())
             }
@@ -154,19 +160,19 @@ impl<'d> Checker<'d> {
     fn list(
         &mut self,
         list: &'d [Value],
-        place: &Place<'_>,
+        location: &DocumentPath<'_>,
         role: impl Fn(usize) -> Role,
         depth: usize,
     ) -> Result<Value, Mistake> {
         let checked = list
             .iter()
             .enumerate()
-            .map(|(index, value)| self.value(value, &place.index(index), role(index), depth + 1));
+            .map(|(index, value)| self.value(value, &location.index(index), role(index), depth + 1));
         checked.collect::<Result<Vec<Value>, Mistake>>().map(Value::Array)
     }
 
     /// A literal that would be the rule's answer.
-    fn answer(&self, value: &Value, place: &Place<'_>) -> Result<(), Mistake> {
+    fn answer(&self, value: &Value, location: &DocumentPath<'_>) -> Result<(), Mistake> {
         let Some(variants) = &self.variants else { return Ok(()) };
         let name = match value {
             Value::String(name) => name.clone(),
@@ -175,7 +181,7 @@ impl<'d> Checker<'d> {
         if variants.contains(&name.as_str()) {
             return Ok(());
         }
-        Err(place.wrong(format!(
+        Err(location.wrong(format!(
             "expected one of the variants {}, found {}",
             variants.join(", "),
             kind(value)
@@ -185,16 +191,16 @@ impl<'d> Checker<'d> {
     fn rule(
         &mut self,
         object: &'d Map<String, Value>,
-        place: &Place<'_>,
+        location: &DocumentPath<'_>,
         role: Role,
         depth: usize,
     ) -> Result<Value, Mistake> {
         let mut keys = object.iter();
         let (Some((name, args)), None) = (keys.next(), keys.next()) else {
             let found = object.len();
-            return Err(place.wrong(format!("expected an object with one operator, found {found} keys")));
+            return Err(location.wrong(format!("expected an object with one operator, found {found} keys")));
         };
-        let inner = place.key(name);
+        let inner = location.key(name);
         if name == "$ref" {
             return self.reference(args, &inner, role, depth);
         }
@@ -246,32 +252,34 @@ impl<'d> Checker<'d> {
     fn reference(
         &mut self,
         name: &'d Value,
-        place: &Place<'_>,
+        location: &DocumentPath<'_>,
         role: Role,
         depth: usize,
     ) -> Result<Value, Mistake> {
         let Value::String(name) = name else {
-            return Err(place.wrong(format!("expected the name of one of $evaluators, found {}", kind(name))));
+            return Err(
+                location.wrong(format!("expected the name of one of $evaluators, found {}", kind(name)))
+            );
         };
         let Some(value) = self.evaluators.get(name) else {
-            return Err(place.wrong(format!("there is no {name:?} in $evaluators")));
+            return Err(location.wrong(format!("there is no {name:?} in $evaluators")));
         };
         if self.within.contains(&name.as_str()) {
-            return Err(place.wrong(format!("{name:?} refers to itself: {}", self.within.join(" -> "))));
+            return Err(location.wrong(format!("{name:?} refers to itself: {}", self.within.join(" -> "))));
         }
         self.within.push(name);
-        let top = Place::top("$evaluators");
+        let top = DocumentPath::top("$evaluators");
         let checked = self.value(value, &top.key(name), role, depth + 1)?;
         self.within.pop();
         Ok(checked)
     }
 
-    fn variable(&mut self, list: &'d [Value], place: &Place<'_>) -> Result<(), Mistake> {
+    fn variable(&mut self, list: &'d [Value], location: &DocumentPath<'_>) -> Result<(), Mistake> {
         match &list[0] {
             Value::String(path) => {
                 if path.starts_with("$flagd.") && path != "$flagd.flagKey" && path != "$flagd.timestamp" {
                     return Err(
-                        place.wrong(format!("expected $flagd.flagKey or $flagd.timestamp, found {path}"))
+                        location.wrong(format!("expected $flagd.flagKey or $flagd.timestamp, found {path}"))
                     );
                 }
                 self.uses_time |= path.is_empty() || path == "$flagd" || path == "$flagd.timestamp";
@@ -279,7 +287,9 @@ impl<'d> Checker<'d> {
             Value::Number(number) if number.is_u64() => {}
             // Computed: it may be any path.
             Value::Object(_) => self.uses_time = true,
-            other => return Err(place.wrong(format!("expected the path of a value, found {}", kind(other)))),
+            other => {
+                return Err(location.wrong(format!("expected the path of a value, found {}", kind(other))));
+            }
         }
         Ok(())
     }
@@ -287,14 +297,14 @@ impl<'d> Checker<'d> {
     fn fractional(
         &mut self,
         list: &'d [Value],
-        place: &Place<'_>,
+        location: &DocumentPath<'_>,
         role: Role,
         depth: usize,
     ) -> Result<Value, Mistake> {
         let mut args = Vec::with_capacity(list.len());
         let mut total = 0;
         for (index, value) in list.iter().enumerate() {
-            let inner = place.index(index);
+            let inner = location.index(index);
             match value {
                 Value::Object(_) if index == 0 => {
                     args.push(self.value(value, &inner, Role::Any, depth + 1)?);
@@ -316,11 +326,11 @@ impl<'d> Checker<'d> {
             }
         }
         if !list.iter().any(Value::is_array) {
-            return Err(place.wrong("expected at least one [variant, weight]"));
+            return Err(location.wrong("expected at least one [variant, weight]"));
         }
         if total > MAX_WEIGHT {
             return Err(
-                place.wrong(format!("expected weights of at most {MAX_WEIGHT} together, found {total}"))
+                location.wrong(format!("expected weights of at most {MAX_WEIGHT} together, found {total}"))
             );
         }
         Ok(Value::Array(args))
@@ -328,7 +338,7 @@ impl<'d> Checker<'d> {
 }
 
 /// A weight as it is written; 0 for one that is computed.
-fn literal_weight(value: &Value, place: &Place<'_>) -> Result<u64, Mistake> {
+fn literal_weight(value: &Value, location: &DocumentPath<'_>) -> Result<u64, Mistake> {
     match value {
         Value::Object(_) => Ok(0),
         Value::Number(number) if number.as_u64().is_some_and(|weight| weight <= MAX_WEIGHT) => {
@@ -336,18 +346,18 @@ fn literal_weight(value: &Value, place: &Place<'_>) -> Result<u64, Mistake> {
         }
         other => {
             let found = kind(other);
-            Err(place
+            Err(location
                 .wrong(format!("expected a weight: a whole number from 0 to {MAX_WEIGHT}, found {found}")))
         }
     }
 }
 
 /// What of a `sem_ver` is written out has to be right.
-fn versions(list: &[Value], place: &Place<'_>) -> Result<(), Mistake> {
+fn versions(list: &[Value], location: &DocumentPath<'_>) -> Result<(), Mistake> {
     let zero = Version::parse("0");
     for (index, value) in list.iter().enumerate() {
         let Value::String(text) = value else { continue };
-        let inner = place.index(index);
+        let inner = location.index(index);
         if index == 1 {
             if zero.and_then(|zero| compare(zero, text, zero)).is_none() {
                 return Err(inner.wrong(format!("expected = != < <= > >= ^ or ~, found {text:?}")));

@@ -5,8 +5,8 @@
 
 use crate::telemetry::{
     Sample,
+    baseline_monitor::{Baseline, MIN_BASELINE},
     reference::Reference,
-    watch::{LEAST_RECORD, Record},
 };
 
 /// Intervals of treatment that make a baseline where there was no control: as many as a baseline remembers.
@@ -37,8 +37,8 @@ impl LearnedBaseline {
     }
 
     /// Its errors, as treatment at 100 % is compared with them.
-    pub(super) fn record(&self) -> Record {
-        Record {
+    pub(super) fn record(&self) -> Baseline {
+        Baseline {
             share: self.reference.error_share(),
             requests: self.reference.requests(),
             variance: self.reference.errors_variance(),
@@ -56,16 +56,16 @@ impl LearnedBaseline {
         self.reference.fade(AFTER_BREACH);
     }
 
-    /// Takes in control of an interval with requests; `memory` is what is kept of the past. Not `usual` is control in a
-    /// dependency outage: nothing is learned from that.
-    pub(super) fn learn_control(&mut self, control: &Sample, usual: bool, memory: f64) {
+    /// Takes in control of an interval with requests; `baseline_decay` is what is kept of the past. Not `usual` is
+    /// control in a dependency outage: nothing is learned from that.
+    pub(super) fn learn_control(&mut self, control: &Sample, usual: bool, baseline_decay: f64) {
         // An own baseline is dropped with the first control: a feature that is better than what it replaces must not make
         // its control look bad.
         if std::mem::take(&mut self.is_own) {
             self.reference = Reference::default();
         }
         if usual {
-            self.reference.learn(control, memory);
+            self.reference.learn(control, baseline_decay);
         }
     }
 
@@ -77,20 +77,20 @@ impl LearnedBaseline {
         is_full: bool,
         treatment: Option<&Sample>,
         usual: bool,
-        memory: f64,
+        baseline_decay: f64,
     ) {
         if !is_full {
             self.own_left = 0;
             return;
         }
-        if self.reference.requests() < LEAST_RECORD {
+        if self.reference.requests() < MIN_BASELINE {
             self.own_left = if self.is_own { self.own_left.max(1) } else { OWN_INTERVALS };
             self.is_own = true;
         }
         let learned = treatment.filter(|treatment| usual && treatment.requests > 0 && self.own_left > 0);
         if let Some(treatment) = learned {
             self.own_left -= 1;
-            self.reference.learn(treatment, memory);
+            self.reference.learn(treatment, baseline_decay);
         }
     }
 }

@@ -6,9 +6,9 @@
 
 use super::ring::Slice;
 use crate::telemetry::{
+    baseline_monitor::MIN_BASELINE,
     limits::HARD_ERRORS,
     reference::{Reference, Slow},
-    watch::LEAST_RECORD,
 };
 
 /// Share of requests beyond its former P99 at which control itself is bad.
@@ -54,7 +54,7 @@ impl DependencyMonitor {
 /// Whether control is worse than its own baseline. `slow` is the baseline's P99 threshold.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub(super) fn control_is_bad(control: &Slice, baseline: &Reference, slow: Option<Slow>) -> bool {
-    if control.requests == 0 || baseline.requests() < LEAST_RECORD {
+    if control.requests == 0 || baseline.requests() < MIN_BASELINE {
         return false;
     }
     let beyond = |bad: f64, n: f64, usual: f64, limit: f64| {

@@ -47,12 +47,12 @@ pub(super) struct Margins<'a> {
 impl Margins<'_> {
     fn errors(&self) -> f64 {
         let config = self.config;
-        config.margin(config.error_budget, config.least_error_margin, self.error_rate, self.next_share)
+        config.margin(config.error_budget, config.min_error_margin, self.error_rate, self.next_share)
     }
 
     fn slow(&self, slow: Slow) -> f64 {
         let config = self.config;
-        config.margin(config.slow_budget, config.least_slow_margin, slow.share, self.next_share)
+        config.margin(config.slow_budget, config.min_slow_margin, slow.share, self.next_share)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Treatment requests that there should be before none at all is no chance: once in e^20.
-const LEAST_TO_MISS: u32 = 20;
+const MIN_TO_MISS: u32 = 20;
 
 /// When the arms were heard last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,7 +63,7 @@ pub(super) fn is_silent(rollout: Rollout, control: Option<&Sample>, treatment: &
     let expected = |control: &Sample| f64::from(control.requests) * share / (1.0 - share);
     treatment.requests == 0
         && !rollout.is_full()
-        && control.is_some_and(|control| expected(control) >= f64::from(LEAST_TO_MISS))
+        && control.is_some_and(|control| expected(control) >= f64::from(MIN_TO_MISS))
 }
 
 #[cfg(test)]
@@ -146,8 +146,8 @@ mod tests {
         let silent = |rollout: Rollout, control: u32, treatment: &Sample| {
             is_silent(rollout, Some(&sample(Arm::Control, 10, control)), treatment)
         };
-        assert!(silent(half(), LEAST_TO_MISS, &none));
-        assert!(!silent(half(), LEAST_TO_MISS - 1, &none));
+        assert!(silent(half(), MIN_TO_MISS, &none));
+        assert!(!silent(half(), MIN_TO_MISS - 1, &none));
         assert!(!silent(half(), 10_000, &sample(Arm::Treatment, 10, 1)));
         assert!(!silent(Rollout::FULL, 10_000, &none), "control says nothing there");
         assert!(!is_silent(half(), None, &none));

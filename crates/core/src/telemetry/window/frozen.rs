@@ -8,7 +8,7 @@ use super::ring::Slice;
 use crate::telemetry::{BUCKET_COUNT, Sample};
 
 /// Fewest requests at which two equal intervals are no coincidence.
-const LEAST_TO_FREEZE: u32 = 50;
+const MIN_TO_FREEZE: u32 = 50;
 
 /// What control and treatment repeat, while they repeat themselves.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +25,7 @@ impl FrozenDetector {
         let repeated = &mut self.repeated[sample.arm as usize];
         // A repeated sample is not kept in the ring, so it is kept here to compare the next one with.
         let continues = repeated.as_deref().is_some_and(|repeated| repeated == sample.latency.counts());
-        let frozen = sample.requests >= LEAST_TO_FREEZE && (same || continues);
+        let frozen = sample.requests >= MIN_TO_FREEZE && (same || continues);
         *repeated = frozen.then(|| Box::new(*sample.latency.counts()));
         frozen
     }
@@ -69,9 +69,9 @@ mod tests {
     #[test]
     fn few_requests_may_agree_by_chance() {
         let mut detector = FrozenDetector::default();
-        let few = sample(Arm::Treatment, LEAST_TO_FREEZE - 1, 50.0);
+        let few = sample(Arm::Treatment, MIN_TO_FREEZE - 1, 50.0);
         assert!(!detector.repeats(&Slice::of(Some(&few)), &few));
-        let enough = sample(Arm::Treatment, LEAST_TO_FREEZE, 50.0);
+        let enough = sample(Arm::Treatment, MIN_TO_FREEZE, 50.0);
         assert!(detector.repeats(&Slice::of(Some(&enough)), &enough));
     }
 

@@ -36,7 +36,7 @@ impl Parts<'_> {
             verdict: verdict(context, self.age, &errors, &p99),
             treatment: self.ring.treatment().stats(),
             control: if live { self.ring.control().stats() } else { self.baseline.reference().stats() },
-            control_recorded: !live,
+            control_is_baseline: !live,
             errors,
             p99,
             slow_ms: self.slow.map(|slow| slow.ms),

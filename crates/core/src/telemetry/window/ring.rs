@@ -3,7 +3,7 @@
 //! The sums are kept by adding the newest interval and taking away the oldest, so that an interval costs the same however
 //! long a window exists. The ring must not know what the samples mean.
 
-use crate::telemetry::{ArmStats, Histogram, Sample, limits::Tally, watch::SIX};
+use crate::telemetry::{ArmStats, Histogram, Sample, baseline_monitor::SIX, limits::Tally};
 
 /// Intervals in the ring.
 pub(super) const RECENT: usize = SIX as usize;

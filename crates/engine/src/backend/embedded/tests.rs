@@ -9,7 +9,7 @@ use proptest::{prelude::*, sample::Index};
 
 use super::*;
 use crate::{
-    Cue, Log, Setup,
+    Log, ScheduledStart, Setup,
     backend::wire::{CHANGE, Decoder, Encoder, SNAPSHOT},
 };
 use knightwatch_agent::PolicyName;
@@ -111,10 +111,10 @@ impl Fleet {
     fn new() -> Self {
         let scenario = Scenario::parse(Scenario::builtin("default").unwrap(), "default").unwrap();
         let (disk, pace) = (Disk::default(), Pace::Stopped);
-        let cues = scenario.cues().iter().map(|cue| Cue {
-            at: scenario.start + cue.at,
-            flag: cue.flag,
-            operator: cue.operator.clone(),
+        let scheduled_starts = scenario.scheduled_starts().iter().map(|scheduled| ScheduledStart {
+            at: scenario.start + scheduled.at,
+            flag: scheduled.flag,
+            operator: scheduled.operator.clone(),
         });
         let setup = Setup {
             environment: "test".to_owned(),
@@ -122,7 +122,7 @@ impl Fleet {
             seed: Some(1),
             config: ControlConfig { interval: scenario.interval, ..ControlConfig::default() },
             specs: scenario.specs(),
-            cues: cues.collect(),
+            scheduled_starts: scheduled_starts.collect(),
             source: Box::new(World::new(&scenario, 1)),
             log: Box::new(disk.clone()),
             policy: PolicyName::RULE.build(1),
@@ -130,8 +130,8 @@ impl Fleet {
         };
         let engine = Engine::begin(setup).unwrap();
         let about = "a test".to_owned();
-        let options = EmbeddedOptions { pace, about, simulated: true, ahead: Millis::ZERO };
-        let views = Views::new(&engine, options, Crowd::default(), None);
+        let options = EmbeddedOptions { pace, about, simulated: true, fast_forward: Millis::ZERO };
+        let views = Views::new(&engine, options, Subscribers::default(), None);
         let memory = views.snapshot(&engine, pace);
         let mut encoder = Encoder::default();
         encoder.start_from(&memory).unwrap();

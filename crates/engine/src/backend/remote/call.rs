@@ -65,9 +65,9 @@ impl From<Acknowledged> for Ack {
     }
 }
 
-/// A problem as the backend tells it.
+/// A problem as the backend reports it.
 #[derive(Deserialize)]
-struct Told {
+struct ProblemBody {
     #[serde(rename = "type", default)]
     kind: String,
     #[serde(default)]
@@ -76,7 +76,7 @@ struct Told {
     refusal: Option<knightwatch_core::control::Refusal>,
 }
 
-impl Told {
+impl ProblemBody {
     fn into_error(self, status: StatusCode) -> OrderError {
         let detail = clean_line(&self.detail);
         let detail = if detail.is_empty() { format!("the backend answered {status}") } else { detail };
@@ -86,7 +86,7 @@ impl Told {
             (None, "/problems/unavailable") => OrderError::NotSent(detail),
             // What stands between, such as a proxy, does not know what became of it either.
             (None, _) if status.is_server_error() => OrderError::Unknown(detail),
-            (None, _) => OrderError::TurnedAway(detail),
+            (None, _) => OrderError::NotPermitted(detail),
         }
     }
 }
@@ -123,7 +123,7 @@ impl Caller {
             return Ok(response);
         }
         let status = response.status();
-        let told: Result<Told, _> = response.json().await;
+        let told: Result<ProblemBody, _> = response.json().await;
         let problem = told.map_or_else(|_| format!("answered {status}"), |told| clean_line(&told.detail));
         Err(self.refused(&(problem + self.hint(status))))
     }
@@ -274,8 +274,9 @@ impl Caller {
         if status.is_success() {
             return response.json().await.map_err(|error| Failed::Unanswered(root_of(&error)));
         }
-        let told: Result<Told, _> = response.json().await;
-        let mut told = told.unwrap_or(Told { kind: String::new(), detail: String::new(), refusal: None });
+        let told: Result<ProblemBody, _> = response.json().await;
+        let mut told =
+            told.unwrap_or(ProblemBody { kind: String::new(), detail: String::new(), refusal: None });
         told.detail.push_str(self.hint(status));
         Err(Failed::Refused(told.into_error(status)))
     }

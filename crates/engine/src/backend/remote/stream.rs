@@ -10,23 +10,23 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Picture, RemoteError, call::Caller};
+use super::{RemoteError, RemoteView, call::Caller};
 use crate::backend::{Link, Snapshot, Update, wire::Decoder};
 use knightwatch_core::{flag::clean_line, telemetry::Millis};
 
 /// Without a byte for so long, what is shown is stale: the other end sends something every 800 ms.
 const STALE: Duration = Duration::from_millis(1_800);
 
-/// Without a byte for so long, the connection is given up and made anew.
+/// Without a byte for so long, the connection is closed and reopened.
 const GIVEN_UP: Duration = Duration::from_secs(10);
 
 /// How often those who are behind are looked after, and ages told.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// The task that keeps the stream.
-pub(super) struct Watch {
+pub(super) struct StreamReader {
     caller: Caller,
-    picture: Arc<Picture>,
+    view: Arc<RemoteView>,
     /// Told at the first snapshot, or of the first failure.
     first: Option<oneshot::Sender<Result<(), RemoteError>>>,
     /// The id of the last event that was taken.
@@ -46,16 +46,16 @@ enum Ended {
     Nonsense(String),
 }
 
-impl Watch {
+impl StreamReader {
     pub(super) fn new(
         caller: Caller,
-        picture: Arc<Picture>,
+        view: Arc<RemoteView>,
         first: oneshot::Sender<Result<(), RemoteError>>,
     ) -> Self {
         let first = Some(first);
         Self {
             caller,
-            picture,
+            view,
             first,
             last: None,
             decoder: Decoder::default(),
@@ -92,7 +92,7 @@ impl Watch {
                         let _ = first.send(Err(self.caller.refused(&what)));
                         return;
                     }
-                    tracing::error!("{what}; everything is asked for anew");
+                    tracing::error!("{what}; requesting a fresh snapshot");
                     self.last = None;
                     self.why = Some(what);
                 }
@@ -104,7 +104,7 @@ impl Watch {
             while Instant::now() < until {
                 self.lost();
                 sleep(LOOK.min(until.saturating_duration_since(Instant::now()))).await;
-                self.picture.catch_up();
+                self.view.catch_up();
             }
         }
     }
@@ -115,12 +115,12 @@ impl Watch {
     }
 
     fn lost(&self) {
-        self.picture.set_link(&Link::Lost { age: self.age(), why: self.why.clone() });
+        self.view.set_link(&Link::Lost { age: self.age(), why: self.why.clone() });
     }
 
     /// Whether this is told by another backend than the one that is shown.
     fn is_foreign(&self, told: &Snapshot) -> bool {
-        self.picture.room().is_some_and(|room| room.environment != told.environment)
+        self.view.snapshot().is_some_and(|snapshot| snapshot.environment != told.environment)
     }
 
     /// Opens the stream where it was left, and takes what comes until it ends.
@@ -142,12 +142,12 @@ impl Watch {
         let heard = Arc::new(std::sync::Mutex::new(Instant::now()));
         let at = Arc::clone(&heard);
         // Comments count too, which the parser keeps to itself.
-        let bytes = response.bytes_stream().inspect(move |_| *super::whole(&at) = Instant::now());
+        let bytes = response.bytes_stream().inspect(move |_| *super::lock(&at) = Instant::now());
         let mut events = bytes.eventsource();
         let mut understood = before;
         loop {
             let next = timeout(LOOK, events.next()).await;
-            self.heard = *super::whole(&heard);
+            self.heard = *super::lock(&heard);
             match next {
                 Ok(Some(Ok(event))) => match self.decoder.decode(&event.event, &event.data) {
                     Ok(Update::Snapshot(other)) if self.is_foreign(&other) => {
@@ -162,8 +162,8 @@ impl Watch {
                     Ok(update) => {
                         understood = self.heard;
                         self.last = Some(event.id);
-                        self.picture.set_link(&Link::Connected);
-                        self.picture.take(update);
+                        self.view.set_link(&Link::Connected);
+                        self.view.take(update);
                         if let Some(first) = self.first.take() {
                             let _ = first.send(Ok(()));
                         }
@@ -185,9 +185,9 @@ impl Watch {
                     }
                     if self.first.is_none() {
                         let link = if silent >= STALE { Link::Stale(self.age()) } else { Link::Connected };
-                        self.picture.set_link(&link);
+                        self.view.set_link(&link);
                     }
-                    self.picture.catch_up();
+                    self.view.catch_up();
                 }
             }
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Point;
 use crate::Engine;
 use knightwatch_core::{
-    control::{Action, Archived, FlagState, Hold, LastAction, Outcome, Outlook, Phase, Waiting},
+    control::{Action, Archived, FlagState, FlagTelemetry, Hold, LastAction, Outcome, Phase, Waiting},
     flag::{FlagId, FlagSpec, Rollout},
     telemetry::{ArmStats, Millis, Verdict, Window, WindowReport},
 };
@@ -29,7 +29,7 @@ pub struct ProposalView {
 /// What the shield made of it at the last tick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RulingView {
-    /// Allowed, clipped, vetoed or obliged.
+    /// Allowed, clipped, vetoed or enforced.
     pub outcome: Outcome,
     /// Why, in one plain sentence.
     pub reason: Arc<str>,
@@ -81,9 +81,9 @@ pub struct FlagView {
 impl FlagView {
     /// What `engine` knows of a flag. `spec` is the flag's declaration, shared by all its views; `point` its last interval.
     pub(crate) fn of(engine: &Engine, flag: &FlagState, spec: &Arc<FlagSpec>, point: Point) -> Self {
-        let observatory = engine.observatory();
-        let nothing = Outlook::default();
-        let outlook = observatory.outlook(flag.id).unwrap_or(&nothing);
+        let telemetry_state = engine.telemetry_state();
+        let nothing = FlagTelemetry::default();
+        let flag_telemetry = telemetry_state.flag_telemetry(flag.id).unwrap_or(&nothing);
         Self {
             id: flag.id,
             spec: Arc::clone(spec),
@@ -96,19 +96,19 @@ impl FlagView {
             last: flag.last.clone(),
             waiting: flag.waiting.clone(),
             archived: flag.archived.clone(),
-            verdict: outlook.report.verdict,
-            report: outlook.report.clone(),
+            verdict: flag_telemetry.report.verdict,
+            report: flag_telemetry.report.clone(),
             point,
-            assumed: observatory.window(flag.id).is_some_and(Window::assumed),
-            proposal: outlook.proposal.as_ref().map(|proposal| ProposalView {
+            assumed: telemetry_state.window(flag.id).is_some_and(Window::assumed),
+            proposal: flag_telemetry.proposal.as_ref().map(|proposal| ProposalView {
                 action: proposal.action,
                 probabilities: proposal.probabilities,
                 value: proposal.value,
             }),
-            ruling: outlook.ruling.as_ref().map(|ruling| RulingView {
+            ruling: flag_telemetry.ruling.as_ref().map(|ruling| RulingView {
                 outcome: ruling.outcome,
                 reason: ruling.reason.to_string().into(),
-                repeated: outlook.repeated,
+                repeated: flag_telemetry.repeated,
             }),
         }
     }

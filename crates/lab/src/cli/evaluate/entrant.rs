@@ -1,11 +1,12 @@
-//! Who takes part in a comparison: policies as they are, with other tastes or settings, and limits, who know the truth.
+//! Who takes part in a comparison: policies as they are, with other harm weights or settings, and limits, who know the
+//! truth.
 
 use super::{
     super::{Failure, policies::Policies, scene},
-    World,
+    EvaluationWorld,
 };
 use crate::recording::Playback;
-use knightwatch_agent::{PolicyName, Settings, Taste};
+use knightwatch_agent::{HarmWeight, PolicyName, Settings};
 use knightwatch_core::control::{ControlConfig, Policy};
 use knightwatch_sim::{Cost, Episode, Limit};
 
@@ -13,8 +14,8 @@ use knightwatch_sim::{Cost, Episode, Limit};
 pub(super) const TUNED: char = '*';
 /// Stands behind the name of an entrant with hindsight.
 pub(super) const KNOWING: char = '^';
-/// Stands before PPO-Master's taste where it is another than the one it has.
-const TASTED: &str = "ppo ";
+/// Stands before PPO-Master's harm weight where it is another than the one it has.
+const WEIGHTED: &str = "ppo ";
 /// What the oracle is called.
 pub(super) const ORACLE: &str = "oracle";
 
@@ -23,18 +24,18 @@ pub(super) fn is_limit(name: &str) -> bool {
     name == ORACLE || name.ends_with(KNOWING)
 }
 
-/// Whether it is PPO-Master, at any taste.
+/// Whether it is PPO-Master, at any harm weight.
 pub(super) fn is_ours(name: &str) -> bool {
-    !is_limit(name) && (name == PolicyName::PPO_MASTER.as_str() || name.starts_with(TASTED))
+    !is_limit(name) && (name == PolicyName::PPO_MASTER.as_str() || name.starts_with(WEIGHTED))
 }
 
 /// Who takes part.
 #[derive(Clone, Debug, PartialEq)]
 pub(in super::super) enum Entrant {
     /// A policy as it is.
-    Usual(PolicyName),
-    /// PPO-Master with a taste of its own.
-    Tasted(Taste),
+    Defaults(PolicyName),
+    /// PPO-Master with a harm weight of its own.
+    Weighted(HarmWeight),
     /// A policy with other settings than its product's.
     Set(PolicyName, Settings),
     /// The oracle, which knows the truth.
@@ -53,8 +54,8 @@ impl Entrant {
     /// The policy of that name that takes part, where one does.
     pub(super) fn policy(&self) -> Option<PolicyName> {
         match self {
-            Self::Usual(policy) | Self::Set(policy, _) => Some(*policy),
-            Self::Tasted(_) => Some(PolicyName::PPO_MASTER),
+            Self::Defaults(policy) | Self::Set(policy, _) => Some(*policy),
+            Self::Weighted(_) => Some(PolicyName::PPO_MASTER),
             Self::Hindsight(entrant) => entrant.policy(),
             Self::Oracle => None,
         }
@@ -62,9 +63,9 @@ impl Entrant {
 
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Usual(policy) => policy.to_string(),
-            Self::Tasted(Taste::Factor(factor)) => format!("{TASTED}x {factor}"),
-            Self::Tasted(taste @ Taste::ByTraffic) => format!("{TASTED}{taste}"),
+            Self::Defaults(policy) => policy.to_string(),
+            Self::Weighted(HarmWeight::Factor(factor)) => format!("{WEIGHTED}x {factor}"),
+            Self::Weighted(harm_weight @ HarmWeight::ByTraffic) => format!("{WEIGHTED}{harm_weight}"),
             Self::Set(policy, _) => format!("{policy}{TUNED}"),
             Self::Oracle => ORACLE.to_owned(),
             Self::Hindsight(entrant) => format!("{}{KNOWING}", entrant.name()),
@@ -79,10 +80,10 @@ impl Entrant {
         &self,
         built: &Policies,
         cost: &Cost,
-        world: &World<'_>,
+        world: &EvaluationWorld<'_>,
         control: &ControlConfig,
     ) -> Result<Episode, Failure> {
-        let (World::Simulated { seed, .. } | World::Recorded { seed, .. }) = *world;
+        let (EvaluationWorld::Simulated { seed, .. } | EvaluationWorld::Recorded { seed, .. }) = *world;
         let (mut policy, is_knowing) = match self {
             Self::Hindsight(entrant) => (entrant.build(built, seed)?, true),
             entrant => (entrant.build(built, seed)?, false),
@@ -93,16 +94,16 @@ impl Entrant {
             None => Err(Limit::Oracle),
         };
         Ok(match world {
-            World::Simulated { scenario, .. } => match player {
+            EvaluationWorld::Simulated { scenario, .. } => match player {
                 Ok(policy) => Episode::run_at(cost, scenario, seed, policy.as_mut(), control, |_| {}),
                 Err(limit) => Episode::run_limit(limit, cost, scenario, seed, control, |_| {}),
             },
-            World::Recorded { recording, .. } => {
+            EvaluationWorld::Recorded { recording, .. } => {
                 let control = scene::stretched(control, recording.interval);
-                let stage = Box::new(Playback::new((*recording).clone(), seed));
+                let env = Box::new(Playback::new((*recording).clone(), seed));
                 match player {
-                    Ok(policy) => Episode::run_on(cost, stage, policy.as_mut(), &control, |_| {}),
-                    Err(limit) => Episode::run_limit_on(limit, cost, stage, &control, |_| {}),
+                    Ok(policy) => Episode::run_on(cost, env, policy.as_mut(), &control, |_| {}),
+                    Err(limit) => Episode::run_limit_on(limit, cost, env, &control, |_| {}),
                 }
             }
         })
@@ -111,8 +112,8 @@ impl Entrant {
     /// The policy that decides, or sets the pace; None for the oracle.
     fn build(&self, built: &Policies, seed: u64) -> Result<Option<Box<dyn Policy>>, Failure> {
         Ok(match self {
-            Self::Usual(policy) => Some(built.build(*policy, seed)),
-            Self::Tasted(taste) => Some(built.tasted(*taste)),
+            Self::Defaults(policy) => Some(built.build(*policy, seed)),
+            Self::Weighted(harm_weight) => Some(built.with_harm_weight(*harm_weight)),
             Self::Set(policy, settings) => Some(policy.with(settings).map_err(Failure::refused)?),
             Self::Hindsight(entrant) => entrant.build(built, seed)?,
             Self::Oracle => None,

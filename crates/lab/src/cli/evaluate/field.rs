@@ -25,7 +25,7 @@ const LEFT_OUT: &str = "fleet-1000";
 const QUICK_WORLDS: u64 = 450;
 /// Worlds of each family in `record`.
 const FULL_WORLDS: u64 = 200;
-/// The first of them: those before were looked at when an earlier shield or taste was recorded.
+/// The first of them: those before were looked at when an earlier shield or harm weight was recorded.
 const FULL_FROM: u64 = 50_400;
 
 /// A split, as `--split` takes it.
@@ -75,7 +75,7 @@ pub(super) enum Field {
 }
 
 /// One of them.
-pub(in super::super) enum World<'a> {
+pub(in super::super) enum EvaluationWorld<'a> {
     /// Of the simulator.
     Simulated { scenario: Cow<'a, Scenario>, seed: u64 },
     /// Recorded elsewhere.
@@ -124,20 +124,20 @@ impl Field {
     }
 
     /// The world at an index below [`Field::len`].
-    pub(super) fn world(&self, index: usize) -> World<'_> {
+    pub(super) fn world(&self, index: usize) -> EvaluationWorld<'_> {
         let index = index as u64;
         match self {
-            Self::Shipped { scenarios, seeds } => World::Simulated {
+            Self::Shipped { scenarios, seeds } => EvaluationWorld::Simulated {
                 scenario: Cow::Borrowed(&scenarios[nth(index, *seeds)]),
                 seed: index % seeds,
             },
             Self::Recorded { recordings, seeds } => {
-                World::Recorded { recording: &recordings[nth(index, *seeds)], seed: index % seeds }
+                EvaluationWorld::Recorded { recording: &recordings[nth(index, *seeds)], seed: index % seeds }
             }
             Self::Generated { generator, from, .. } => {
                 let number = from + index;
                 let (_, scenario) = generator.scenario(number);
-                World::Simulated { scenario: Cow::Owned(scenario), seed: generator.seed(number) }
+                EvaluationWorld::Simulated { scenario: Cow::Owned(scenario), seed: generator.seed(number) }
             }
         }
     }

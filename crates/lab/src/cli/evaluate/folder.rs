@@ -54,7 +54,7 @@ fn one(file: &Path) -> Result<Scenario, String> {
         .map_err(|error| error.to_string())?;
     let name = file.display().to_string();
     let scenario = Scenario::parse(&text, &name).map_err(|error| error.to_string())?;
-    if scenario.cues().is_empty() {
+    if scenario.scheduled_starts().is_empty() {
         return Err(format!(
             "{name}: none of its flags is ever started; expected a [[flag]] with start = ..."
         ));

@@ -1,7 +1,8 @@
 //! The ledger of an evaluation: one line of JSON for each finished episode, so that one that was stopped goes on.
 //!
-//! The first line says what was asked; a file of another evaluation is refused. A line is written whole or cut off again, and
-//! the half line that a kill leaves is cut off when it is opened anew. It knows nothing of policies or of worlds.
+//! The first line says what was asked; a file of another evaluation is refused. A line is written whole or cut off
+//! again, and the half line that a kill leaves is cut off when it is reopened. It knows nothing of policies or of
+//! worlds.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::super::Failure;
-use crate::judge::Record;
+use crate::judge::EpisodeRecord;
 
 /// What was asked, part by part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,15 +54,15 @@ impl Header {
 /// A finished episode.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct LedgerLine {
     episode: usize,
-    result: Record,
+    result: EpisodeRecord,
 }
 
 /// See the module.
 pub(super) struct Ledger {
     path: PathBuf,
-    finished: BTreeMap<usize, Record>,
+    finished: BTreeMap<usize, EpisodeRecord>,
     open: Mutex<Open>,
 }
 
@@ -113,7 +114,7 @@ impl Ledger {
                 is_same(&found, header).map_err(named)?;
                 continue;
             }
-            let Line { episode, result } = serde_json::from_slice(line)
+            let LedgerLine { episode, result } = serde_json::from_slice(line)
                 .map_err(|error| named(format!("line {number}: not a finished episode: {error}")))?;
             if episode >= episodes {
                 return Err(named(format!(
@@ -136,13 +137,13 @@ impl Ledger {
     }
 
     /// What came of an episode, where it was finished before.
-    pub(super) fn finished(&self, episode: usize) -> Option<Record> {
+    pub(super) fn finished(&self, episode: usize) -> Option<EpisodeRecord> {
         self.finished.get(&episode).cloned()
     }
 
     /// Keeps an episode.
-    pub(super) fn keep(&self, episode: usize, result: &Record) -> Result<(), Failure> {
-        let line = Line { episode, result: result.clone() };
+    pub(super) fn keep(&self, episode: usize, result: &EpisodeRecord) -> Result<(), Failure> {
+        let line = LedgerLine { episode, result: result.clone() };
         self.write(&(serde_json::to_string(&line).map_err(Failure::refused)? + "\n"))?;
         self.lock().lines += 1;
         Ok(())
@@ -169,7 +170,7 @@ impl Ledger {
 
     fn failed(&self, error: &io::Error, lines: usize) -> Failure {
         Failure::refused(format!(
-            "{}: {error}; {lines} finished episodes are in it: the same command goes on from there",
+            "{}: {error}; {lines} finished episodes are in it: the same command resumes from there",
             self.path.display()
         ))
     }

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::{
     super::{Failure, policies::Policies, spread::spread},
-    Entrant, Field, World,
+    Entrant, EvaluationWorld, Field,
     ledger::{Header, Ledger},
 };
-use crate::judge::{League, Record};
+use crate::judge::{EpisodeRecord, League};
 use knightwatch_core::control::ControlConfig;
 use knightwatch_sim::{Cost, Shift};
 
@@ -49,8 +49,8 @@ impl Play<'_> {
             Field::Shipped { scenarios, .. } => format!("{scenarios:?}"),
             Field::Recorded { recordings, .. } => format!("{recordings:?}"),
             Field::Generated { .. } => match self.field.world(last) {
-                World::Simulated { scenario, .. } => format!("{scenario:?}"),
-                World::Recorded { recording, .. } => format!("{recording:?}"),
+                EvaluationWorld::Simulated { scenario, .. } => format!("{scenario:?}"),
+                EvaluationWorld::Recorded { recording, .. } => format!("{recording:?}"),
             },
         };
         Header {
@@ -74,7 +74,7 @@ impl Play<'_> {
         threads: Option<u16>,
         ledger: Option<&Ledger>,
     ) -> Result<Vec<Vec<League>>, Failure> {
-        let mut records: Vec<Option<Record>> =
+        let mut records: Vec<Option<EpisodeRecord>> =
             (0..self.len()).map(|job| ledger.and_then(|ledger| ledger.finished(job))).collect();
         let missing: Vec<usize> = (0..records.len()).filter(|job| records[*job].is_none()).collect();
         let stopped = AtomicBool::new(false);
@@ -107,19 +107,19 @@ impl Play<'_> {
         Ok(leagues)
     }
 
-    fn play(&self, job: usize) -> Result<Record, Failure> {
+    fn play(&self, job: usize) -> Result<EpisodeRecord, Failure> {
         let (entrant, number) = (job / self.field.len(), job % self.field.len());
         let (shift, entrant) =
             (self.shifts[entrant / self.entrants.len()], &self.entrants[entrant % self.entrants.len()]);
         let world = match self.field.world(number) {
-            World::Simulated { scenario, seed } => {
-                World::Simulated { scenario: Cow::Owned(shift.of(scenario.into_owned())), seed }
+            EvaluationWorld::Simulated { scenario, seed } => {
+                EvaluationWorld::Simulated { scenario: Cow::Owned(shift.of(scenario.into_owned())), seed }
             }
-            recorded @ World::Recorded { .. } => recorded,
+            recorded @ EvaluationWorld::Recorded { .. } => recorded,
         };
         let episode = entrant.live(self.built, self.cost, &world, self.control)?;
         match episode.fault() {
-            None => Ok(Record::from(&episode)),
+            None => Ok(EpisodeRecord::from(&episode)),
             Some(fault) => {
                 Err(Failure::refused(format!("no result: {} on world {number}: {fault}", entrant.name())))
             }

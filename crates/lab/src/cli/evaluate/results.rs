@@ -34,7 +34,7 @@ pub(super) struct Results {
 
 /// One policy in `--json`.
 #[derive(Serialize)]
-struct Line<'a> {
+struct ResultLine<'a> {
     #[serde(flatten)]
     own: PartLine<'a>,
     /// With `--by-family`, each part by itself.
@@ -43,7 +43,7 @@ struct Line<'a> {
     field: &'a Field,
     /// Under which conditions.
     shift: &'a str,
-    /// What PPO-Master decides by: its weights' hash and taste.
+    /// What PPO-Master decides by: its weights' hash and harm weight.
     agent: String,
     /// By which weights of the cost.
     weights: &'a Cost,
@@ -134,7 +134,7 @@ pub(super) fn lines(
     shift: Shift,
 ) -> Result<Vec<String>, Failure> {
     let line = |index: usize| {
-        print::json_line(&Line {
+        print::json_line(&ResultLine {
             own: whole.line(index),
             families: parts.iter().map(|part| part.line(index)).collect(),
             field: play.field,
@@ -151,9 +151,9 @@ pub(super) fn lines(
 /// # Errors
 /// When it cannot.
 pub(in super::super) fn writable(file: &Path) -> Result<(), Failure> {
-    let tried = match Place::of(file) {
-        Place::Stream => OpenOptions::new().append(true).open(file).map(drop),
-        Place::File(file) => {
+    let tried = match Destination::of(file) {
+        Destination::Stream => OpenOptions::new().append(true).open(file).map(drop),
+        Destination::File(file) => {
             let fresh = fresh(&file);
             fs::write(&fresh, []).and_then(|()| fs::remove_file(&fresh))
         }
@@ -164,11 +164,11 @@ pub(in super::super) fn writable(file: &Path) -> Result<(), Failure> {
 /// Puts a file in its place only once all of it is written. A link leads to its file; what is no file, a pipe or a device, is
 /// written to and stays what it is.
 pub(in super::super) fn whole(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let written = match Place::of(file) {
-        Place::Stream => {
+    let written = match Destination::of(file) {
+        Destination::Stream => {
             OpenOptions::new().append(true).open(file).and_then(|mut stream| stream.write_all(bytes))
         }
-        Place::File(file) => {
+        Destination::File(file) => {
             let fresh = fresh(&file);
             fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, &file)).inspect_err(|_| {
                 // Half a file is of no use to anybody.
@@ -180,14 +180,14 @@ pub(in super::super) fn whole(file: &Path, bytes: &[u8]) -> Result<(), Failure> 
 }
 
 /// What a path leads to.
-enum Place {
+enum Destination {
     /// A file, or nothing yet.
     File(PathBuf),
     /// A pipe, a device.
     Stream,
 }
 
-impl Place {
+impl Destination {
     fn of(path: &Path) -> Self {
         match fs::metadata(path) {
             Ok(found) if !found.is_file() && !found.is_dir() => Self::Stream,

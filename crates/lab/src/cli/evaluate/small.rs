@@ -15,7 +15,7 @@ const RULE: usize = 3;
 
 /// One policy at one effect, in `--json`.
 #[derive(Serialize)]
-struct Line<'a> {
+struct SmallWorldLine<'a> {
     policy: &'a str,
     world: &'a SmallWorld,
     cost: f64,
@@ -56,14 +56,14 @@ pub(super) fn run(json: bool, threads: Option<u16>) -> Outcome {
         let (best, rule) = (costs[BEST].1, costs[RULE].1);
         for &(policy, cost, error) in costs {
             let closed = SmallWorld::closed(rule, cost, best);
-            let line = Line { policy, world: &world, cost, error, closed };
+            let line = SmallWorldLine { policy, world: &world, cost, error, closed };
             if json { print::json(&line)? } else { row(&line)? }
         }
     }
     print::DONE
 }
 
-fn row(line: &Line<'_>) -> Result<(), Failure> {
+fn row(line: &SmallWorldLine<'_>) -> Result<(), Failure> {
     let effect = format!("{} %", 100.0 * line.world.effect);
     print::line(&format!(
         "{effect:<8} {:<18} {:>8.2} {:>10.0} %",

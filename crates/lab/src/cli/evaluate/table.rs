@@ -11,7 +11,7 @@ use crate::judge::{Estimate, Share, Standing};
 use knightwatch_agent::PolicyName;
 use knightwatch_sim::Shift;
 
-/// Of fewer episodes no interval is shown: some drawn anew know nothing of what is not among them.
+/// Of fewer episodes no interval is shown: a resample of few episodes knows nothing of what is not among them.
 const FEWEST: u64 = 20;
 
 /// Two lines above each column: what, and in which unit. A width below 0 stands left.
@@ -41,7 +41,7 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
         print::line(&format!("{ours}: weights {}", about.agent))?;
     }
     print::line("")?;
-    deeds(&whole.standings)?;
+    outcomes(&whole.standings)?;
     print::line("")?;
     harms(&whole.standings)?;
     print::line("")?;
@@ -104,7 +104,7 @@ pub(super) fn write(whole: &Results, parts: &[Results], about: &About<'_>) -> Re
     print::line(&format!("1 point = one control interval of one flag at 0 %; weights: {weights}."))
 }
 
-fn deeds(standings: &[Standing]) -> Result<(), Failure> {
+fn outcomes(standings: &[Standing]) -> Result<(), Failure> {
     let columns: Columns = &[
         (-15, "policy", ""),
         (12, "bad requests", "per bad flag"),

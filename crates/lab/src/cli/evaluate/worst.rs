@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::{
     super::{Failure, Outcome, policies::Policies, print, spread::spread},
-    Entrant, World,
+    Entrant, EvaluationWorld,
 };
-use crate::judge::Record;
+use crate::judge::EpisodeRecord;
 use knightwatch_core::control::ControlConfig;
 use knightwatch_sim::{Cost, Family, Generator, Split};
 
@@ -123,11 +123,11 @@ impl Search<'_> {
     fn one(&self, (family, number): (Family, u64)) -> Result<Found, Failure> {
         let generator = Generator { families: vec![family], ..Generator::new(Split::Validation) };
         let (seed, (_, scenario)) = (generator.seed(number), generator.scenario(number));
-        let world = World::Simulated { scenario: Cow::Borrowed(&scenario), seed };
+        let world = EvaluationWorld::Simulated { scenario: Cow::Borrowed(&scenario), seed };
         let live = |entrant: &Entrant| {
             let episode = entrant.live(self.built, self.cost, &world, self.control)?;
             match episode.fault() {
-                None => Ok(Record::from(&episode)),
+                None => Ok(EpisodeRecord::from(&episode)),
                 Some(fault) => Err(Failure::refused(format!(
                     "no result: {} on {}: {fault}",
                     entrant.name(),

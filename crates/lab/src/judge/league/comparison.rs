@@ -80,14 +80,14 @@ impl League {
 #[cfg(test)]
 mod tests {
     use super::{super::fixture::league, *};
-    use crate::judge::Record;
+    use crate::judge::EpisodeRecord;
 
     #[test]
     fn bad_requests_are_a_part_of_another_s_on_the_same_worlds() {
         let records = |times: f64| {
-            (1..=40).map(move |index| Record {
+            (1..=40).map(move |index| EpisodeRecord {
                 bad_requests: vec![times * f64::from(index * index)],
-                ..Record::default()
+                ..EpisodeRecord::default()
             })
         };
         let share = league("one", records(0.25)).share_of(&league("other", records(1.0))).unwrap();
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_gap_is_from_the_baseline_to_the_oracle() {
-        let costs = |costs: [f64; 3]| costs.map(|cost| Record { cost, ..Record::default() });
+        let costs = |costs: [f64; 3]| costs.map(|cost| EpisodeRecord { cost, ..EpisodeRecord::default() });
         let base = league("base", costs([100.0, 300.0, 10.0]));
         let oracle = league("oracle", costs([20.0, 100.0, 10.0]));
         let closed = |league: &League| league.closed(&base, &oracle).unwrap();
@@ -118,10 +118,10 @@ mod tests {
     #[test]
     fn a_difference_is_paired_and_of_the_same_scenarios_only() {
         let records = |extra: f64| {
-            (0..30).map(move |index| Record {
+            (0..30).map(move |index| EpisodeRecord {
                 cost: f64::from(index * index) + extra,
                 harm: f64::from(index),
-                ..Record::default()
+                ..EpisodeRecord::default()
             })
         };
         let (one, other) = (league("one", records(-3.0)), league("other", records(0.0)));

@@ -1,11 +1,11 @@
 //! What the tests of the league's modules share.
 
-use super::{ledger::League, record::Record};
+use super::{ledger::League, record::EpisodeRecord};
 use knightwatch_core::{control::Phase, flag::Rollout, telemetry::Millis};
 use knightwatch_sim::{DETECTABLE, Episode, FlagResult, IntervalCost};
 
 /// The league of one policy with these records.
-pub(super) fn league(policy: &str, records: impl IntoIterator<Item = Record>) -> League {
+pub(super) fn league(policy: &str, records: impl IntoIterator<Item = EpisodeRecord>) -> League {
     let mut league = League::of(policy);
     records.into_iter().for_each(|record| league.add(record));
     league
@@ -26,7 +26,7 @@ pub(super) fn left_on(flag: &str) -> FlagResult {
         rollout: Rollout::FULL,
         bad_requests: 100.0,
         bad_requests_answered: 40.0,
-        handed_over: false,
+        escalated: false,
         harmful_at_end: true,
         cost: 0.0,
         cost_at_full: 0.0,

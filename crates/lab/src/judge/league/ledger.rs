@@ -3,13 +3,13 @@
 //! Any part of it is a ledger again, so that a fault family can be judged by itself. It must not know what is computed
 //! from the records.
 
-use super::record::Record;
+use super::record::EpisodeRecord;
 
 /// The records of one policy.
 #[derive(Clone, Debug, Default)]
 pub struct League {
     pub(super) policy: String,
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<EpisodeRecord>,
 }
 
 impl League {
@@ -20,7 +20,7 @@ impl League {
     }
 
     /// Takes an episode's record. Policies that are to be compared take theirs in the same order of scenarios.
-    pub fn add(&mut self, record: Record) {
+    pub fn add(&mut self, record: EpisodeRecord) {
         self.records.push(record);
     }
 

@@ -11,7 +11,7 @@ use knightwatch_sim::{DETECTABLE, Episode};
 /// What the league remembers of one episode.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
+pub struct EpisodeRecord {
     /// Failed requests beyond control's rate that each harmful flag that was started caused, until a person was called because
     /// its telemetry was lost: the cost counts as far, and no policy may do anything then.
     pub bad_requests: Vec<f64>,
@@ -48,7 +48,7 @@ pub struct Record {
     pub cost: f64,
 }
 
-impl From<&Episode> for Record {
+impl From<&Episode> for EpisodeRecord {
     fn from(episode: &Episode) -> Self {
         let mut record = Self { vetoes: episode.vetoes, flag_steps: episode.flag_steps, ..Self::default() };
         for flag in &episode.flags {
@@ -61,7 +61,7 @@ impl From<&Episode> for Record {
                 let others = episode.flags.iter().filter(|other| other.flag != flag.flag);
                 let cured =
                     !flag.harmful_at_end && others.into_iter().any(|other| other.rolled_back_at.is_some());
-                let is_missed = flag.rolled_back_at.is_none() && !flag.handed_over && !cured;
+                let is_missed = flag.rolled_back_at.is_none() && !flag.escalated && !cured;
                 let missed = u32::from(is_missed);
                 record.bad_requests.push(flag.bad_requests_answered);
                 record.missed += missed;
@@ -98,15 +98,16 @@ mod tests {
 
     #[test]
     fn what_is_missed_is_what_a_policy_has_to_answer_for() {
-        let record = |flags: Vec<FlagResult>| Record::from(&episode(flags, Millis::ZERO));
-        let missed = |record: &Record| (record.missed, record.missed_detectable, record.passed_detectable);
+        let record = |flags: Vec<FlagResult>| EpisodeRecord::from(&episode(flags, Millis::ZERO));
+        let missed =
+            |record: &EpisodeRecord| (record.missed, record.missed_detectable, record.passed_detectable);
         let on = record(vec![left_on("a")]);
         assert_eq!((missed(&on), &on.bad_requests), ((1, 1, 1), &vec![40.0]));
         let half = FlagResult { rollout: Rollout::PROBE, phase: Phase::Ramping, ..left_on("a") };
         assert_eq!(missed(&record(vec![half])), (1, 1, 0));
         let unseen = FlagResult { detectability: 0.5 * DETECTABLE, ..left_on("a") };
         assert_eq!(missed(&record(vec![unseen])), (1, 0, 0));
-        assert_eq!(missed(&record(vec![FlagResult { handed_over: true, ..left_on("a") }])), (0, 0, 0));
+        assert_eq!(missed(&record(vec![FlagResult { escalated: true, ..left_on("a") }])), (0, 0, 0));
         let back = || FlagResult { rolled_back_at: Some(Millis::from_secs(800)), ..left_on("b") };
         assert_eq!(missed(&record(vec![back()])), (0, 0, 0));
         // Harmless by itself at the end is missed all the same; harmless because of another's rollback is not.

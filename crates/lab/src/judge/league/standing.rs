@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{ledger::League, record::Record};
+use super::{ledger::League, record::EpisodeRecord};
 use crate::judge::{Bootstrap, Estimate, bootstrap::quantile};
 
 /// The share of scenarios that harm's tail is taken over: `CVaR95`.
@@ -24,7 +24,7 @@ pub struct Standing {
     pub bad_requests_per_bad_flag: f64,
     /// The mean over the worst 5 % of harmful flags (`CVaR95`).
     pub bad_requests_cvar95: f64,
-    /// Harmful flags that were missed ([`Record::missed`]), in percent.
+    /// Harmful flags that were missed ([`EpisodeRecord::missed`]), in percent.
     pub missed_percent: f64,
     /// Harmful flags that an observer could detect.
     pub detectable_flags: u64,
@@ -105,23 +105,23 @@ impl League {
 impl Standing {
     /// From the records of its episodes.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    fn of(policy: &str, records: &[Record]) -> Self {
+    fn of(policy: &str, records: &[EpisodeRecord]) -> Self {
         let bootstrap = Bootstrap::default();
-        let count = |of: fn(&Record) -> usize| records.iter().map(of).sum::<usize>() as u64;
-        let ratio = |above: fn(&Record) -> f64, below: fn(&Record) -> f64| {
+        let count = |of: fn(&EpisodeRecord) -> usize| records.iter().map(of).sum::<usize>() as u64;
+        let ratio = |above: fn(&EpisodeRecord) -> f64, below: fn(&EpisodeRecord) -> f64| {
             let terms: Vec<_> = records.iter().map(|record| (above(record), below(record))).collect();
             bootstrap.ratio(&terms)
         };
-        let average = |of: fn(&Record) -> &Vec<f64>| {
+        let average = |of: fn(&EpisodeRecord) -> &Vec<f64>| {
             let terms: Vec<_> =
                 records.iter().map(|record| (of(record).iter().sum(), of(record).len() as f64)).collect();
             bootstrap.ratio(&terms)
         };
-        let bad_flags: fn(&Record) -> f64 = |record| record.bad_requests.len() as f64;
-        let good_flags: fn(&Record) -> f64 = |record| f64::from(record.good_flags);
+        let bad_flags: fn(&EpisodeRecord) -> f64 = |record| record.bad_requests.len() as f64;
+        let good_flags: fn(&EpisodeRecord) -> f64 = |record| f64::from(record.good_flags);
         let bad_requests = average(|record| &record.bad_requests);
         let worst = bootstrap.tail(records.iter().map(|record| record.bad_requests.as_slice()), TAIL);
-        let percent = |hits: fn(&Record) -> f64, of: fn(&Record) -> f64| {
+        let percent = |hits: fn(&EpisodeRecord) -> f64, of: fn(&EpisodeRecord) -> f64| {
             let terms: Vec<_> = records.iter().map(|record| (hits(record), of(record))).collect();
             let Estimate { mean, low, high } = bootstrap.share(&terms)?;
             Some(Estimate { mean: 100.0 * mean, low: 100.0 * low, high: 100.0 * high })
@@ -211,7 +211,7 @@ mod tests {
         let good = |complete_at| FlagResult { harmful: false, complete_at, ..left_on("a") };
         let length = Millis::from_secs(3_600);
         let standing =
-            |flags: Vec<FlagResult>| league("x", [Record::from(&episode(flags, length))]).standing();
+            |flags: Vec<FlagResult>| league("x", [EpisodeRecord::from(&episode(flags, length))]).standing();
         let there = || good(Some(Millis::from_secs(600)));
         let late = standing(vec![there(), good(Some(Millis::from_secs(3_000)))]);
         let left = standing(vec![there(), good(None)]);
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn shares_are_of_flags_and_not_of_episodes() {
-        let one = Record {
+        let one = EpisodeRecord {
             bad_requests: vec![40.0],
             missed: 1,
             detectable: 1,
@@ -230,16 +230,16 @@ mod tests {
             flag_steps: 300,
             vetoes: 3,
             flips: 2,
-            ..Record::default()
+            ..EpisodeRecord::default()
         };
-        let three = Record {
+        let three = EpisodeRecord {
             bad_requests: vec![10.0, 70.0, 0.0],
             good_flags: 2,
             false_rollbacks: 1,
             to_full: vec![7.0],
             to_detect: vec![1.0, 3.0, 2.0],
             flag_steps: 700,
-            ..Record::default()
+            ..EpisodeRecord::default()
         };
         let standing = league("x", [one, three]).standing();
         assert_eq!((standing.episodes, standing.bad_flags, standing.good_flags), (2, 4, 2));

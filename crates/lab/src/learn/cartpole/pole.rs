@@ -32,10 +32,10 @@ const FORCE: f64 = 10.0;
 /// Seconds a step.
 const TAU: f64 = 0.02;
 /// 12 degrees.
-const MOST_ANGLE: f64 = 12.0 * 2.0 * std::f64::consts::PI / 360.0;
-const MOST_POSITION: f64 = 2.4;
+const MAX_ANGLE: f64 = 12.0 * 2.0 * std::f64::consts::PI / 360.0;
+const MAX_POSITION: f64 = 2.4;
 /// Steps of the longest episode.
-pub(super) const MOST_STEPS: u32 = 500;
+pub(super) const MAX_STEPS: u32 = 500;
 
 impl CartPole {
     /// At the beginning of an episode: all four numbers uniform within 0.05 of 0.
@@ -81,9 +81,9 @@ impl CartPole {
         self.state =
             [x + TAU * x_dot, x_dot + TAU * x_acc, theta + TAU * theta_dot, theta_dot + TAU * theta_acc];
         self.steps += 1;
-        if self.state[0].abs() > MOST_POSITION || self.state[2].abs() > MOST_ANGLE {
+        if self.state[0].abs() > MAX_POSITION || self.state[2].abs() > MAX_ANGLE {
             Some(End::Fell)
-        } else if self.steps >= MOST_STEPS {
+        } else if self.steps >= MAX_STEPS {
             Some(End::OutOfTime)
         } else {
             None

@@ -137,7 +137,7 @@ pub fn solve(settings: &Settings, seed: u64) -> Result<Report, LearnError> {
     })
 }
 
-/// Carts side by side, each of which begins anew when its episode ends.
+/// Carts side by side, each of which restarts when its episode ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::learn) struct Carts {

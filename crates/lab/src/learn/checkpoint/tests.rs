@@ -19,7 +19,7 @@ fn settings() -> Settings {
     settings
 }
 
-fn go_on(ppo: &mut Ppo, carts: &mut Carts, iterations: u64) {
+fn train_for(ppo: &mut Ppo, carts: &mut Carts, iterations: u64) {
     let mut rollout = Rollout::default();
     for _ in 0..iterations {
         carts.collect(&ppo.actor(), ppo.iteration(), &mut rollout);
@@ -36,10 +36,10 @@ fn a_training_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("training");
     let (mut whole, mut carts) = begin();
-    go_on(&mut whole, &mut carts, 10);
+    train_for(&mut whole, &mut carts, 10);
 
     let (mut first, mut carts_then) = begin();
-    go_on(&mut first, &mut carts_then, 5);
+    train_for(&mut first, &mut carts_then, 5);
     let environment = serde_json::to_vec(&carts_then).unwrap();
     first.save(&path, "cartpole", &environment).unwrap();
     drop((first, carts_then));
@@ -48,7 +48,7 @@ fn a_training_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not() {
     assert_eq!(found, environment);
     assert_eq!((second.iteration(), second.seed()), (5, 3));
     let mut carts_now: Carts = serde_json::from_slice(&found).unwrap();
-    go_on(&mut second, &mut carts_now, 5);
+    train_for(&mut second, &mut carts_now, 5);
 
     let bits = |ppo: &Ppo| ppo.parameters().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&second), bits(&whole));
@@ -58,11 +58,11 @@ fn a_training_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not() {
 }
 
 #[test]
-fn a_file_that_cannot_be_gone_on_from_says_why() {
+fn a_checkpoint_that_cannot_be_resumed_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("training");
     let (mut ppo, mut carts) = begin();
-    go_on(&mut ppo, &mut carts, 1);
+    train_for(&mut ppo, &mut carts, 1);
     ppo.save(&path, "cartpole", &[]).unwrap();
     let good = fs::read(&path).unwrap();
     let config = settings().ppo;

@@ -9,10 +9,10 @@ use super::{
     Episodes, Setting, Step,
     sampler::{Asked, Chooser, Sampler},
 };
-use knightwatch_agent::{Features, Memory, Network, Normaliser, Taste};
+use knightwatch_agent::{Features, HarmWeight, Memory, Network, Normaliser};
 use knightwatch_core::{
     control::{
-        Action, Actor, Command, ControlConfig, Event, Moment, Observatory, Order, OrderId, Phase, State,
+        Action, Actor, Command, ControlConfig, Event, Moment, Order, OrderId, Phase, State, TelemetryState,
         decide, tick,
     },
     flag::{FlagId, Rollout},
@@ -42,9 +42,9 @@ pub(super) enum Priced {
 }
 
 impl Priced {
-    fn of(self, taste: f64) -> f64 {
+    fn of(self, harm_weight: f64) -> f64 {
         match self {
-            Self::Now(prices) => prices.of(taste),
+            Self::Now(prices) => prices.of(harm_weight),
             Self::At(price) => price,
         }
     }
@@ -59,7 +59,7 @@ pub(super) struct Lane {
     /// How harm is weighed, as a factor.
     factor: f64,
     /// What the network is told of how harm is weighed.
-    taste: Taste,
+    harm_weight: HarmWeight,
     /// What rewards are multiplied by here.
     scale: f64,
     cost: Cost,
@@ -67,9 +67,9 @@ pub(super) struct Lane {
     scenario: Scenario,
     world: World,
     state: State,
-    observatory: Observatory,
+    telemetry_state: TelemetryState,
     feed: Feed,
-    cue: usize,
+    scheduled: usize,
     memories: Vec<Memory>,
     chance: Pcg64Mcg,
     tracks: Vec<Track>,
@@ -95,7 +95,7 @@ pub(super) struct Trajectory {
 struct Track {
     /// Tells it from all other trajectories.
     lane: u32,
-    stage: Stage,
+    progress: FlagProgress,
     /// Steps since the last cut, the last of them open.
     steps: Vec<Step>,
     /// Whether it was ever harmful.
@@ -112,7 +112,7 @@ struct Track {
 
 /// How far a flag has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+enum FlagProgress {
     /// Not started.
     #[default]
     Idle,
@@ -139,7 +139,7 @@ impl Lane {
     pub(super) fn new(setting: &Setting, generator: &Generator, prices: Priced, number: u64) -> Self {
         let (_, scenario) = generator.scenario((setting.seed << 40) + number);
         let mut chance = Pcg64Mcg::seed_from_u64(setting.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let taste = taste(setting, &mut chance);
+        let harm_weight = harm_weight(setting, &mut chance);
         let world = World::new(&scenario, generator.seed((setting.seed << 40) + number));
         let config = ControlConfig { interval: scenario.interval, ..setting.control.clone() };
         let mut state = State::default();
@@ -147,23 +147,23 @@ impl Lane {
             scenario.specs().into_iter().map(|spec| (Actor::System, Event::Created { spec })).collect();
         keep(&mut state, scenario.start, created);
         let flags = scenario.flags.len();
-        let price = prices.of(taste);
-        let cost = setting.cost.with_taste(setting.cost.errors * taste);
+        let price = prices.of(harm_weight);
+        let cost = setting.cost.with_harm_weight(setting.cost.errors * harm_weight);
         Self {
             number,
             price,
-            factor: taste,
+            factor: harm_weight,
             difficulty: generator.curriculum.difficulty(),
             #[expect(clippy::cast_possible_truncation, reason = "of order one")]
-            taste: Taste::Factor(taste as f32),
-            scale: setting.reward_scale * libm::pow(taste.max(1.0), -EASED),
+            harm_weight: HarmWeight::Factor(harm_weight as f32),
+            scale: setting.reward_scale * libm::pow(harm_weight.max(1.0), -EASED),
             cost: Cost { false_rollback: cost.false_rollback * price, ..cost },
             config,
             world,
             state,
-            observatory: Observatory::new(),
+            telemetry_state: TelemetryState::new(),
             feed: Feed::default(),
-            cue: 0,
+            scheduled: 0,
             memories: vec![Memory::default(); flags],
             chance,
             tracks: (0..flags)
@@ -211,13 +211,14 @@ impl Lane {
 
     /// Whether there is nothing more to learn from this world.
     pub(super) fn is_over(&self) -> bool {
-        self.world.done() || self.tracks.iter().all(|track| track.stage == Stage::Through)
+        self.world.done() || self.tracks.iter().all(|track| track.progress == FlagProgress::Through)
     }
 
     /// What became of its good flags; to be asked for at its end.
     pub(super) fn good(&self) -> Good {
         let mut good = Good::default();
-        for track in self.tracks.iter().filter(|track| track.stage != Stage::Idle && !track.harmful) {
+        for track in self.tracks.iter().filter(|track| track.progress != FlagProgress::Idle && !track.harmful)
+        {
             good.note(self.factor, track.given_up);
         }
         good
@@ -241,11 +242,11 @@ impl Lane {
         self.rollouts.clear();
         self.rollouts.extend(self.state.flags.iter().map(|flag| flag.rollout));
         self.world.step(&self.rollouts, &mut self.feed);
-        self.pay(setting.gamma);
+        self.add_cost(setting.gamma);
         self.asked.clear();
         let mut sampler = Sampler {
             chooser,
-            taste: self.taste,
+            harm_weight: self.harm_weight,
             memories: &mut self.memories,
             chance: &mut self.chance,
             asked: &mut self.asked,
@@ -253,7 +254,7 @@ impl Lane {
         let end = self.world.now();
         let moment = Moment { end, now: end };
         let happened =
-            tick(&self.state, &mut self.observatory, &mut sampler, &self.config, &self.feed, moment);
+            tick(&self.state, &mut self.telemetry_state, &mut sampler, &self.config, &self.feed, moment);
         self.script.extend(self.asked.iter().map(|asked| (asked.choice, asked.log_probability)));
         self.open();
         let decided: Vec<(FlagId, Action, Actor)> = happened
@@ -274,34 +275,39 @@ impl Lane {
 
     fn start_what_is_due(&mut self) {
         let now = self.world.now();
-        while let Some(cue) =
-            self.scenario.cues().get(self.cue).filter(|cue| self.scenario.start + cue.at <= now)
+        while let Some(scheduled) = self
+            .scenario
+            .scheduled_starts()
+            .get(self.scheduled)
+            .filter(|scheduled| self.scenario.start + scheduled.at <= now)
         {
             let order = Order {
                 id: OrderId(String::new()),
-                actor: Actor::Person(cue.operator.clone()),
+                actor: Actor::Person(scheduled.operator.clone()),
                 authenticated: None,
                 reason: String::new(),
                 expected: None,
-                command: Command::Start { flag: self.scenario.flags[cue.flag.index()].spec.key.clone() },
+                command: Command::Start {
+                    flag: self.scenario.flags[scheduled.flag.index()].spec.key.clone(),
+                },
             };
-            if let Ok(granted) = decide(&self.state, &self.observatory, &self.config, now, &order) {
+            if let Ok(granted) = decide(&self.state, &self.telemetry_state, &self.config, now, &order) {
                 keep(&mut self.state, now, granted.happened);
-                self.tracks[cue.flag.index()].stage = Stage::Steered;
+                self.tracks[scheduled.flag.index()].progress = FlagProgress::Steered;
             }
-            self.cue += 1;
+            self.scheduled += 1;
         }
     }
 
     /// Charges the interval that has just passed to the steps that led to it.
-    fn pay(&mut self, gamma: f64) {
+    fn add_cost(&mut self, gamma: f64) {
         let scale = self.scale;
         for (track, truth) in self.tracks.iter_mut().zip(self.world.truths()) {
             track.harmful |= truth.harmful;
-            if matches!(track.stage, Stage::Steered | Stage::Watched) {
+            if matches!(track.progress, FlagProgress::Steered | FlagProgress::Watched) {
                 let cost = self.cost.interval(truth, false).total();
-                track.pay(scale, cost);
-                if track.stage == Stage::Watched {
+                track.add_cost(scale, cost);
+                if track.progress == FlagProgress::Watched {
                     track.watched += 1;
                     track.watched_cost += cost;
                     track.discount *= gamma;
@@ -335,13 +341,14 @@ impl Lane {
     fn charge(&mut self, flag: FlagId, action: Action, by: &Actor, gamma: f64) {
         let scale = self.scale;
         let track = &mut self.tracks[flag.index()];
-        if !matches!(track.stage, Stage::Steered | Stage::Watched) || action == Action::Hold {
+        if !matches!(track.progress, FlagProgress::Steered | FlagProgress::Watched) || action == Action::Hold
+        {
             return;
         }
-        track.pay(scale, self.cost.acting);
+        track.add_cost(scale, self.cost.acting);
         if action == Action::RollBack {
             track.given_up |= *by == Actor::Agent;
-            track.pay(
+            track.add_cost(
                 scale,
                 match by {
                     Actor::Agent => self.cost.rollback(!track.harmful),
@@ -349,7 +356,7 @@ impl Lane {
                     _ => self.cost.rollback(false) + (self.cost.waiting + self.cost.open) / (1.0 - gamma),
                 },
             );
-            track.stage = Stage::Through;
+            track.progress = FlagProgress::Through;
         }
     }
 
@@ -358,34 +365,34 @@ impl Lane {
         let (is_last, now) = (self.world.done(), self.world.now());
         for (track, flag) in self.tracks.iter_mut().zip(&self.state.flags) {
             match flag.phase {
-                Phase::Complete if track.stage == Stage::Steered => {
-                    track.stage = Stage::Watched;
+                Phase::Complete if track.progress == FlagProgress::Steered => {
+                    track.progress = FlagProgress::Watched;
                 }
                 // The shield's probe: the agent is asked again, also after it was watched for long enough.
-                Phase::Ramping if matches!(track.stage, Stage::Watched | Stage::Through) => {
-                    track.stage = Stage::Steered;
+                Phase::Ramping if matches!(track.progress, FlagProgress::Watched | FlagProgress::Through) => {
+                    track.progress = FlagProgress::Steered;
                     (track.watched, track.watched_cost) = (0, 0.0);
                 }
-                Phase::RolledBack | Phase::Killed if track.stage == Stage::Steered => {
-                    track.stage = Stage::Through;
+                Phase::RolledBack | Phase::Killed if track.progress == FlagProgress::Steered => {
+                    track.progress = FlagProgress::Through;
                 }
                 _ => {}
             }
             // A person was called: what comes then is not the policy's doing.
-            if track.stage != Stage::Idle
-                && self.observatory.report(flag.id).is_some_and(|report| {
-                    self.config.shield.hands_over(report, now.since(flag.changed_at)).is_some()
+            if track.progress != FlagProgress::Idle
+                && self.telemetry_state.report(flag.id).is_some_and(|report| {
+                    self.config.shield.escalates(report, now.since(flag.changed_at)).is_some()
                 })
             {
-                track.stage = Stage::Through;
+                track.progress = FlagProgress::Through;
             }
-            if track.stage == Stage::Watched && (track.watched >= WATCHED || is_last) {
+            if track.progress == FlagProgress::Watched && (track.watched >= WATCHED || is_last) {
                 // What it cost on average goes on: for the agent there is no end, as there is none in production.
                 let lately = track.watched_cost / f64::from(track.watched.max(1));
-                track.pay(self.scale, lately / (1.0 - gamma));
-                track.stage = Stage::Through;
+                track.add_cost(self.scale, lately / (1.0 - gamma));
+                track.progress = FlagProgress::Through;
             }
-            if track.stage == Stage::Through && !track.steps.is_empty() {
+            if track.progress == FlagProgress::Through && !track.steps.is_empty() {
                 track.episode.count = 1;
                 self.closed.push(Trajectory {
                     lane: track.lane,
@@ -401,8 +408,8 @@ impl Lane {
     pub(super) fn cut(&mut self, each: &mut impl FnMut(u32, &[Step], &Step)) {
         for track in &mut self.tracks {
             // While it is watched its last step is still being charged.
-            if let (Stage::Steered | Stage::Watched, Some((open, done))) =
-                (track.stage, track.steps.split_last())
+            if let (FlagProgress::Steered | FlagProgress::Watched, Some((open, done))) =
+                (track.progress, track.steps.split_last())
             {
                 each(track.lane, done, open);
                 track.steps.drain(..track.steps.len() - 1);
@@ -413,7 +420,7 @@ impl Lane {
 
 impl Track {
     /// Charges `cost` to the open step.
-    fn pay(&mut self, scale: f64, cost: f64) {
+    fn add_cost(&mut self, scale: f64, cost: f64) {
         if let Some(step) = self.steps.last_mut() {
             #[expect(clippy::cast_possible_truncation, reason = "rewards are of order one to a thousand")]
             let reward = (self.discount * cost * scale) as f32;
@@ -430,9 +437,9 @@ fn lane_of(number: u64, flag: usize) -> u32 {
 }
 
 /// How harm is weighed in a world, as a factor: as usual in half of them, else log-uniform.
-fn taste(setting: &Setting, chance: &mut Pcg64Mcg) -> f64 {
+fn harm_weight(setting: &Setting, chance: &mut Pcg64Mcg) -> f64 {
     let (usual, draw): (bool, f64) = (chance.random(), chance.random());
-    if usual { 1.0 } else { libm::exp((2.0 * draw - 1.0) * libm::log(setting.tastes)) }
+    if usual { 1.0 } else { libm::exp((2.0 * draw - 1.0) * libm::log(setting.harm_weights)) }
 }
 
 /// What is so in truth, on the scales that the features have.
@@ -444,7 +451,7 @@ fn privileged(scenario: &Scenario, world: &World, flag: FlagId) -> [f32; PRIVILE
     // How far above the rollout its harm begins, how much traffic it takes, and how long it still is.
     let above = effects.iter().map(|effect| effect.above_rollout).fold(0.0, f64::max) - truth.rollout.share();
     let served = effects.iter().map(|effect| effect.after_requests).fold(0.0, f64::max);
-    let served = libm::log1p(served / truth.usual_requests.max(1.0)) / 3.0;
+    let served = libm::log1p(served / truth.typical_requests.max(1.0)) / 3.0;
     let elapsed = world.now().since(scenario.start);
     let due = effects.iter().map(|effect| effect.from.since(elapsed).as_secs_f64()).fold(0.0, f64::max);
     [

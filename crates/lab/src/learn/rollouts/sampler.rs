@@ -5,7 +5,7 @@ use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 
 use knightwatch_agent::{
-    CHOICES, Choice, Features, Memory, Network, Normaliser, Taste, features, legal, probabilities,
+    CHOICES, Choice, Features, HarmWeight, Memory, Network, Normaliser, features, legal, probabilities,
 };
 use knightwatch_core::{
     control::{Observation, Policy, PolicyFault, Proposal},
@@ -36,7 +36,7 @@ pub(super) enum Chooser<'a> {
 /// See the module.
 pub(super) struct Sampler<'a> {
     pub(super) chooser: Chooser<'a>,
-    pub(super) taste: Taste,
+    pub(super) harm_weight: HarmWeight,
     pub(super) memories: &'a mut [Memory],
     pub(super) chance: &'a mut Pcg64Mcg,
     pub(super) asked: &'a mut Vec<Asked>,
@@ -53,7 +53,7 @@ impl Policy for Sampler<'_> {
         proposals: &mut Vec<Proposal>,
     ) -> Result<(), PolicyFault> {
         for seen in observations {
-            let raw = features(seen, self.taste, &mut self.memories[seen.flag.index()]);
+            let raw = features(seen, self.harm_weight, &mut self.memories[seen.flag.index()]);
             let legal = legal(seen);
             let draw: f32 = self.chance.random();
             let (input, choice, log_probability) = match &mut self.chooser {

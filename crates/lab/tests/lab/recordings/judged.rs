@@ -1,4 +1,4 @@
-//! Recordings as a stage for the judge: the truth of what is spliced in, and what policies cost on it.
+//! Recordings as an environment for the judge: the truth of what is spliced in, and what policies cost on it.
 
 use knightwatch_agent::PolicyName;
 use knightwatch_core::{
@@ -7,7 +7,7 @@ use knightwatch_core::{
     telemetry::{Arm, Feed, Millis},
 };
 use knightwatch_lab::recording::Playback;
-use knightwatch_sim::{Cost, Episode, Limit, Stage};
+use knightwatch_sim::{Cost, Environment, Episode, Limit};
 
 use super::{NAB, NEZHA, PETSHOP, recorded};
 
@@ -62,8 +62,8 @@ fn the_oracle_costs_least_and_harms_least_on_every_recording() {
     for name in [NEZHA, PETSHOP, NAB] {
         let recording = recorded(name);
         let config = stretched(recording.interval);
-        let stage = || Box::new(Playback::new(recording.clone(), 5));
-        let oracle = Episode::run_limit_on(Limit::Oracle, &cost, stage(), &config, |_| {});
+        let env = || Box::new(Playback::new(recording.clone(), 5));
+        let oracle = Episode::run_limit_on(Limit::Oracle, &cost, env(), &config, |_| {});
         let sum = |episode: &Episode| {
             assert_eq!(episode.fault(), None);
             let flags = episode.flags.iter();
@@ -76,7 +76,7 @@ fn the_oracle_costs_least_and_harms_least_on_every_recording() {
         for policy in [PolicyName::PPO_MASTER, PolicyName::RULE, PolicyName::SCHEDULE] {
             let run = || {
                 let mut built = policy.build(5);
-                Episode::run_on(&cost, stage(), built.as_mut(), &config, |_| {})
+                Episode::run_on(&cost, env(), built.as_mut(), &config, |_| {})
             };
             let (first, second) = (run(), run());
             assert_eq!(first.journal, second.journal, "the same seed, the same life");

@@ -96,11 +96,11 @@ fn faults_that_show_are_spliced_and_faults_that_do_not_are_innocent() {
 fn flags_are_started_one_after_another_within_the_recording() {
     for name in [NEZHA, PETSHOP, NAB] {
         let recording = recorded(name);
-        let cues = recording.cues();
-        assert_eq!(cues.len(), recording.specs().len());
-        assert!(cues.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let scheduled_starts = recording.scheduled_starts();
+        assert_eq!(scheduled_starts.len(), recording.specs().len());
+        assert!(scheduled_starts.windows(2).all(|pair| pair[0].0 < pair[1].0));
         let length = recording.interval.0 * recording.rows.len() as u64;
-        assert!(cues.last().unwrap().0.0 < length * 2 / 3);
+        assert!(scheduled_starts.last().unwrap().0.0 < length * 2 / 3);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use knightwatch_core::{
     control::{
-        Action, Actor, Command, ControlConfig, Event, Moment, Observation, Observatory, Order, OrderId,
-        Phase, Policy, PolicyFault, Proposal, State, decide, tick,
+        Action, Actor, Command, ControlConfig, Event, Moment, Observation, Order, OrderId, Phase, Policy,
+        PolicyFault, Proposal, State, TelemetryState, decide, tick,
     },
     flag::Rollout,
     telemetry::{Feed, Millis},
@@ -47,7 +47,7 @@ fn steer(name: &str, skipped: usize, seed: u64) -> Ended {
     // The defaults are for 10 s; a row every few minutes would be stale on arrival.
     config.shield.stale_after = Millis(recording.interval.0 * 3);
     config.shield.lost_deadline = Millis(recording.interval.0 * 30);
-    let (mut state, mut observatory, mut policy) = (State::default(), Observatory::new(), AlwaysRaise);
+    let (mut state, mut telemetry_state, mut policy) = (State::default(), TelemetryState::new(), AlwaysRaise);
     let fold = |state: &mut State, at, happened| {
         for entry in state.entries(at, happened, "") {
             state.apply(&entry);
@@ -56,12 +56,14 @@ fn steer(name: &str, skipped: usize, seed: u64) -> Ended {
     let specs = recording.specs();
     let created = specs.iter().map(|spec| (Actor::System, Event::Created { spec: spec.clone() })).collect();
     fold(&mut state, recording.start, created);
-    let mut cues = recording.cues().into_iter().peekable();
+    let mut scheduled_starts = recording.scheduled_starts().into_iter().peekable();
     let mut playback = Playback::new(recording.clone(), seed);
     let mut feed = Feed::default();
     let mut highest = vec![Rollout::ZERO; specs.len()];
     while !playback.done() {
-        while let Some((_, flag, by)) = cues.next_if(|(at, _, _)| recording.start + *at <= playback.now()) {
+        while let Some((_, flag, by)) =
+            scheduled_starts.next_if(|(at, _, _)| recording.start + *at <= playback.now())
+        {
             let order = Order {
                 id: OrderId(flag.0.to_string()),
                 actor: Actor::Person(by),
@@ -70,13 +72,13 @@ fn steer(name: &str, skipped: usize, seed: u64) -> Ended {
                 expected: None,
                 command: Command::Start { flag: specs[flag.index()].key.clone() },
             };
-            let granted = decide(&state, &observatory, &config, playback.now(), &order).unwrap();
+            let granted = decide(&state, &telemetry_state, &config, playback.now(), &order).unwrap();
             fold(&mut state, playback.now(), granted.happened);
         }
         let rollouts: Vec<Rollout> = state.flags.iter().map(|flag| flag.rollout).collect();
         playback.step(&rollouts, &mut feed);
         let moment = Moment { end: playback.now(), now: playback.now() };
-        let happened = tick(&state, &mut observatory, &mut policy, &config, &feed, moment);
+        let happened = tick(&state, &mut telemetry_state, &mut policy, &config, &feed, moment);
         fold(&mut state, moment.now, happened);
         for flag in &state.flags {
             highest[flag.id.index()] = highest[flag.id.index()].max(flag.rollout);

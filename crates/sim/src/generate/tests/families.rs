@@ -268,7 +268,7 @@ fn what_is_lost_of_treatment_shows_in_the_ratio_of_the_arms_or_hides_failures() 
 fn frozen_telemetry_repeats_itself_after_the_start() {
     for scenario in drawn(Family::FrozenTelemetry, true) {
         let frozen = scenario.flags[0].wire.frozen_from.unwrap();
-        assert!(frozen >= scenario.cues()[0].at + Millis::from_secs(20), "{}", scenario.name);
+        assert!(frozen >= scenario.scheduled_starts()[0].at + Millis::from_secs(20), "{}", scenario.name);
         let (mut world, mut feed) = (World::new(&scenario, 1), Feed::default());
         let mut counts = BTreeSet::new();
         for step in 0..240 {

@@ -28,7 +28,7 @@ pub(super) fn draw(parts: &[Results], about: &str) -> Picture {
     let shown: Vec<(&str, [Option<&Standing>; 3])> = parts
         .iter()
         .map(|part| {
-            // PPO-Master at another taste is no opponent of PPO-Master.
+            // PPO-Master at another harm weight is no opponent of PPO-Master.
             let others = part
                 .standings
                 .iter()

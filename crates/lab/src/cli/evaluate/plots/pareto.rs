@@ -1,7 +1,7 @@
-//! The Pareto front: harm against time. Down and to the left is better; PPO-Master's tastes are one line.
+//! The Pareto front: harm against time. Down and to the left is better; PPO-Master's harm weights are one line.
 
 use super::{
-    super::super::drawing::{Anchor, Colour, GREY, GRID, INK, Picture, Place, Size},
+    super::super::drawing::{Anchor, Colour, GREY, GRID, INK, Picture, Position, Size},
     Axis, EDGE, Results, TOP, WIDTH, colour, headed, is_limit, is_ours, round, short,
 };
 use crate::judge::Standing;
@@ -10,7 +10,7 @@ const HEIGHT: f64 = 640.0;
 /// Left, right, top and bottom of the plot.
 const PLOT: [f64; 4] = [84.0, 976.0, TOP + 4.0, 556.0];
 /// More false rollbacks than this many per cent of good flags, and nobody would let it steer.
-const MOST_FALSE: f64 = 1.0;
+const MAX_FALSE: f64 = 1.0;
 const RADIUS: f64 = 6.0;
 /// A limit that does so many times less harm than any policy is named, and not drawn.
 const FAR: f64 = 5.0;
@@ -20,7 +20,7 @@ const WIDER: f64 = 4.0;
 /// A policy's point.
 struct Point<'a> {
     standing: &'a Standing,
-    at: Place,
+    at: Position,
     colour: Colour,
     /// Larger where it would hide another.
     radius: f64,
@@ -83,7 +83,7 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
     picture.path(&nobody_beats(&points), 1.5, GREY);
     let mut ours: Vec<&Point> = points.iter().filter(|point| is_ours(&point.standing.policy)).collect();
     ours.sort_by(|one, other| one.at.0.total_cmp(&other.at.0));
-    let front: Vec<Place> = ours.iter().map(|point| point.at).collect();
+    let front: Vec<Position> = ours.iter().map(|point| point.at).collect();
     if let [first, _, ..] = ours[..] {
         picture.path(&front, 2.0, first.colour);
     }
@@ -91,16 +91,16 @@ pub(super) fn draw(whole: &Results, about: &str) -> Picture {
     let mut by_size: Vec<&Point> = points.iter().collect();
     by_size.sort_by(|one, other| other.radius.total_cmp(&one.radius));
     for point in by_size {
-        let is_filled = point.standing.false_rollbacks_percent <= MOST_FALSE;
+        let is_filled = point.standing.false_rollbacks_percent <= MAX_FALSE;
         picture.circle(point.at, point.radius, point.colour, is_filled);
     }
     names(&mut picture, &points, &front);
     footer(&mut picture, whole, least);
-    let tastes = "blue line: PPO-Master, one agent, at several tastes";
+    let harm_weights = "blue line: PPO-Master, one agent, at several harm weights";
     if ours.len() > 1 {
         picture.text(
             (f64::from(WIDTH) - EDGE, HEIGHT - 16.0),
-            tastes,
+            harm_weights,
             Size::Small,
             Anchor::End,
             ours[0].colour,
@@ -155,8 +155,8 @@ fn is_far_below(standing: &Standing, least: f64) -> bool {
 }
 
 /// The front: those that no other is both faster and less harmful than, limits apart, from the fastest on.
-fn nobody_beats(points: &[Point<'_>]) -> Vec<Place> {
-    let mut front: Vec<Place> =
+fn nobody_beats(points: &[Point<'_>]) -> Vec<Position> {
+    let mut front: Vec<Position> =
         points.iter().filter(|point| !is_limit(&point.standing.policy)).map(|point| point.at).collect();
     front.sort_by(|one, other| one.0.total_cmp(&other.0).then(other.1.total_cmp(&one.1)));
     let mut least = f64::NEG_INFINITY;
@@ -171,10 +171,10 @@ fn nobody_beats(points: &[Point<'_>]) -> Vec<Place> {
 
 /// Puts each name where it covers neither a point, nor another name, nor a line, as near to its point as that allows; from
 /// further off a line leads to it, which crosses no name either.
-fn names(picture: &mut Picture, points: &[Point<'_>], front: &[Place]) {
-    let around = |(x, y): Place, by: f64| [x - by, y - by, x + by, y + by];
+fn names(picture: &mut Picture, points: &[Point<'_>], front: &[Position]) {
+    let around = |(x, y): Position, by: f64| [x - by, y - by, x + by, y + by];
     let dots: Vec<Box4> = points.iter().map(|point| around(point.at, point.radius + 2.0)).collect();
-    let mut lines: Vec<(Place, Place)> = front.windows(2).map(|pair| (pair[0], pair[1])).collect();
+    let mut lines: Vec<(Position, Position)> = front.windows(2).map(|pair| (pair[0], pair[1])).collect();
     let mut taken: Vec<Box4> = Vec::new();
     for point in points {
         let width = Size::Large.width(&point.standing.policy);
@@ -214,7 +214,7 @@ fn names(picture: &mut Picture, points: &[Point<'_>], front: &[Place]) {
 }
 
 /// Places for words of a width, the nearest first: to the right, to the left, above, below, and the corners between.
-fn around_it(at: Place, width: f64) -> impl Iterator<Item = Box4> {
+fn around_it(at: Position, width: f64) -> impl Iterator<Item = Box4> {
     let sides = [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1)];
     (0..40_u8).flat_map(move |ring| {
         let away = RADIUS + 6.0 + 14.0 * f64::from(ring);
@@ -236,7 +236,7 @@ fn overlap(one: &Box4, other: &Box4) -> bool {
 }
 
 /// Whether a line goes through a box, by looking at places on it that are closer than a box is high.
-fn crosses((from, to): (Place, Place), own: &Box4) -> bool {
+fn crosses((from, to): (Position, Position), own: &Box4) -> bool {
     const LOOKS: u8 = 100;
     (0..=LOOKS).any(|look| {
         let part = f64::from(look) / f64::from(LOOKS);

@@ -12,9 +12,9 @@ const HEIGHT: f64 = 640.0;
 /// Left, right, top and bottom of the plot; right of it stand the names.
 const PLOT: [f64; 4] = [84.0, 800.0, TOP + 4.0, 556.0];
 /// The largest ratio that is shown.
-const MOST: f64 = 30.0;
+const MAX: f64 = 30.0;
 /// A world costs at least this much, in points: of less, a ratio says nothing.
-const LEAST: f64 = 1.0;
+const MIN: f64 = 1.0;
 /// Points of a curve.
 const STEPS: u32 = 120;
 
@@ -28,15 +28,15 @@ pub(super) fn draw(leagues: &[League], about: &str) -> Picture {
     let costs: Vec<Vec<f64>> = shown.iter().map(|league| league.costs()).collect();
     let worlds = costs.first().map_or(0, Vec::len);
     let best: Vec<f64> = (0..worlds)
-        .map(|world| costs.iter().map(|costs| costs[world].max(LEAST)).fold(f64::INFINITY, f64::min))
+        .map(|world| costs.iter().map(|costs| costs[world].max(MIN)).fold(f64::INFINITY, f64::min))
         .collect();
     let within = |costs: &[f64], ratio: f64| {
-        let near = costs.iter().zip(&best).filter(|(cost, best)| cost.max(LEAST) <= **best * ratio);
+        let near = costs.iter().zip(&best).filter(|(cost, best)| cost.max(MIN) <= **best * ratio);
         at(near.count()) / at(worlds.max(1))
     };
-    let ratio = Axis::between((1.0, MOST), (left, right));
+    let ratio = Axis::between((1.0, MAX), (left, right));
     let up = |share: f64| bottom - share * (bottom - top);
-    for tick in [1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, MOST] {
+    for tick in [1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, MAX] {
         picture.line((ratio.at(tick), top), (ratio.at(tick), bottom), 1.0, GRID);
         picture.text((ratio.at(tick), bottom + 20.0), &format!("{tick}x"), Size::Large, Anchor::Middle, GREY);
     }
@@ -51,7 +51,7 @@ pub(super) fn draw(leagues: &[League], about: &str) -> Picture {
     picture.text((EDGE, TOP - 8.0), "share of the worlds", Size::Large, Anchor::Start, INK);
     let colours = colours(&shown, |costs| {
         // By the area below the curve: who is near the best on many worlds.
-        let ratios = (0..=STEPS).map(|step| libm::pow(MOST, f64::from(step) / f64::from(STEPS)));
+        let ratios = (0..=STEPS).map(|step| libm::pow(MAX, f64::from(step) / f64::from(STEPS)));
         ratios.map(|ratio| within(costs, ratio)).sum()
     });
     let mut ends: Vec<(f64, usize)> = Vec::new();
@@ -59,7 +59,7 @@ pub(super) fn draw(leagues: &[League], about: &str) -> Picture {
         let policy = shown[place].policy();
         let thick = if place == 0 && is_ours(policy) { 3.5 } else { 1.5 };
         let points: Vec<_> = (0..=STEPS)
-            .map(|step| libm::pow(MOST, f64::from(step) / f64::from(STEPS)))
+            .map(|step| libm::pow(MAX, f64::from(step) / f64::from(STEPS)))
             .map(|times| (ratio.at(times), up(within(costs, times))))
             .collect();
         picture.path(&points, thick, colours[place]);

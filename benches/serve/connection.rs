@@ -12,7 +12,7 @@ use tokio::{
 use crate::served::Served;
 
 /// One connection.
-pub(crate) struct Line {
+pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
@@ -32,7 +32,7 @@ pub(crate) fn request(method: &str, path: &str, token: Option<&str>, body: &str)
     .into_bytes()
 }
 
-impl Line {
+impl Connection {
     pub(crate) async fn to(address: SocketAddr) -> Self {
         // A backlog that is full is not what is measured.
         let mut stream = TcpStream::connect(address).await;
@@ -93,7 +93,7 @@ impl Line {
 
 /// Waits until `holds` of the backend's status.
 pub(crate) async fn until(served: &Served, holds: impl Fn(&Value) -> bool) {
-    let mut line = Line::to(address(served.url())).await;
+    let mut line = Connection::to(address(served.url())).await;
     let token = served.token();
     while !holds(&line.order(&token, "GET", "/api/v1/status", "").await) {
         sleep(Duration::from_millis(200)).await;

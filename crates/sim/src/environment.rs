@@ -1,15 +1,15 @@
-//! What a life is lived on: something that answers rollouts with telemetry, and knows the truth that telemetry hides.
+//! The environment of an episode: it answers rollouts with telemetry, and knows the truth that telemetry hides.
 //!
 //! A simulated world is one; a recording that is played is another. It must not know who decides.
 
-use crate::{Cue, Scenario, Truth, World};
+use crate::{Scenario, ScheduledStart, Truth, World};
 use knightwatch_core::{
     flag::{FlagSpec, Rollout},
     telemetry::{Feed, Millis},
 };
 
-/// See the module. Flags are numbered as [`Stage::specs`] lists them.
-pub trait Stage {
+/// See the module. Flags are numbered as [`Environment::specs`] lists them.
+pub trait Environment {
     /// What it is, as the journal names its source.
     fn source(&self) -> String;
     /// What its chances are drawn by.
@@ -21,7 +21,7 @@ pub trait Stage {
     /// The flags.
     fn specs(&self) -> Vec<FlagSpec>;
     /// Who starts which flag, and how long after the start; in the order of time.
-    fn cues(&self) -> Vec<Cue>;
+    fn scheduled_starts(&self) -> Vec<ScheduledStart>;
     /// The z-score that an observer could expect of each flag's harm.
     fn detectability(&self) -> Vec<f64>;
     /// The beginning of the next interval.
@@ -49,7 +49,7 @@ impl<'w> Simulated<'w> {
     }
 }
 
-impl Stage for Simulated<'_> {
+impl Environment for Simulated<'_> {
     fn source(&self) -> String {
         format!("scenario {} (seed {})", self.scenario.name, self.seed)
     }
@@ -70,8 +70,8 @@ impl Stage for Simulated<'_> {
         self.scenario.specs()
     }
 
-    fn cues(&self) -> Vec<Cue> {
-        self.scenario.cues().to_vec()
+    fn scheduled_starts(&self) -> Vec<ScheduledStart> {
+        self.scenario.scheduled_starts().to_vec()
     }
 
     fn detectability(&self) -> Vec<f64> {

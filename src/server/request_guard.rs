@@ -1,4 +1,4 @@
-//! What is refused at the door, before anybody is asked who they are: requests that reached this address by a name that
+//! What the request guard refuses, before authentication: requests that reached this address by a name that
 //! is not its own (DNS rebinding), or that a foreign web page makes. Pages of configured origins may evaluate flags.
 
 use std::time::Duration;
@@ -37,7 +37,11 @@ pub(super) fn cors(state: &Shared) -> CorsLayer {
 }
 
 /// Refuses foreign hosts and origins; marks every answer as not to be kept or guessed at.
-pub(super) async fn door(State(state): State<Shared>, request: Request<Body>, next: Next) -> Response {
+pub(super) async fn request_guard(
+    State(state): State<Shared>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let over_unix = matches!(request.extensions().get::<Peer>(), Some(Peer::Unix { .. }));
     let mut response = match refused(&state, &request, over_unix) {

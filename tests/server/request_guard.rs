@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 
 use crate::support::{
-    http::{Answer, connect, owner, raw, request},
+    http::{HttpResponse, connect, owner, raw, request},
     served::{Served, until},
 };
 
@@ -25,7 +25,7 @@ fn token(served: &Served, scope: &str, expires: &str) -> String {
     String::from_utf8(made.stdout).unwrap().trim().to_owned()
 }
 
-fn with(served: &Served, secret: &str, method: &str, path: &str, body: &str) -> Answer {
+fn with(served: &Served, secret: &str, method: &str, path: &str, body: &str) -> HttpResponse {
     request(served, method, path, &format!("Authorization: Bearer {secret}\r\n"), body)
 }
 
@@ -129,7 +129,7 @@ fn the_owners_token_goes_to_nobody_who_only_listens_on_a_port() {
 }
 
 #[test]
-fn the_description_names_the_scope_that_each_door_asks_for() {
+fn the_description_names_the_scope_that_each_route_asks_for() {
     let served = still();
     let [eval, ingest] = ["eval", "ingest"].map(|scope| token(&served, scope, "1 h"));
     until("new tokens are known", || with(&served, &ingest, "GET", "/api/v1/status", "").status == 403);
@@ -216,7 +216,7 @@ fn pages_of_configured_origins_may_evaluate_and_nothing_else() {
     let served = Served::start(&["--speed", "0", "--config", config.to_str().unwrap()]);
     let (shop, evil) = ("Origin: https://shop.example\r\n", "Origin: https://evil.example\r\n");
     let one = "/ofrep/v1/evaluate/flags/power-peg";
-    let allowed = |answer: &Answer| {
+    let allowed = |answer: &HttpResponse| {
         let head = answer.head.to_lowercase();
         head.contains("access-control-allow-origin: https://shop.example\r\n")
             && head.contains("vary: origin")
@@ -351,7 +351,7 @@ fn a_head_that_does_not_come_closes_the_connection_within_its_time() {
 }
 
 #[test]
-fn a_stream_reader_that_does_not_read_holds_up_nobody_and_is_told_everything_anew() {
+fn a_stream_reader_that_does_not_read_holds_up_nobody_and_gets_a_fresh_snapshot() {
     let served = Served::start(&["--speed", "3600", "--policy", "rule"]);
     let mut lazy = connect(&served);
     lazy.write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();

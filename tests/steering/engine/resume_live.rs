@@ -58,7 +58,7 @@ impl World {
             seed: None,
             config: ControlConfig::default(),
             specs: vec![spec],
-            cues: Vec::new(),
+            scheduled_starts: Vec::new(),
             source: Box::new(self.source.take().unwrap()),
             log: disk.reopened(),
             policy: PolicyName::RULE.build(1),
@@ -110,11 +110,11 @@ fn raised() -> (Disk, Millis) {
 }
 
 #[test]
-fn it_knows_what_the_journal_says_holds_without_telemetry_and_goes_on_with_it() {
+fn it_knows_what_the_journal_says_holds_without_telemetry_and_resumes_with_it() {
     let (disk, now) = raised();
     let before = disk.state();
     let mut world = World::new(now.0 + 60_000, now);
-    let mut engine = Engine::go_on(world.setup(&disk)).unwrap();
+    let mut engine = Engine::resume_live(world.setup(&disk)).unwrap();
     assert_eq!(*engine.state(), before, "nothing is declared twice");
     assert_eq!(engine.state().flags[0].rollout, before.flags[0].rollout);
     // Half a day at this rollout is not half a day without telemetry: nobody has looked yet.
@@ -134,9 +134,9 @@ fn it_knows_what_the_journal_says_holds_without_telemetry_and_goes_on_with_it() 
 fn telemetry_that_never_comes_back_is_lost_and_pauses_after_the_deadline() {
     let (disk, now) = raised();
     let mut world = World::new(now.0, now);
-    let mut engine = Engine::go_on(world.setup(&disk)).unwrap();
+    let mut engine = Engine::resume_live(world.setup(&disk)).unwrap();
     world.interval(&mut engine, &[]);
-    assert_eq!(engine.observatory().report(FlagId(0)).unwrap().verdict, Verdict::Lost);
+    assert_eq!(engine.telemetry_state().report(FlagId(0)).unwrap().verdict, Verdict::Lost);
     assert!(engine.state().alarm(&AlarmKind::TelemetryLost("f".parse().unwrap())).is_some());
     for _ in 0..28 {
         world.interval(&mut engine, &[]);
@@ -152,12 +152,12 @@ fn telemetry_that_never_comes_back_is_lost_and_pauses_after_the_deadline() {
 fn a_clock_that_was_set_back_does_not_take_time_back() {
     let (disk, now) = raised();
     let mut world = World::new(now.0 - 3_600_000, now);
-    let mut engine = Engine::go_on(world.setup(&disk)).unwrap();
+    let mut engine = Engine::resume_live(world.setup(&disk)).unwrap();
     assert!(engine.now() >= now);
     let last = disk.last_tick().unwrap();
     world.interval(&mut engine, &[Arm::Control, Arm::Treatment]);
     assert!(disk.last_tick().unwrap() > last, "ticks go on in order");
-    let window = engine.observatory().window(FlagId(0)).unwrap();
+    let window = engine.telemetry_state().window(FlagId(0)).unwrap();
     assert!(window.latest().iter().all(Option::is_some), "senders that are right are understood");
 }
 

@@ -16,7 +16,7 @@ pub struct DefinitionError {
     /// The flag whose definition is wrong; `None` where it is not one flag's.
     pub flag: Option<String>,
     /// The place as a JSON pointer; empty for the file as a whole.
-    pub place: String,
+    pub location: String,
     /// Line and column, from 1, where the text itself is not JSON or has a key twice.
     pub at: Option<(usize, usize)>,
     /// What was found and what was expected.
@@ -34,8 +34,8 @@ impl fmt::Display for DefinitionError {
         if let Some(flag) = &self.flag {
             write!(f, "flag {flag}, ")?;
         }
-        if !self.place.is_empty() {
-            write!(f, "at {}: ", self.place)?;
+        if !self.location.is_empty() {
+            write!(f, "at {}: ", self.location)?;
         }
         f.write_str(&self.detail)
     }
@@ -50,34 +50,34 @@ pub(super) enum Step<'a> {
 
 /// A place in a document, linked to the place above it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
-    above: Option<&'a Place<'a>>,
+pub(super) struct DocumentPath<'a> {
+    above: Option<&'a DocumentPath<'a>>,
     step: Step<'a>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> DocumentPath<'a> {
     /// A key of the document itself.
     pub(super) const fn top(key: &'a str) -> Self {
         Self { above: None, step: Step::Key(key) }
     }
 
     /// A key of the object at this place.
-    pub(super) const fn key<'b>(&'b self, key: &'b str) -> Place<'b> {
-        Place { above: Some(self), step: Step::Key(key) }
+    pub(super) const fn key<'b>(&'b self, key: &'b str) -> DocumentPath<'b> {
+        DocumentPath { above: Some(self), step: Step::Key(key) }
     }
 
     /// An element, from 0, of the array at this place.
-    pub(super) const fn index(&self, index: usize) -> Place<'_> {
-        Place { above: Some(self), step: Step::Index(index) }
+    pub(super) const fn index(&self, index: usize) -> DocumentPath<'_> {
+        DocumentPath { above: Some(self), step: Step::Index(index) }
     }
 
     /// What is wrong here.
     pub(super) fn wrong(&self, detail: impl Into<String>) -> Mistake {
-        Mistake { place: self.to_string(), at: None, detail: detail.into() }
+        Mistake { location: self.to_string(), at: None, detail: detail.into() }
     }
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for DocumentPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(above) = self.above {
             above.fmt(f)?;
@@ -97,15 +97,15 @@ pub(super) fn pointer_token(key: &str) -> String {
 /// A [`DefinitionError`] that does not know yet in which file it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
-    pub(super) place: String,
+    pub(super) location: String,
     pub(super) at: Option<(usize, usize)>,
     pub(super) detail: String,
 }
 
 impl Mistake {
     /// A mistake of the document as a whole.
-    pub(super) fn whole(detail: impl Into<String>) -> Self {
-        Self { place: String::new(), at: None, detail: detail.into() }
+    pub(super) fn whole_document(detail: impl Into<String>) -> Self {
+        Self { location: String::new(), at: None, detail: detail.into() }
     }
 
     /// The error, with all it needs to be found.
@@ -113,7 +113,7 @@ impl Mistake {
         DefinitionError {
             file: clean_line(file),
             flag: flag.map(clean_line),
-            place: self.place,
+            location: self.location,
             at: self.at,
             detail: clean(&self.detail).into_owned(),
         }

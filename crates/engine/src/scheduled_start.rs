@@ -2,9 +2,9 @@
 
 use knightwatch_core::{flag::FlagId, telemetry::Millis};
 
-/// A person starting a flag at a time that the scenario names.
+/// A start that the scenario has scheduled, by a named person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cue {
+pub struct ScheduledStart {
     /// When, in controller time.
     pub at: Millis,
     /// Which flag.

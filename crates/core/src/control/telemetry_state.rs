@@ -24,7 +24,7 @@ pub(super) const EARLY_WARNING: f64 = 0.5;
 
 /// What came of a flag at the last tick: what the flag screen shows.
 #[derive(Clone, Debug, Default)]
-pub struct Outlook {
+pub struct FlagTelemetry {
     /// The evidence.
     pub report: WindowReport,
     /// What the policy wanted; `None` when it was not asked.
@@ -45,9 +45,9 @@ pub struct Outlook {
 /// What is remembered of telemetry: the fold of samples, as [`State`] is the fold of events. Not journalled; after a
 /// restart it is empty, and everything holds until telemetry is fresh.
 #[derive(Debug, Default)]
-pub struct Observatory {
+pub struct TelemetryState {
     pub(super) windows: Vec<Window>,
-    pub(super) outlooks: Vec<Outlook>,
+    pub(super) by_flag: Vec<FlagTelemetry>,
     /// Samples of intervals not yet closed.
     pending: Vec<Sample>,
     /// For each flag, the numbers of its control and treatment samples ([`one_of`]).
@@ -59,7 +59,7 @@ pub struct Observatory {
     pub(super) begun: Millis,
 }
 
-impl Observatory {
+impl TelemetryState {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
@@ -76,13 +76,13 @@ impl Observatory {
     /// The evidence on a flag as of the last tick.
     #[must_use]
     pub fn report(&self, flag: FlagId) -> Option<&WindowReport> {
-        self.outlooks.get(flag.index()).map(|outlook| &outlook.report)
+        self.by_flag.get(flag.index()).map(|flag_telemetry| &flag_telemetry.report)
     }
 
     /// What came of a flag at the last tick.
     #[must_use]
-    pub fn outlook(&self, flag: FlagId) -> Option<&Outlook> {
-        self.outlooks.get(flag.index())
+    pub fn flag_telemetry(&self, flag: FlagId) -> Option<&FlagTelemetry> {
+        self.by_flag.get(flag.index())
     }
 
     /// The window of a flag.
@@ -95,7 +95,7 @@ impl Observatory {
     pub fn observe(&mut self, state: &State, config: &ControlConfig, feed: &Feed, moment: Moment) {
         let flags = state.flags.len();
         self.windows.resize_with(flags, Window::default);
-        self.outlooks.resize_with(flags, Outlook::default);
+        self.by_flag.resize_with(flags, FlagTelemetry::default);
         self.slots.clear();
         self.slots.resize(flags, [None; 2]);
         for (flag, why) in &feed.rejected {
@@ -108,7 +108,7 @@ impl Observatory {
                 .map(|slot| slot.and_then(|slot| one_of(&self.pending, feed, slot)));
             let window = &mut self.windows[flag.id.index()];
             window.close(&context, control, treatment);
-            self.outlooks[flag.id.index()].report = window.report(&context);
+            self.by_flag[flag.id.index()].report = window.report(&context);
         }
         // What lies in the future is not kept: the source's clock is wrong, and its next sample may be right.
         let open = |sample: &Sample| {
@@ -162,8 +162,8 @@ impl Observatory {
         let mut bad_control: BTreeMap<ServiceName, u32> = BTreeMap::new();
         let mut breaking: BTreeMap<ServiceName, u32> = BTreeMap::new();
         for flag in state.alive() {
-            let (window, outlook) = (&self.windows[flag.id.index()], &self.outlooks[flag.id.index()]);
-            if outlook.report.dependency {
+            let (window, flag_telemetry) = (&self.windows[flag.id.index()], &self.by_flag[flag.id.index()]);
+            if flag_telemetry.report.dependency {
                 *bad_control.entry(flag.spec.service.clone()).or_default() += 1;
             }
             let breaks = || window.breach(&config.shield.hard, false, EARLY_WARNING).is_some();
@@ -178,19 +178,20 @@ impl Observatory {
         bad_control
     }
 
-    /// Services of which several of the flags that the shield watches at 100 % are off their records in a metric, or at least on the
-    /// way, and no small part of them: time has passed for the service, and no flag of it is to be doubted for that.
+    /// Services of which several of the flags that the shield watches at 100 % are off their records in a metric, or at
+    /// least on the way, and no small part of them: time has passed for the service, and no flag of it is to be
+    /// rechecked for that.
     pub(super) fn drifting(&self, state: &State, shield: &Shield<'_>) -> Drifting {
-        let mut leaning: BTreeMap<(&ServiceName, Metric), u32> = BTreeMap::new();
+        let mut trending: BTreeMap<(&ServiceName, Metric), u32> = BTreeMap::new();
         let mut watched: BTreeMap<&ServiceName, u32> = BTreeMap::new();
         for flag in state.alive().filter(|flag| shield.watches(flag)) {
             *watched.entry(&flag.spec.service).or_default() += 1;
             let window = &self.windows[flag.id.index()];
-            for metric in Metric::ALL.into_iter().filter(|metric| window.leans(*metric)) {
-                *leaning.entry((&flag.spec.service, metric)).or_default() += 1;
+            for metric in Metric::ALL.into_iter().filter(|metric| window.trending_worse(*metric)) {
+                *trending.entry((&flag.spec.service, metric)).or_default() += 1;
             }
         }
-        let several = leaning.into_iter().filter(|((service, _), flags)| {
+        let several = trending.into_iter().filter(|((service, _), flags)| {
             *flags >= TOGETHER && *flags * FEW >= watched.get(service).copied().unwrap_or(0)
         });
         several.map(|((service, metric), _)| (service.clone(), metric)).collect()

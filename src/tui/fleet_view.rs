@@ -18,9 +18,9 @@ use knightwatch_engine::backend::{Change, FlagView, Snapshot};
 /// Journal entries kept; older ones are fetched again when somebody scrolls to them.
 const KEPT_ENTRIES: usize = 5_000;
 
-/// The backend's state as last heard. Reads as a [`Snapshot`]; only [`World::apply`] changes that.
+/// The backend's state as last heard. Reads as a [`Snapshot`]; only [`FleetView::apply`] changes that.
 #[derive(Clone, Debug)]
-pub(super) struct World {
+pub(super) struct FleetView {
     /// Copied by a change only while somebody else still holds it.
     snapshot: Arc<Snapshot>,
     /// Journal entries from before those of the snapshot, oldest first.
@@ -28,7 +28,7 @@ pub(super) struct World {
     index: HashMap<FlagKey, usize>,
 }
 
-impl Deref for World {
+impl Deref for FleetView {
     type Target = Snapshot;
 
     fn deref(&self) -> &Snapshot {
@@ -36,11 +36,11 @@ impl Deref for World {
     }
 }
 
-impl World {
+impl FleetView {
     pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
-        let mut world = Self { snapshot, older: VecDeque::new(), index: HashMap::new() };
-        world.index_from(0);
-        world
+        let mut fleet = Self { snapshot, older: VecDeque::new(), index: HashMap::new() };
+        fleet.index_from(0);
+        fleet
     }
 
     pub(super) fn apply(&mut self, change: &Change) {

@@ -1,22 +1,23 @@
-//! Living through what a stage has to show, one control interval after the other: orders, world, tick, truth, in this order everywhere.
+//! Runs an episode in an environment, one control interval after the other: orders, world, tick, truth, in this order
+//! everywhere.
 //!
 //! Who decides is a policy, a limit, or a journal that has it all already. What comes of it is an [`Episode`]. It must
-//! not know whether anybody compares it with another life.
+//! not know whether anybody compares it with another episode.
 
 use std::collections::VecDeque;
 
-use super::{Cost, Episode, IntervalCost, Stage, limit::Knowing};
-use crate::Cue;
+use super::{Cost, Environment, Episode, IntervalCost, limit::Knowing};
+use crate::ScheduledStart;
 use knightwatch_core::{
     control::{
-        Actor, Command, ControlConfig, Entry, Event, FlagState, Moment, Observatory, Order, OrderId, Phase,
-        Policy, Refusal, Shadow, State, decide, tick,
+        Actor, Command, ControlConfig, Entry, Event, FlagState, Moment, Order, OrderId, Phase, Policy,
+        Refusal, Shadow, State, TelemetryState, decide, tick,
     },
     flag::Rollout,
     telemetry::{Feed, Millis},
 };
 
-/// What is gathered of one flag as the world runs.
+/// What is gathered for one flag during the episode.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     /// A flag that hurts only together with another is harmful while that one is on, and guilty ever after.
@@ -28,7 +29,7 @@ pub(super) struct Tally {
     /// Failed requests beyond control's rate before it was handed over.
     pub(super) bad_requests: f64,
     /// Its telemetry was lost for so long that a person was called: what comes then is no policy's doing.
-    pub(super) handed_over: bool,
+    pub(super) escalated: bool,
 }
 
 /// Who proposes.
@@ -77,12 +78,12 @@ pub struct Refused {
     pub why: Refusal,
 }
 
-/// A life under way.
-pub struct Life<'w, 'p> {
+/// A running episode.
+pub struct EpisodeRunner<'w, 'p> {
     /// What came of it so far.
     pub episode: Episode,
     /// What is remembered of telemetry.
-    pub observatory: Observatory,
+    pub telemetry_state: TelemetryState,
     /// The settings of control, at the stage's interval.
     pub config: ControlConfig,
     /// The telemetry of the last interval.
@@ -92,20 +93,25 @@ pub struct Life<'w, 'p> {
     player: Player<'p>,
     shadow: Option<&'p mut Shadow>,
     orders: Orders,
-    stage: Box<dyn Stage + 'w>,
+    env: Box<dyn Environment + 'w>,
     cost: &'w Cost,
     tallies: Vec<Tally>,
     rollouts: Vec<Rollout>,
     under_way: Vec<bool>,
 }
 
-impl<'w, 'p> Life<'w, 'p> {
-    /// A life at the stage's start, with its flags declared.
+impl<'w, 'p> EpisodeRunner<'w, 'p> {
+    /// An episode at its environment's start, with its flags declared.
     #[must_use]
-    pub fn begin(stage: Box<dyn Stage + 'w>, plan: Plan<'p>, config: &ControlConfig, cost: &'w Cost) -> Self {
+    pub fn begin(
+        env: Box<dyn Environment + 'w>,
+        plan: Plan<'p>,
+        config: &ControlConfig,
+        cost: &'w Cost,
+    ) -> Self {
         let Plan { mut player, orders, environment, shadow } = plan;
         let mut episode = Episode::default();
-        let (start, specs) = (stage.start(), stage.specs());
+        let (start, specs) = (env.start(), env.specs());
         let flags = specs.len();
         if let Player::Journal(entries) = &mut player {
             episode.fold_tick(entries, start);
@@ -113,9 +119,9 @@ impl<'w, 'p> Life<'w, 'p> {
             let policy = player.policy();
             let started = Event::SessionStarted {
                 environment,
-                source: stage.source(),
+                source: env.source(),
                 policy: policy.as_ref().map(|policy| policy.name().to_owned()).unwrap_or_default(),
-                seed: Some(stage.seed()),
+                seed: Some(env.seed()),
                 settings: policy.and_then(|policy| policy.settings()),
             };
             let mut happened = vec![(Actor::System, started)];
@@ -124,14 +130,14 @@ impl<'w, 'p> Life<'w, 'p> {
         }
         Self {
             episode,
-            observatory: Observatory::new(),
-            config: ControlConfig { interval: stage.interval(), ..config.clone() },
+            telemetry_state: TelemetryState::new(),
+            config: ControlConfig { interval: env.interval(), ..config.clone() },
             feed: Feed::default(),
             refused: Vec::new(),
             player,
             shadow,
             orders,
-            stage,
+            env,
             cost,
             tallies: vec![Tally::default(); flags],
             rollouts: Vec::new(),
@@ -142,13 +148,13 @@ impl<'w, 'p> Life<'w, 'p> {
     /// The end of the last interval.
     #[must_use]
     pub fn now(&self) -> Millis {
-        self.stage.now()
+        self.env.now()
     }
 
-    /// Whether the stage is at its end.
+    /// Whether the environment is at its end.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.stage.done()
+        self.env.done()
     }
 
     /// Lives through one interval.
@@ -160,20 +166,20 @@ impl<'w, 'p> Life<'w, 'p> {
         self.under_way.clear();
         self.under_way.extend(flags.iter().map(|flag| !flag.phase.needs_start()));
         self.episode.flag_steps += flags.iter().filter(|flag| flag.phase == Phase::Ramping).count() as u64;
-        self.stage.step(&self.rollouts, &mut self.feed);
+        self.env.step(&self.rollouts, &mut self.feed);
         if let Player::Limit(limit) = &mut self.player {
-            limit.learn(self.stage.truths());
+            limit.learn(self.env.truths());
         }
-        let end = self.stage.now();
+        let end = self.env.now();
         let moment = Moment { end, now: end };
-        let Self { episode, observatory, config, feed, player, shadow, .. } = self;
+        let Self { episode, telemetry_state, config, feed, player, shadow, .. } = self;
         if let Player::Journal(entries) = player {
-            observatory.observe(&episode.state, config, feed, moment);
+            telemetry_state.observe(&episode.state, config, feed, moment);
             episode.fold_tick(entries, end);
         } else if let Some(policy) = player.policy() {
-            let happened = tick(&episode.state, observatory, policy, config, feed, moment);
+            let happened = tick(&episode.state, telemetry_state, policy, config, feed, moment);
             let beside =
-                shadow.as_mut().map(|shadow| shadow.look(&episode.state, observatory, config, moment));
+                shadow.as_mut().map(|shadow| shadow.look(&episode.state, telemetry_state, config, moment));
             episode.keep(end, happened, "");
             episode.keep(end, beside.unwrap_or_default(), "");
         }
@@ -182,23 +188,23 @@ impl<'w, 'p> Life<'w, 'p> {
 
     /// What the interval that ends at `end` came to, in truth.
     fn tally(&mut self, end: Millis) {
-        let begun = end.since(self.stage.start()).since(self.config.interval);
+        let begun = end.since(self.env.start()).since(self.config.interval);
         let flags = self.episode.state.flags.iter().zip(self.rollouts.iter().zip(&self.under_way));
-        let truths = self.tallies.iter_mut().zip(self.stage.truths());
+        let truths = self.tallies.iter_mut().zip(self.env.truths());
         for ((flag, (rollout, under_way)), (tally, truth)) in flags.zip(truths) {
             tally.harmful |= truth.harmful;
             if truth.does_harm() {
                 tally.harmed_at = tally.harmed_at.or(Some(begun));
             }
             tally.cost_at_full += if flag.ramp > 0 { truth.cost_at_full } else { 0.0 };
-            if *under_way && !tally.handed_over {
+            if *under_way && !tally.escalated {
                 tally.points += self.cost.interval(truth, flag.rollout != *rollout);
                 tally.bad_requests += truth.bad_requests;
                 tally.rollbacks += u32::from(flag.phase == Phase::RolledBack);
                 let since_change = end.since(flag.changed_at);
-                let report = self.observatory.report(flag.id);
-                tally.handed_over = report
-                    .is_some_and(|report| self.config.shield.hands_over(report, since_change).is_some());
+                let report = self.telemetry_state.report(flag.id);
+                tally.escalated =
+                    report.is_some_and(|report| self.config.shield.escalates(report, since_change).is_some());
             }
         }
     }
@@ -221,14 +227,14 @@ impl<'w, 'p> Life<'w, 'p> {
             }
         }
         while let Some((at, order)) = self.orders.pop_front_if(|(at, _)| *at <= now) {
-            match decide(&self.episode.state, &self.observatory, &self.config, now, &order) {
+            match decide(&self.episode.state, &self.telemetry_state, &self.config, now, &order) {
                 Ok(granted) => self.episode.keep(now, granted.happened, &order.reason),
                 Err(why) => self.refused.push(Refused { at, order, why }),
             }
         }
         let flags = self.episode.state.flags.iter().zip(before).zip(&mut self.tallies);
         for ((flag, (rollout, under_way)), tally) in flags {
-            if under_way && !tally.handed_over && flag.rollout != rollout {
+            if under_way && !tally.escalated && flag.rollout != rollout {
                 tally.points.acting += self.cost.acting;
                 tally.rollbacks += u32::from(flag.phase == Phase::RolledBack);
             }
@@ -238,7 +244,7 @@ impl<'w, 'p> Life<'w, 'p> {
     /// What came of it.
     #[must_use]
     pub fn finish(mut self) -> Episode {
-        self.episode.finish(self.stage.as_ref(), &self.tallies, self.cost);
+        self.episode.finish(self.env.as_ref(), &self.tallies, self.cost);
         self.episode
     }
 }
@@ -266,19 +272,19 @@ pub fn by_order(entry: &Entry, state: &State) -> bool {
     matches!(entry.actor, Actor::Person(_)) && !waited
 }
 
-/// The people who start a stage's flags.
-pub fn cues(stage: &dyn Stage) -> Orders {
-    let (start, specs) = (stage.start(), stage.specs());
-    let order = |cue: Cue| {
+/// The people who start an environment's flags.
+pub fn scheduled_starts(env: &dyn Environment) -> Orders {
+    let (start, specs) = (env.start(), env.specs());
+    let order = |scheduled: ScheduledStart| {
         let order = Order {
             id: OrderId(String::new()),
-            actor: Actor::Person(cue.operator),
+            actor: Actor::Person(scheduled.operator),
             authenticated: None,
             reason: String::new(),
             expected: None,
-            command: Command::Start { flag: specs[cue.flag.index()].key.clone() },
+            command: Command::Start { flag: specs[scheduled.flag.index()].key.clone() },
         };
-        (start + cue.at, order)
+        (start + scheduled.at, order)
     };
-    stage.cues().into_iter().map(order).collect()
+    env.scheduled_starts().into_iter().map(order).collect()
 }

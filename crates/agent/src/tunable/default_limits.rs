@@ -11,13 +11,13 @@ pub const LENIENCY: f64 = 2.0;
 /// The limits of one ramp: most errors, as a share, and most P99, in milliseconds. Nothing until control was first seen in
 /// it; the example's hold until then.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Usual(Option<(f64, f64)>);
+pub struct DefaultLimits(Option<(f64, f64)>);
 
-impl Usual {
+impl DefaultLimits {
     /// The limits, with the example's and the leniency of the settings.
     pub fn limits(&mut self, seen: &Observation<'_>, example: (f64, f64), leniency: f64) -> (f64, f64) {
-        let usual = &seen.report.control;
-        if let (None, Some(errors), Some(p99_ms)) = (self.0, usual.error_rate(), usual.p99_ms) {
+        let control = &seen.report.control;
+        if let (None, Some(errors), Some(p99_ms)) = (self.0, control.error_rate(), control.p99_ms) {
             self.0 = Some(((leniency * errors).max(example.0), (leniency * p99_ms).max(example.1)));
         }
         self.0.unwrap_or(example)

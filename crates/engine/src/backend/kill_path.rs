@@ -1,4 +1,4 @@
-//! Kill-all's own lane, on threads of its own: it acts whoever waits for its answer, and whatever the engine is doing.
+//! The kill path: kill-all on threads of its own: it acts whoever waits for its answer, and whatever the engine is doing.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -9,37 +9,37 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{Ack, OrderError, Pending};
-use crate::{Handle, Switch, wall_clock};
+use crate::{Handle, KillSwitch, wall_clock};
 use knightwatch_core::control::{Order, Seq};
 use knightwatch_store::StoreError;
 
 /// How long the answer to a kill-all waits for the disk and the engine, before it says what it knows.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-type Answer = Result<Ack, OrderError>;
+type OrderResult = Result<Ack, OrderError>;
 
 /// Kill-all: in force for evaluation when this returns; the answer comes when it is on the disk, or cannot be.
-pub(super) fn kill(switch: &Arc<Switch>, handle: &Handle, order: Order) -> Pending<Answer> {
-    let again = switch.kill();
+pub(super) fn kill(kill_switch: &Arc<KillSwitch>, handle: &Handle, order: Order) -> Pending<OrderResult> {
+    let again = kill_switch.kill();
     let by = order.actor.to_string();
     let engine = handle.order(order);
     // What the latch file has come to, also where the engine goes on to wait for its own disk.
     let kept = Arc::new(OnceLock::new());
     let keep = Arc::clone(&kept);
-    let answered = on_its_own("kill-all", Arc::clone(switch), move |switch| {
-        let written = switch.write(&by, wall_clock(), again);
+    let answered = on_its_own("kill-all", Arc::clone(kill_switch), move |kill_switch| {
+        let written = kill_switch.write(&by, wall_clock(), again);
         let _ = keep.set(written.is_ok());
         let answer = engine.blocking_recv();
         if let Ok(Ok(_)) = &answer {
-            switch.settled();
+            kill_switch.settled();
             // An order that acted before, and was re-armed since, is answered as it was and kills nothing.
-            if !switch.register().is_latched()
-                && let Err(error) = switch.release()
+            if !kill_switch.serving_table().is_latched()
+                && let Err(error) = kill_switch.release()
             {
                 tracing::error!("the latch file stays set: {error}");
             }
         }
-        Ok(told(answer.ok(), written))
+        Ok(acknowledgement(answer.ok(), written))
     });
     Box::pin(async move {
         match tokio::time::timeout(PATIENCE, answered).await {
@@ -53,7 +53,7 @@ pub(super) fn kill(switch: &Arc<Switch>, handle: &Handle, order: Order) -> Pendi
 }
 
 /// What is said of a kill-all, after what the engine and the latch file have said.
-fn told(engine: Option<Answer>, written: Result<(), StoreError>) -> Ack {
+fn acknowledgement(engine: Option<OrderResult>, written: Result<(), StoreError>) -> Ack {
     match (engine, written) {
         (Some(Ok(mut ack)), Ok(())) => {
             if !ack.durable {
@@ -88,11 +88,11 @@ fn in_force(why: &str, durable: bool) -> Ack {
 }
 
 /// Re-arming: the journal first, then the latch file. Where the file stays set, that is said.
-pub(super) fn rearm(switch: &Arc<Switch>, handle: &Handle, order: Order) -> Pending<Answer> {
+pub(super) fn rearm(kill_switch: &Arc<KillSwitch>, handle: &Handle, order: Order) -> Pending<OrderResult> {
     let engine = handle.order(order);
-    let answered = on_its_own("re-arm", Arc::clone(switch), move |switch| {
+    let answered = on_its_own("re-arm", Arc::clone(kill_switch), move |kill_switch| {
         let mut ack = engine.blocking_recv().unwrap_or_else(|_| Err(ended()))?;
-        if let Err(error) = switch.release() {
+        if let Err(error) = kill_switch.release() {
             ack.warnings.push(format!(
                 "the latch file stays set, and kill-all comes back at the next start: {error}"
             ));
@@ -109,13 +109,13 @@ fn ended() -> OrderError {
 /// Does `work` on a thread of its own: nobody has to wait for it, and it waits for nobody.
 fn on_its_own(
     name: &str,
-    switch: Arc<Switch>,
-    work: impl FnOnce(&Switch) -> Answer + Send + 'static,
-) -> oneshot::Receiver<Answer> {
+    kill_switch: Arc<KillSwitch>,
+    work: impl FnOnce(&KillSwitch) -> OrderResult + Send + 'static,
+) -> oneshot::Receiver<OrderResult> {
     let (answer, answered) = oneshot::channel();
     let begun = thread::Builder::new().name(name.to_owned()).spawn(move || {
         // Whoever asked may have gone; it has acted.
-        let _ = answer.send(work(&switch));
+        let _ = answer.send(work(&kill_switch));
     });
     if let Err(error) = begun {
         tracing::error!("no thread for {name}: {error}");

@@ -1,4 +1,4 @@
-//! The kill switch: a lane of its own for kill-all, past the engine's queue, its ticks and its journal.
+//! The kill switch: kill-all bypasses the engine's queue, its ticks and its journal.
 //!
 //! Evaluation is off at once (the register), then the latch file is on the disk, and beside that the engine journals the
 //! order like any other. In force is the file or the journal, whichever says so; only re-arming opens both.
@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Engine, Register};
+use super::{Engine, ServingTable};
 use knightwatch_core::{
     control::{Actor, Command, Order, OrderId, State},
     telemetry::Millis,
@@ -17,24 +17,24 @@ use knightwatch_store::{LatchFile, LatchRecord, StoreError};
 
 /// The kill latch where it works without the engine.
 #[derive(Debug)]
-pub struct Switch {
-    register: Arc<Register>,
+pub struct KillSwitch {
+    serving_table: Arc<ServingTable>,
     file: Mutex<LatchFile>,
 }
 
-impl Switch {
+impl KillSwitch {
     /// The switch over the latch file at `path`, which is made, open, where there is none.
     ///
     /// # Errors
     /// When the file can be neither opened nor made.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { register: Arc::default(), file: Mutex::new(LatchFile::open(path)?) })
+        Ok(Self { serving_table: Arc::default(), file: Mutex::new(LatchFile::open(path)?) })
     }
 
     /// What evaluation reads.
     #[must_use]
-    pub const fn register(&self) -> &Arc<Register> {
-        &self.register
+    pub const fn serving_table(&self) -> &Arc<ServingTable> {
+        &self.serving_table
     }
 
     /// Who has set the file, where it is set.
@@ -44,12 +44,12 @@ impl Switch {
 
     /// A kill-all begins: in force for everybody who evaluates, at once. Says whether another one was in force already.
     pub(crate) fn kill(&self) -> bool {
-        self.register.kill()
+        self.serving_table.kill()
     }
 
     /// That kill-all is in the engine's state: from here on the state says how long it holds.
     pub(crate) fn settled(&self) {
-        self.register.settled();
+        self.serving_table.settled();
     }
 
     /// Sets the file; on the disk when it returns. A kill-all that comes `again`, while another one is in force, leaves
@@ -72,12 +72,12 @@ impl Switch {
     /// When the disk did not take it: at the next start kill-all is in force again.
     pub(crate) fn release(&self) -> Result<(), StoreError> {
         let mut file = self.file();
-        if self.register.is_latched() { Ok(()) } else { file.release() }
+        if self.serving_table.is_latched() { Ok(()) } else { file.release() }
     }
 
     /// Takes over what has changed in the engine's state.
     pub(crate) fn publish(&self, state: &State) {
-        self.register.publish(state);
+        self.serving_table.publish(state);
     }
 
     /// Brings the file and the journal together before anything is steered: one of them set means both are.
@@ -96,10 +96,10 @@ impl Switch {
                     expected: None,
                     command: Command::KillAll,
                 };
-                // Kill-all is never refused; where the journal fails it is in force all the same, and owed.
+                // Kill-all is never refused; where the journal fails it is in force all the same, and waits in the outbox.
                 if let Err(error) = engine.order(&order) {
                     tracing::error!("the latch file is set, but the engine does not take it: {error}");
-                    self.register.kill();
+                    self.serving_table.kill();
                 }
             }
             (None, Some(latch)) => self.write(&latch.by.to_string(), latch.at, false)?,
@@ -122,19 +122,19 @@ mod tests {
     #[test]
     fn the_file_keeps_who_was_first_while_kill_all_is_in_force() {
         let folder = tempfile::tempdir().unwrap();
-        let switch = Switch::open(&folder.path().join("latch")).unwrap();
+        let kill_switch = KillSwitch::open(&folder.path().join("latch")).unwrap();
         let first = LatchRecord { by: "root".to_owned(), at: Some(Millis(7)) };
-        assert!(!switch.kill());
-        switch.write("root", Millis(7), false).unwrap();
-        assert!(switch.kill());
-        switch.write("alice", Millis(9), true).unwrap();
-        assert_eq!(switch.read(), Some(first));
+        assert!(!kill_switch.kill());
+        kill_switch.write("root", Millis(7), false).unwrap();
+        assert!(kill_switch.kill());
+        kill_switch.write("alice", Millis(9), true).unwrap();
+        assert_eq!(kill_switch.read(), Some(first));
         // Over, and another one: a re-arm that found it under way left the file set.
-        switch.write("alice", Millis(11), false).unwrap();
-        assert_eq!(switch.read(), Some(LatchRecord { by: "alice".to_owned(), at: Some(Millis(11)) }));
+        kill_switch.write("alice", Millis(11), false).unwrap();
+        assert_eq!(kill_switch.read(), Some(LatchRecord { by: "alice".to_owned(), at: Some(Millis(11)) }));
         // What was written by hand names nobody.
         std::fs::write(folder.path().join("latch"), "set\n").unwrap();
-        switch.write("ben", Millis(13), true).unwrap();
-        assert_eq!(switch.read(), Some(LatchRecord { by: "ben".to_owned(), at: Some(Millis(13)) }));
+        kill_switch.write("ben", Millis(13), true).unwrap();
+        assert_eq!(kill_switch.read(), Some(LatchRecord { by: "ben".to_owned(), at: Some(Millis(13)) }));
     }
 }

@@ -13,25 +13,25 @@ const FACTORS: std::ops::RangeInclusive<f32> = 0.03..=32.0;
 
 /// Requests a second, both arms together, up to which harm weighs by traffic as it does for the judge: the median of
 /// generated flags.
-pub const USUAL_RATE: f64 = 170.0;
+pub const REFERENCE_RATE: f64 = 170.0;
 
 /// How its weight grows with traffic above that: more slowly than in proportion, chosen on validation worlds.
 const POWER: f64 = 0.85;
 
 /// The most that it weighs by traffic, from 26 times the usual on.
-const MOST: f64 = 16.0;
+const MAX: f64 = 16.0;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Taste {
-    /// As the judge's weights say up to [`USUAL_RATE`], and the more, the more requests a flag has: what ships.
+pub enum HarmWeight {
+    /// As the judge's weights say up to [`REFERENCE_RATE`], and the more, the more requests a flag has: what ships.
     #[default]
     ByTraffic,
     /// So many times as much as the judge's weights say, for every flag alike; 0.03 to 32.
     Factor(f32),
 }
 
-impl Taste {
+impl HarmWeight {
     /// The judge's own balance.
     pub const JUDGES: Self = Self::Factor(1.0);
 
@@ -43,28 +43,28 @@ impl Taste {
     #[must_use]
     pub fn factor(self, rate: f64) -> f64 {
         match self {
-            Self::ByTraffic => libm::pow((rate / USUAL_RATE).max(1.0), POWER).min(MOST),
+            Self::ByTraffic => libm::pow((rate / REFERENCE_RATE).max(1.0), POWER).min(MAX),
             Self::Factor(factor) => factor.into(),
         }
     }
 }
 
-impl From<Taste> for Option<f32> {
-    fn from(taste: Taste) -> Self {
-        match taste {
-            Taste::ByTraffic => None,
-            Taste::Factor(factor) => Some(factor),
+impl From<HarmWeight> for Option<f32> {
+    fn from(harm_weight: HarmWeight) -> Self {
+        match harm_weight {
+            HarmWeight::ByTraffic => None,
+            HarmWeight::Factor(factor) => Some(factor),
         }
     }
 }
 
-impl From<Option<f32>> for Taste {
+impl From<Option<f32>> for HarmWeight {
     fn from(factor: Option<f32>) -> Self {
         factor.map_or(Self::ByTraffic, Self::Factor)
     }
 }
 
-impl fmt::Display for Taste {
+impl fmt::Display for HarmWeight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByTraffic => f.write_str(Self::BY_TRAFFIC),
@@ -73,22 +73,22 @@ impl fmt::Display for Taste {
     }
 }
 
-/// No taste.
+/// A text that is no harm weight.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected {BY_TRAFFIC} or a factor from 0.03 to 32, found {0}", BY_TRAFFIC = Taste::BY_TRAFFIC)]
-pub struct NoTaste(String);
+#[error("expected {BY_TRAFFIC} or a factor from 0.03 to 32, found {0}", BY_TRAFFIC = HarmWeight::BY_TRAFFIC)]
+pub struct InvalidHarmWeight(String);
 
-impl FromStr for Taste {
-    type Err = NoTaste;
+impl FromStr for HarmWeight {
+    type Err = InvalidHarmWeight;
 
-    fn from_str(text: &str) -> Result<Self, NoTaste> {
+    fn from_str(text: &str) -> Result<Self, InvalidHarmWeight> {
         let factor = || text.parse().ok().filter(|factor| FACTORS.contains(factor)).map(Self::Factor);
         let by_traffic = (text == Self::BY_TRAFFIC).then_some(Self::ByTraffic);
-        by_traffic.or_else(factor).ok_or_else(|| NoTaste(format!("{text:?}")))
+        by_traffic.or_else(factor).ok_or_else(|| InvalidHarmWeight(format!("{text:?}")))
     }
 }
 
-impl Serialize for Taste {
+impl Serialize for HarmWeight {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::ByTraffic => to.serialize_str(Self::BY_TRAFFIC),
@@ -97,7 +97,7 @@ impl Serialize for Taste {
     }
 }
 
-impl<'de> Deserialize<'de> for Taste {
+impl<'de> Deserialize<'de> for HarmWeight {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "expected by-traffic or a factor from 0.03 to 32")]
@@ -107,7 +107,7 @@ impl<'de> Deserialize<'de> for Taste {
         }
         let factor = |factor: f32| FACTORS.contains(&factor).then_some(Self::Factor(factor));
         match Written::deserialize(from)? {
-            Written::Factor(found) => factor(found).ok_or_else(|| NoTaste(found.to_string())),
+            Written::Factor(found) => factor(found).ok_or_else(|| InvalidHarmWeight(found.to_string())),
             Written::Word(word) => word.parse(),
         }
         .map_err(de::Error::custom)
@@ -126,34 +126,34 @@ mod tests {
     #[test]
     fn more_traffic_never_weighs_less_and_little_or_none_weighs_least() {
         let rates = [f64::NAN, 0.0, 1.0, 170.0, 340.0, 1_700.0, 20_000.0, f64::INFINITY];
-        let all = rates.map(|rate| Taste::ByTraffic.factor(rate));
+        let all = rates.map(|rate| HarmWeight::ByTraffic.factor(rate));
         assert!(all.is_sorted(), "{all:?}");
         assert_eq!(all.partition_point(|factor| *factor <= 1.0), 4, "{all:?}");
-        assert!(all[4] > 1.5 && all[5] < 0.5 * MOST, "{all:?}");
-        assert_eq!(all.partition_point(|factor| *factor < MOST), 6, "{all:?}");
+        assert!(all[4] > 1.5 && all[5] < 0.5 * MAX, "{all:?}");
+        assert_eq!(all.partition_point(|factor| *factor < MAX), 6, "{all:?}");
         assert!(all.iter().all(|factor| FACTORS.contains(&narrow(*factor))));
-        assert!(rates.iter().all(|rate| (Taste::JUDGES.factor(*rate) - 1.0).abs() < f64::EPSILON));
+        assert!(rates.iter().all(|rate| (HarmWeight::JUDGES.factor(*rate) - 1.0).abs() < f64::EPSILON));
     }
 
     #[test]
     fn it_is_written_as_it_is_read_and_nothing_else_is() {
-        for (taste, text, json) in [
-            (Taste::ByTraffic, "by-traffic", "\"by-traffic\""),
-            (Taste::Factor(5.0), "5", "5.0"),
-            (Taste::Factor(0.25), "0.25", "0.25"),
+        for (harm_weight, text, json) in [
+            (HarmWeight::ByTraffic, "by-traffic", "\"by-traffic\""),
+            (HarmWeight::Factor(5.0), "5", "5.0"),
+            (HarmWeight::Factor(0.25), "0.25", "0.25"),
         ] {
-            assert_eq!((text.parse(), taste.to_string()), (Ok(taste), text.to_owned()));
-            assert_eq!(serde_json::to_string(&taste).unwrap(), json);
-            assert_eq!(serde_json::from_str::<Taste>(json).unwrap(), taste);
+            assert_eq!((text.parse(), harm_weight.to_string()), (Ok(harm_weight), text.to_owned()));
+            assert_eq!(serde_json::to_string(&harm_weight).unwrap(), json);
+            assert_eq!(serde_json::from_str::<HarmWeight>(json).unwrap(), harm_weight);
         }
         for text in ["", "0", "-1", "33", "NaN", "inf", "traffic", "5 "] {
-            let error = text.parse::<Taste>().unwrap_err().to_string();
+            let error = text.parse::<HarmWeight>().unwrap_err().to_string();
             assert_eq!(error, format!("expected by-traffic or a factor from 0.03 to 32, found {text:?}"));
         }
         for (json, found) in
             [("99", ", found 99"), ("\"often\"", ", found \"often\""), ("true", ""), ("[]", "")]
         {
-            let error = serde_json::from_str::<Taste>(json).unwrap_err().to_string();
+            let error = serde_json::from_str::<HarmWeight>(json).unwrap_err().to_string();
             assert_eq!(error, format!("expected by-traffic or a factor from 0.03 to 32{found}"));
         }
     }

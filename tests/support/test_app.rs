@@ -8,7 +8,7 @@ use knightwatch_core::control::{Order, OrderId, Seq};
 use knightwatch_engine::backend::{Ack, Change, FlagsOff, Link, OrderError, Snapshot, Update};
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 
-pub struct Room {
+pub struct TestApp {
     pub model: Model,
     pub now: u64,
     pub effects: Vec<Effect>,
@@ -26,13 +26,13 @@ pub fn settings(glyphs: Glyphs) -> Settings {
     }
 }
 
-impl Room {
+impl TestApp {
     pub fn new(settings: Settings, snapshot: &Snapshot) -> Self {
-        let mut room = Self { model: Model::new(settings), now: 1_000, effects: Vec::new() };
-        room.tell(Message::Update(Update::Link(Link::Connected)));
-        room.tell(Message::Update(Update::Snapshot(Arc::new(snapshot.clone()))));
-        room.effects.clear();
-        room
+        let mut app = Self { model: Model::new(settings), now: 1_000, effects: Vec::new() };
+        app.tell(Message::Update(Update::Link(Link::Connected)));
+        app.tell(Message::Update(Update::Snapshot(Arc::new(snapshot.clone()))));
+        app.effects.clear();
+        app
     }
 
     pub fn tell(&mut self, message: Message) {
@@ -105,7 +105,7 @@ impl Room {
     }
 
     pub fn answer(&mut self, order: &OrderId, result: Result<Ack, OrderError>) {
-        self.tell(Message::Answer { order: order.clone(), result });
+        self.tell(Message::OrderAnswered { order: order.clone(), result });
     }
 
     pub fn buffer(&self, width: u16, height: u16) -> Buffer {

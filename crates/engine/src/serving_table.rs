@@ -1,6 +1,6 @@
-//! The register: what evaluation reads of the engine's state, without ever waiting for it.
+//! The serving table: what evaluation reads of the engine's state, without ever waiting for it.
 //!
-//! Every flag's standing lies in one immutable table that is exchanged whole when something has changed; the kill latch is
+//! Every flag's rollout lies in one immutable table that is exchanged whole when something has changed; the kill latch is
 //! a word of its own beside it, set before anything is written anywhere. Readers take neither a lock nor a disk nor a tick.
 
 use std::{
@@ -16,21 +16,21 @@ use tokio::sync::watch;
 
 use knightwatch_core::{
     control::{Phase, State},
-    flag::{FlagId, FlagKey, Rollout, definition::Standing},
+    flag::{FlagId, FlagKey, Rollout, definition::ServedFlag},
 };
 
 /// All flags at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Standings {
-    flags: Vec<Standing>,
+pub struct ServedFlags {
+    flags: Vec<ServedFlag>,
     /// Exchanged only when a flag is new or was archived; one that was is not in it.
     index: Arc<HashMap<FlagKey, FlagId>>,
 }
 
-impl Standings {
+impl ServedFlags {
     /// How `key` stands; `None` where no such flag is steered.
     #[must_use]
-    pub fn get(&self, key: &FlagKey) -> Option<Standing> {
+    pub fn get(&self, key: &FlagKey) -> Option<ServedFlag> {
         self.index.get(key).and_then(|id| self.flags.get(id.index())).copied()
     }
 
@@ -60,8 +60,8 @@ impl Standings {
 
 /// What evaluation reads.
 #[derive(Debug)]
-pub struct Register {
-    standings: ArcSwap<Standings>,
+pub struct ServingTable {
+    served_flags: ArcSwap<ServedFlags>,
     /// Whether the folded state has kill-all in force.
     in_state: AtomicBool,
     /// Kill-alls that are under way: in force already, not yet in the state.
@@ -70,10 +70,10 @@ pub struct Register {
     revision: watch::Sender<u64>,
 }
 
-impl Default for Register {
+impl Default for ServingTable {
     fn default() -> Self {
         Self {
-            standings: ArcSwap::default(),
+            served_flags: ArcSwap::default(),
             in_state: AtomicBool::new(false),
             under_way: AtomicU32::new(0),
             revision: watch::Sender::new(1),
@@ -81,8 +81,8 @@ impl Default for Register {
     }
 }
 
-impl Register {
-    /// Whether kill-all is in force. To be asked after [`Self::standings`] were taken, so that a standing from before a
+impl ServingTable {
+    /// Whether kill-all is in force. To be asked after [`Self::served_flags`] were taken, so that a standing from before a
     /// kill-all is never used with a latch from before it.
     #[must_use]
     pub fn is_latched(&self) -> bool {
@@ -91,17 +91,17 @@ impl Register {
 
     /// How all flags stand now.
     #[must_use]
-    pub fn standings(&self) -> Arc<Standings> {
-        self.standings.load_full()
+    pub fn served_flags(&self) -> Arc<ServedFlags> {
+        self.served_flags.load_full()
     }
 
     /// How flags stand, all of one moment, the latch included: under it everything is off.
-    pub fn view(&self) -> impl Fn(&FlagKey) -> Option<Standing> + use<> {
-        let standings = self.standings();
+    pub fn view(&self) -> impl Fn(&FlagKey) -> Option<ServedFlag> + use<> {
+        let served_flags = self.served_flags();
         let latched = self.is_latched();
         move |key| {
-            let standing = standings.get(key)?;
-            Some(if latched { Standing { rollout: Rollout::ZERO, off_for_all: true } } else { standing })
+            let served = served_flags.get(key)?;
+            Some(if latched { ServedFlag { rollout: Rollout::ZERO, off_for_all: true } } else { served })
         }
     }
 
@@ -132,8 +132,8 @@ impl Register {
 
     /// Takes over what has changed in the engine's state.
     pub(super) fn publish(&self, state: &State) {
-        let former = self.standings.load();
-        let standing = |flag: &knightwatch_core::control::FlagState| Standing {
+        let former = self.served_flags.load();
+        let served = |flag: &knightwatch_core::control::FlagState| ServedFlag {
             rollout: flag.rollout,
             off_for_all: matches!(flag.phase, Phase::RolledBack | Phase::Killed),
         };
@@ -141,8 +141,8 @@ impl Register {
         let alive = state.alive().count();
         // Archiving cannot be undone: as many flags of as many are the same ones.
         let same_keys = former.flags.len() == state.flags.len() && former.index.len() == alive;
-        let same = same_keys
-            && former.flags.iter().zip(&state.flags).all(|(former, flag)| *former == standing(flag));
+        let same =
+            same_keys && former.flags.iter().zip(&state.flags).all(|(former, flag)| *former == served(flag));
         if same && latched == self.in_state.load(Ordering::SeqCst) {
             return;
         }
@@ -156,8 +156,8 @@ impl Register {
             } else {
                 Arc::new(state.alive().map(|flag| (flag.spec.key.clone(), flag.id)).collect())
             };
-            let flags = state.flags.iter().map(standing).collect();
-            self.standings.store(Arc::new(Standings { flags, index }));
+            let flags = state.flags.iter().map(served).collect();
+            self.served_flags.store(Arc::new(ServedFlags { flags, index }));
         }
         if !latched {
             self.in_state.store(false, Ordering::SeqCst);

@@ -9,13 +9,13 @@ use knightwatch_core::flag::{clean, definition::Definitions};
 
 /// The definitions in force, and what is wrong with those that should be.
 #[derive(Debug)]
-pub struct Catalogue {
+pub struct DefinitionStore {
     current: ArcSwap<Definitions>,
     fault: ArcSwapOption<String>,
     changed: watch::Sender<()>,
 }
 
-impl Catalogue {
+impl DefinitionStore {
     /// These definitions are in force.
     #[must_use]
     pub fn new(definitions: Definitions) -> Self {
