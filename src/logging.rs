@@ -110,7 +110,7 @@ fn filter(value: Option<&str>) -> Result<EnvFilter, LogError> {
         .map_err(|error| LogError::Level { value: value.to_owned(), problem: error.to_string() })
 }
 
-/// Escapes what could drive a terminal. The subscriber hands over one whole line at a time.
+/// Escapes what could drive a terminal. The subscriber writes one whole line at a time.
 #[derive(Debug)]
 struct Escaped<W>(W);
 

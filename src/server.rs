@@ -2,7 +2,7 @@
 //!
 //! The same engine that a control room has inside, for many: the control API under `/api/v1`, the event stream, flag
 //! evaluation, telemetry in. Every handler speaks to a [`Backend`](knightwatch_engine::backend::Backend) like a control
-//! room does, or reads the engine's register; none of them waits for a tick. Who may what is in `access.rs`, what is
+//! room does, or reads the serving table; none of them waits for a tick. Who may what is in `access.rs`, what is
 //! refused before authentication in `request_guard.rs`.
 
 mod access;

@@ -68,7 +68,7 @@ async fn measure(served: &Served) -> Vec<Row> {
             }
         });
     }
-    // Everything anew has been told once.
+    // The snapshot has been sent once.
     sleep(Duration::from_secs(5)).await;
     let ordering = {
         let (order, token) = (Arc::clone(&order), token.clone());

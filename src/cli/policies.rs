@@ -103,7 +103,7 @@ impl Policies {
         }
     }
 
-    /// As a session was steered that is gone on with; what is asked for otherwise, or is no longer there, is refused.
+    /// As a session was steered that is resumed; what is asked for otherwise, or is no longer there, is refused.
     pub(super) fn again(
         args: &WeightsArgs,
         before: &PolicySettings,
@@ -138,7 +138,7 @@ impl Policies {
                 "{session}: the session was steered by the weights {}, and {file} now holds {found}; name the session's weights with --weights",
                 before.weights
             ))),
-            // Those of another version of this program: it goes on with its own, and the journal says so.
+            // Those of another version of this program: it continues with its own, and the journal says so.
             (None, None) => Ok(policies),
         }
     }
@@ -146,7 +146,7 @@ impl Policies {
     fn with(file: Option<&Path>, harm_weight: HarmWeight) -> Self {
         let ppo_master = match file {
             Some(file) => {
-                // A session is gone on with from any folder.
+                // A session is resumed from any folder.
                 let found = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
                 PpoMaster::new(read(file).map(Arc::new))
                     .named(&file.display().to_string())

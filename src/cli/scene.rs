@@ -143,7 +143,7 @@ pub struct Scene {
     pub policy: PolicyName,
     shadow: Option<PolicyName>,
     weights: WeightsArgs,
-    /// How the policy was set when the session that is gone on with was left, where it says so.
+    /// How the policy was set when the session that is resumed was left, where it says so.
     before: Option<PolicySettings>,
     seed: u64,
     source_name: String,

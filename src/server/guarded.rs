@@ -29,7 +29,7 @@ macro_rules! asks {
 
 asks!(Viewer, Operator, Eval, Ingest);
 
-/// Turned away by the handler itself, which words the answer.
+/// Refused by the handler itself, which words the answer.
 impl<A: Asks> Asks for Result<A, Problem> {
     const SCOPE: Scope = A::SCOPE;
 }

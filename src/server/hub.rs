@@ -1,8 +1,8 @@
 //! The hub: the backend's updates as events, encoded once for all who listen.
 //!
 //! It applies updates to one picture and keeps the newest encoded changes in a ring. A listener is nothing but a place in
-//! that ring: one that resumes at a place that is still there misses nothing, one that is too far behind gets everything
-//! anew. Nobody's slowness costs anybody else anything. Knows nothing of HTTP.
+//! that ring: one that resumes at a place that is still there misses nothing, one that is too far behind gets a new
+//! snapshot. Nobody's slowness costs anybody else anything. Knows nothing of HTTP.
 
 use std::{
     collections::VecDeque,
@@ -221,7 +221,7 @@ impl Hub {
 }
 
 impl StreamState {
-    /// Everything anew: whoever is in the middle begins again too.
+    /// A new snapshot: whoever is in the middle begins again too.
     fn begin(&mut self, snapshot: Arc<Snapshot>) {
         self.run = wall_clock().0.max(self.run + 1);
         self.count = 0;

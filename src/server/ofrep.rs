@@ -1,7 +1,7 @@
 //! Flag evaluation over HTTP: the OpenFeature Remote Evaluation Protocol (OFREP) 0.3.
 //!
 //! One flag, all flags, and the stream that says when to ask again. An answer is made of the definitions in force, the
-//! engine's register and what was asked, none of which is waited for; a change is in the answers before it is on the stream.
+//! serving table and what was asked, none of which is waited for; a change is in the answers before it is on the stream.
 
 mod changes;
 

@@ -216,7 +216,7 @@ pub(super) async fn readyz(State(state): State<Shared>) -> Response {
         let health = Health { status: "not durable".to_owned(), details: vec![alarm.text.clone()] };
         return (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response();
     }
-    // Evaluation goes on with the definitions that were in force.
+    // Evaluation continues with the definitions that were in force.
     let fault = state.definition_store.fault();
     let details = fault.map(|why| format!("flag definitions were not changed: {why}")).into_iter().collect();
     Json(Health { status: "ok".to_owned(), details }).into_response()

@@ -473,7 +473,7 @@ impl App {
         self.writing == 0 && terminal::has_room(self.painter.size())
     }
 
-    /// Draws if something has changed and its time has come; hands over what else the terminal is to get.
+    /// Draws if something has changed and its time has come; returns what else the terminal is to get.
     fn draw(&mut self) -> Option<Cause> {
         if self.writing > 0 {
             return None;

@@ -3,7 +3,7 @@
 //! A screen is a type in a file of its own under `screen/`. The type holds what belongs to that screen alone (cursor,
 //! sorting, scrolling), draws it, and handles the commands that move about on it. The file's [`ScreenRow`] names the
 //! screen, the commands it offers, its own commands, and the command that opens it. Everything else follows from the
-//! rows in [`SCREENS`]: keys, footer, help, palette, and the key table of the README.
+//! rows in [`SCREENS`]: keys, footer, help, palette, and the key table in `docs/keys.md`.
 //!
 //! ```text
 //! key -> command table -> update -> the screen shown (step, run, copy, enter)

@@ -1,5 +1,5 @@
 // What flagd's own JavaScript evaluator (npm @openfeature/flagd-core, generation 2 of the hash) gives for many flags and
-// contexts: the table that tests/definitions.rs compares with. Make it anew, in a folder with that package installed:
+// contexts: the table that tests/server/definitions.rs compares with. Make it anew, in a folder with that package installed:
 //
 //     npm install @openfeature/flagd-core@4.0.1
 //     node flagd-core.mjs > flagd-core.json

@@ -118,7 +118,7 @@ fn what_is_not_there_or_no_file_is_named() {
         refused(&home, line, &folder, 2, &["folder: Is a directory"]);
     }
     refused(&home, "replay --text {}", &missing, 2, &["missing: No such file"]);
-    refused(&home, "replay --text {}", &folder, 2, &["folder: found a folder; expected a recording"]);
+    refused(&home, "replay --text {}", &folder, 2, &["folder: Is a directory"]);
     for line in &SESSION_VERBS[..4] {
         refused(&home, line, &missing, 2, &["there is no session file", "missing"]);
     }
@@ -192,13 +192,13 @@ fn a_hundred_megabytes_of_garbage_take_neither_memory_nor_time() {
             out.write_all(content).unwrap();
         }
         drop(out);
-        for line in [
-            "simulate --scenario {}",
-            "watch --scenario {}",
-            "config --check --config {}",
-            "replay --text {}",
+        for (line, says) in [
+            ("simulate --scenario {}", "at most"),
+            ("watch --scenario {}", "at most"),
+            ("config --check --config {}", "at most"),
+            ("replay --text {}", "expected a session file or a training log"),
         ] {
-            refused_in_bounds(&home, line, &file, 2, &[name, "at most"]);
+            refused_in_bounds(&home, line, &file, 2, &[name, says]);
         }
         for line in SESSION_VERBS {
             refused_in_bounds(&home, line, &file, 2, &[name, "is not a knightwatch session"]);

@@ -30,7 +30,7 @@ fn resume(path: &Path) -> Engine {
     Engine::resume(setup(&scenario(SCENE), SEED, PolicyName::RULE.build(SEED), Box::new(log)), until).unwrap()
 }
 
-/// Goes on with the session for ever: steps, and orders of all kinds, each said once it is acknowledged. Does nothing
+/// Continues the session for ever: steps, and orders of all kinds, each said once it is acknowledged. Does nothing
 /// unless it is the child.
 #[test]
 fn helper_orders_until_killed() {
@@ -62,7 +62,7 @@ fn helper_orders_until_killed() {
 
 fn child(path: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["helper_orders_until_killed", "--exact", "--nocapture", "--test-threads=1"])
+        .args(["crash::helper_orders_until_killed", "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, path)
         .stdout(Stdio::piped())
         .spawn()

@@ -234,8 +234,8 @@ fn a_resumed_session_keeps_its_harm_weight_and_weights_and_says_so() {
     let [resumed] = resumed.as_slice() else { panic!("{}", again.out) };
     assert!(resumed.contains("steered by ppo-master (harm weight 16, weights "), "{resumed}");
     for (asked, said) in [
-        ("--harm-weight 5", "has harm-weight 16, not 5; leave --harm-weight away"),
-        ("--harm-weight by-traffic", "has harm-weight 16, not by-traffic; leave --harm-weight away"),
+        ("--harm-weight 5", "has harm-weight 16, not 5; omit --harm-weight"),
+        ("--harm-weight by-traffic", "has harm-weight 16, not by-traffic; omit --harm-weight"),
         ("--weights other.safetensors", "; omit --weights to resume it"),
     ] {
         let ended = home.run(&format!("{watch} --session s {asked}"));

@@ -266,12 +266,12 @@ fn from_one_cell_to_a_wall_of_screens_something_true_is_shown() {
         }
     }
     for (state, said) in [
-        ("fleet", "2 alarms: the shield rolled power-peg b"),
+        ("fleet", "2 alarms: the shield rolled power-peg …"),
         ("fleet_stale", "STALE 12 s"),
         ("latched", "KILL-ALL by maria"),
-        ("kill_armed", "KILL-ALL armed: K executes, any other k"),
+        ("kill_armed", "KILL-ALL armed: K executes, any other …"),
         ("kill_sent", "kill-all SENT, no acknowledgement yet"),
-        ("kill_not_sent", "kill-all: NOT SENT: no contact for 12 s"),
+        ("kill_not_sent", "kill-all: NOT SENT: no contact for 12 …"),
     ] {
         let mut all = screens(&settings(Glyphs::Unicode)).into_iter();
         let mut app = all.find(|(name, _)| *name == state).unwrap().1;

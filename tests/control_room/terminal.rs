@@ -161,7 +161,7 @@ fn ctrl_z_gives_the_shell_back_and_fg_redraws_the_screen() {
     act();
     let mut pty = Pty::start(script(
         Part::Calm,
-        "ctrl_z_gives_the_shell_back_and_fg_draws_everything_anew",
+        "ctrl_z_gives_the_shell_back_and_fg_redraws_the_screen",
         "set -m; \"$@\"; echo stopped with $?; read line; fg >/dev/null; echo ended with $?",
     ));
     shown(&pty);
@@ -192,7 +192,7 @@ fn ctrl_z_is_refused_where_no_shell_would_take_over() {
 #[test]
 fn a_stop_and_a_continuation_by_signal_redraw_the_screen() {
     act();
-    let mut pty = room(Part::Calm, "a_stop_and_a_continuation_by_signal_draw_everything_anew");
+    let mut pty = room(Part::Calm, "a_stop_and_a_continuation_by_signal_redraw_the_screen");
     let entered = count(&pty.emulator().bytes, b"\x1b[?1049h");
     pty.signal(Signal::STOP);
     pty.signal(Signal::CONT);

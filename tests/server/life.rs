@@ -77,7 +77,7 @@ fn an_archived_flag_is_gone_and_its_key_is_used_up_across_restarts() {
     let (code, said) = run(&served, &["archive", "done"]);
     assert!(code == 2 && said.contains("needs --yes"), "{said}");
     let (code, said) = run(&served, &["archive", "done", "--yes"]);
-    assert!(code == 0 && said.contains("no longer on"), "{said}");
+    assert!(code == 0 && said.contains("get the default in their own code instead of on"), "{said}");
     for again in 0..2 {
         let found = evaluated(&served, "done");
         assert_eq!((found.status, found.json()["errorCode"].as_str()), (404, Some("FLAG_NOT_FOUND")));
@@ -157,7 +157,7 @@ fn re_arming_by_two_takes_two_who_authenticated() {
     let status = owner(&served, "GET", "/api/v1/status", "").json();
     assert_eq!(status["latch"]["asked"]["by"], "tester");
     let (_, said) = run(&served, &["status"]);
-    assert!(said.contains("re-arming asked for by tester"), "{said}");
+    assert!(said.contains("re-arming requested by tester"), "{said}");
     // The socket is the same person's, whatever it is called there.
     let socket = format!("unix:{}", served.socket().display());
     let (code, said) = run(&served, &["--connect", &socket, "rearm", "--env", "test", "--reason", "over"]);

@@ -284,7 +284,7 @@ fn bad_bodies_get_a_problem_that_says_what_was_expected_and_change_nothing() {
         ("/api/v1/flags/power-peg/set", r#"{"percent":5,"per":1}"#, 400, "unknown field"),
         ("/api/v1/flags/power-peg/set", r#"{"percent":5,"expires_in":"soon"}"#, 400, "a time such as"),
         ("/api/v1/flags/power-peg/start", "{", 400, "EOF"),
-        ("/api/v1/flags/power-peg/start", deep.as_str(), 400, "expected a string"),
+        ("/api/v1/flags/power-peg/start", deep.as_str(), 400, "expected an object"),
         ("/api/v1/deployments", deep.as_str(), 400, "recursion limit exceeded"),
         ("/api/v1/flags/power-peg/start", large.as_str(), 413, "length limit exceeded"),
         ("/api/v1/flags/no-such-flag/start", "", 404, "there is no flag"),

@@ -71,7 +71,11 @@ fn a_hang_up_takes_the_configuration_whole_or_not_at_all() {
     until("it says so", || logged().contains("the configuration was reloaded"));
     assert_eq!((by_name("flags.example"), anonymous()), (200, 401));
     until("the definitions are others", || evaluated("two") == 200 && evaluated("one") == 404);
-    assert!(logged().contains("control.shield.dwell has changed: that takes another start"), "{}", logged());
+    assert!(
+        logged().contains("control.shield.dwell has changed: restart knightwatch to apply it"),
+        "{}",
+        logged()
+    );
     // The variable says what the environment is, before and after.
     assert!(!logged().contains("environment has changed"), "{}", logged());
     assert_eq!(owner(&served, "POST", "/api/v1/flags/power-peg/start", "").status, 200);

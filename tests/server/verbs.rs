@@ -270,7 +270,9 @@ fn a_mistake_in_the_configuration_does_not_stand_before_the_switch() {
     let killed = served.command(&["--config", file, "kill-all", "--yes"]).output().unwrap();
     let said = String::from_utf8_lossy(&killed.stderr).into_owned();
     assert!(
-        killed.status.success() && said.contains("fps") && said.contains("going on without"),
+        killed.status.success()
+            && said.contains("fps")
+            && said.contains("continuing without a configuration"),
         "{killed:?}"
     );
 }

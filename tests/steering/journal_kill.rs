@@ -52,7 +52,7 @@ fn child(helper: &str, path: &Path, first: &str) -> Child {
     Command::new("sh")
         .args(["-c", &format!("{first} exec \"$0\" \"$@\"")])
         .arg(std::env::current_exe().unwrap())
-        .args([helper, "--exact", "--nocapture", "--test-threads=1"])
+        .args([&format!("journal_kill::{helper}")[..], "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, path)
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
@@ -145,7 +145,7 @@ fn a_second_process_hears_who_holds_the_session() {
     let path = folder.path().join("s");
     drop(Journal::create(&path, &SessionMeta::default()).unwrap());
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["helper_holds_the_session", "--exact", "--nocapture"])
+        .args(["journal_kill::helper_holds_the_session", "--exact", "--nocapture"])
         .env(CHILD, &path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -135,7 +135,7 @@ fn re_arming_by_two_takes_another_person_than_the_one_who_asked() {
     assert!(fleet.order_by("ana", Some("ana"), "", rearm()).is_err(), "without a reason");
     let asked = fleet.order_by("ana", Some("ana"), "over", rearm()).unwrap();
     assert_eq!(asked[0].event.kind(), "re-arm-asked");
-    assert!(asked[0].sentence.contains("asked for by ana"), "{}", asked[0].sentence);
+    assert!(asked[0].sentence.contains("requested by ana"), "{}", asked[0].sentence);
     let until = latch(&fleet).asked_at(fleet.now).unwrap().until;
     assert_eq!(until, Millis(fleet.now.0 + 600_000));
     same_again(&fleet);

@@ -1,7 +1,7 @@
 //! The policies that may steer: PPO-Master's inference, and the ones beside it.
 //!
-//! Each policy reads observations and proposes; none of them can act. What is taken from a product is what that product does
-//! by default, with its source. Pure, as the core is.
+//! Each policy reads observations and proposes; none of them can act. A policy modelled on a product uses its
+//! defaults and cites the source. Pure, as the core is.
 
 mod choice;
 mod comparison;

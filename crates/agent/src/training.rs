@@ -218,7 +218,7 @@ pub enum TrainingLine {
 }
 
 /// Six significant digits: more is noise, and the log is part of the program.
-#[expect(clippy::ref_option, reason = "what serde hands over")]
+#[expect(clippy::ref_option, reason = "what serde passes")]
 fn short<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     let value = value.filter(|value| value.is_finite());
     value.map(|value| format!("{value:.5e}").parse().unwrap_or(value)).serialize(serializer)

@@ -91,7 +91,7 @@ impl FlagFiles {
         Ok(Definitions::parse(&sources)?)
     }
 
-    /// Reads all of them again whenever one has changed, and hands over what came of it, until the watch is dropped.
+    /// Reads all of them again whenever one has changed, and returns the result, until the watch is dropped.
     ///
     /// # Errors
     /// When there is no thread to be had.

@@ -137,7 +137,7 @@ impl Push {
         Duration::from_millis(at.since(self.inlet.clock.now()).0)
     }
 
-    /// Closes the next interval and hands over what came of it. Where the engine was held up for long the intervals in
+    /// Closes the next interval and returns what arrived in it. Where the engine was held up for long the intervals in
     /// between are let go: what came of them is late.
     pub fn step(&self, feed: &mut Feed) {
         let interval = self.inlet.interval.0;

@@ -27,6 +27,6 @@ pub trait Source: Send {
     /// Whether it has come to its end.
     fn done(&self) -> bool;
 
-    /// Lives through one interval at these rollouts (by [`FlagId`](crate::flag::FlagId)) and hands over the telemetry that arrived.
+    /// Lives through one interval at these rollouts (by [`FlagId`](crate::flag::FlagId)) and returns the telemetry that arrived in `feed`.
     fn step(&mut self, rollouts: &[Rollout], feed: &mut Feed);
 }

@@ -136,7 +136,7 @@ impl Steering {
             shadow.recall(&entries, &state);
         }
         let now = source.now();
-        // A cue acts in the step that begins at its time or next after it; one that has acted already acts once.
+        // A scheduled start acts in the step that begins at its time or next after it; one that has acted already acts once.
         let scheduled_starts =
             scheduled_starts.into_iter().filter(|scheduled| scheduled.at + config.interval > now).collect();
         let steering = Self::new(state, config, Parts { source_name, source, log, policy, shadow });
@@ -157,7 +157,7 @@ impl Steering {
 
     /// An engine that goes on where a journal ends, kill latch included, in a world that cannot be lived through again: the
     /// state is what the journal says, of telemetry nothing is known, and everything holds until there is some. Flags among
-    /// the setup's that the journal does not have are declared; its cues are not used.
+    /// the setup's that the journal does not have are declared; its scheduled starts are not used.
     pub(super) fn resume_live(setup: Setup) -> Result<Self, EngineError> {
         let Setup { source_name, config, specs, source, mut log, policy, mut shadow, .. } = setup;
         let mut state = State::default();
@@ -183,7 +183,7 @@ impl Steering {
         Ok(Self { telemetry_state, ..steering })
     }
 
-    /// With nothing remembered of telemetry, nothing in the outbox and no cues.
+    /// With nothing remembered of telemetry, nothing in the outbox and no scheduled starts.
     fn new(state: State, config: ControlConfig, parts: Parts) -> Self {
         let Parts { source_name, source, log, policy, shadow } = parts;
         Self {

@@ -45,7 +45,7 @@ impl Engine {
     }
 
     /// An engine that goes on where a journal ends, kill latch included, in a world that cannot be lived through again. Flags
-    /// among the setup's that the journal does not have are declared; its cues are not used.
+    /// among the setup's that the journal does not have are declared; its scheduled starts are not used.
     ///
     /// # Errors
     /// When the journal cannot be read or written.

@@ -1,6 +1,6 @@
 //! The kill switch: kill-all bypasses the engine's queue, its ticks and its journal.
 //!
-//! Evaluation is off at once (the register), then the latch file is on the disk, and beside that the engine journals the
+//! Evaluation is off at once (the serving table), then the latch file is on the disk, and beside that the engine journals the
 //! order like any other. In force is the file or the journal, whichever says so; only re-arming opens both.
 
 use std::{

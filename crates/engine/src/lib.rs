@@ -2,7 +2,8 @@
 //!
 //! [`Engine`] holds state and does one thing at a time: a step of controller time, or an order. [`run`] is the loop
 //! around it, in real or virtual time. What is acknowledged is on disk first; kill-all acts even when the disk does
-//! not. Knows nothing of screens or the network: an [`Observer`] is told what happened.
+//! not. The loop knows nothing of screens or the network: an [`Observer`] is told what happened. [`backend`] is what control rooms
+//! speak to, in this process or over HTTP.
 //!
 //! The modules use each other in one direction: `answer` <- `outbox` <- `steering` <- `keep` <- `order` <- `step` <- `core`
 //! <- `run`. `playback` stands beside `steering`.

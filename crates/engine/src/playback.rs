@@ -42,7 +42,7 @@ impl Recorded {
         &self.entries[..self.played]
     }
 
-    /// Goes on to the end of the next interval and hands over its telemetry.
+    /// Continues to the end of the next interval and returns its telemetry.
     fn step(&mut self, feed: &mut Feed) {
         feed.clear();
         if let Some((end, samples)) = self.ticks.pop_front() {

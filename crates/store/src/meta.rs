@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use knightwatch_core::telemetry::Millis;
 
-/// The description of a session: enough to say what a file is, to replay it, and to go on with it.
+/// The description of a session: enough to say what a file is, to replay it, and to resume it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionMeta {
     /// The environment's name; re-arming asks for it.

@@ -60,7 +60,7 @@ pub(in crate::server) struct Changes {
 }
 
 impl Changes {
-    /// Begins to tell of what changes in the register and in the catalogue.
+    /// Begins to tell of what changes in the serving table and in the definitions.
     pub(in crate::server) fn start(
         serving_table: &Arc<ServingTable>,
         definition_store: &Arc<DefinitionStore>,

@@ -1,4 +1,4 @@
-//! The alarms: the alarms: what needs attention, the most urgent and unacknowledged first.
+//! The alarms: what needs attention, the most urgent and unacknowledged first.
 //!
 //! ```text
 //!   priority  since     state          alarm

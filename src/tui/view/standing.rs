@@ -92,8 +92,8 @@ pub(in crate::tui) fn draw(flag: &FlagView, unseen: bool, (x, y, width): (u16, u
         verdict
     } else if fits(&short) {
         short
-    } else if flag.phase == Phase::Complete
-        && matches!(flag.verdict, Verdict::Healthy | Verdict::Insufficient)
+    } else if flag.verdict == Verdict::Insufficient
+        || flag.phase == Phase::Complete && flag.verdict == Verdict::Healthy
     {
         pen.text(x, y, width, phase, phase_style);
         return;

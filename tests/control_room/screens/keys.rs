@@ -414,7 +414,7 @@ fn a_room_shows_who_asked_to_re_arm() {
     let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
     let text = app.text(200, 50);
     assert!(
-        text.contains("ana asked to re-arm until") && text.contains("another person's F12 does"),
+        text.contains("ana requested re-arming until") && text.contains("another person confirms with F12"),
         "{text}"
     );
     // What nobody can agree to any more is not shown.

@@ -204,13 +204,13 @@ fn a_dialog_says_what_it_asks_and_lies_over_a_screen_that_stays_as_it_is() {
         "reason",
         "guard  [ ] hard limits stay on (Space switches them off)",
         "share: expected a number from 0 to 100 (percent), found \"140\"",
-        "Enter set   Tab next field   Esc leave it",
+        "Enter set   Tab next field   Esc cancel",
     ];
     let question = [
         "roll back eu-vat-rounding?",
         "It is ramping at 10 %.",
         "It goes to 0 % at once; only a person starts it again.",
-        "y roll back   n leave it",
+        "y roll back   n cancel",
     ];
     for (state, keys, title, lines) in [
         ("override", "j", "override one-click-refund", &form[..]),
@@ -233,8 +233,8 @@ fn re_arming_names_the_environment_it_wants_and_what_was_typed() {
         assert!(lines[1].starts_with("▸ name   dmo ") && lines[1].ends_with(" type demo"), "{seen}");
         let rest = [
             "reason",
-            "expected the environment's name, \"demo\", found \"dmo\"",
-            "Enter re-arm   Tab next field   Esc leave it",
+            "name: expected the environment's name, \"demo\", found \"dmo\"",
+            "Enter re-arm   Tab next field   Esc cancel",
         ];
         assert_eq!(lines[2..], rest);
         seen.assert_same_outside(&behind, place, &[]);
@@ -249,12 +249,13 @@ fn the_palette_lists_what_fits_the_letters_with_keys_and_why_not() {
         let commands = [
             "▸ roll back             r       this flag to 0 %; asks for y",
             "promote               F8      this flag straight to 100 %; asks for y",
+            "override              o       set this flag's rollout by hand, with an",
             "re-arm                F12     not now: kill-all is not in force",
             "speed up              +       controller time faster",
             "slow down             -       controller time slower",
         ];
         for (line, command) in lines[1..].iter().zip(commands) {
-            assert!(line.starts_with(command), "{line:?} instead of {command:?}");
+            assert!(line.starts_with(command), "{line:?} instead of {command:?}:\n{seen}");
         }
         // Below them a rule, and what the one under the cursor does.
         assert_eq!(lines.len(), 1 + commands.len() + 2, "{seen}");

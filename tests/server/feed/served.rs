@@ -49,7 +49,8 @@ impl Served {
     pub(crate) fn start(home: &Home, more: &str) -> Self {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
-            rustls::crypto::ring::default_provider().install_default().unwrap();
+            // Another test of this process may have installed it.
+            let _ = rustls::crypto::ring::default_provider().install_default();
         });
         let line = format!("--config settings.toml serve --listen 127.0.0.1:0 --socket backend.sock {more}");
         let mut child = home.command(&line).stderr(Stdio::inherit()).spawn().unwrap();

@@ -163,7 +163,7 @@ fn harm_too_small_for_a_limit_is_rechecked_at_50_percent_and_rolled_back_by_a_li
         assert_eq!(rechecks.len(), 1, "seed {seed}");
         let Event::Decided(recheck) = &rechecks[0].event else { unreachable!("just filtered") };
         assert_eq!((recheck.outcome, recheck.to), (Outcome::Enforced, Rollout::PROBE));
-        assert!(rechecks[0].sentence.contains("recorded control"), "{}", rechecks[0].sentence);
+        assert!(rechecks[0].sentence.contains("the baseline had"), "{}", rechecks[0].sentence);
         assert_eq!(fleet.state.flags[0].phase, Phase::RolledBack, "seed {seed}");
     }
 }
@@ -195,7 +195,7 @@ fn a_p99_that_is_longer_than_its_baseline_and_within_the_limit_is_rolled_back_by
         let fleet = slowed(seed, slower(2.0, 1.0), 40);
         assert_eq!(rechecked(&fleet), [Metric::P99], "seed {seed}");
         assert!(
-            rechecks(&fleet)[0].sentence.contains("1.5 times the recorded P99"),
+            rechecks(&fleet)[0].sentence.contains("1.5 times the baseline P99"),
             "{:?}",
             rechecks(&fleet)[0]
         );

@@ -187,7 +187,7 @@ pub enum Event {
         until: Millis,
         /// Whether the shield's hard limits are off until then.
         guard_off: bool,
-        /// Which of the agent's rules this went over.
+        /// Which of the agent's rules this overrode.
         overrode: Vec<Reason>,
     },
     /// A person went straight to 100 %.
@@ -196,7 +196,7 @@ pub enum Event {
         flag: FlagId,
         /// The rollout before.
         from: Rollout,
-        /// Which of the agent's rules this went over.
+        /// Which of the agent's rules this overrode.
         overrode: Vec<Reason>,
     },
     /// A person handed a flag back to the agent.
@@ -237,7 +237,7 @@ pub enum Event {
         /// Its number.
         id: AlarmId,
     },
-    /// Somebody has seen an alarm.
+    /// A person acknowledged an alarm.
     AlarmAcknowledged {
         /// Its number.
         id: AlarmId,

@@ -169,7 +169,7 @@ pub enum Reason {
         /// What it said.
         found: String,
     },
-    /// A probe of a flag that was worse than its the baseline had no answer.
+    /// A probe of a flag that was worse than its baseline had no answer.
     NoAnswer {
         /// So long it was waited for.
         waited: Millis,
@@ -309,7 +309,7 @@ mod tests {
             needed: Millis::from_secs(60),
             at: Rollout::from_percent(5.0).unwrap(),
         };
-        assert_eq!(reason.to_string(), "20 s of 1 min needed at 5 %");
+        assert_eq!(reason.to_string(), "20 s at 5 %, 1 min needed");
     }
 
     #[test]

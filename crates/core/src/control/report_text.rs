@@ -56,7 +56,7 @@ mod tests {
         let text = report_text(&report());
         assert_eq!(text, "errors 1.00 % against 0.00 %, P99 80 ms against no, n 1 200 against 30 000");
         let recorded = WindowReport { control_is_baseline: true, ..report() };
-        assert_eq!(report_text(&recorded), format!("{text}, recorded"));
+        assert_eq!(report_text(&recorded), format!("{text}, baseline"));
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub(super) struct Longer {
 /// What a look came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Look {
-    /// Off the record.
+    /// How it is worse than the baseline, where it is.
     breach: Option<BaselineBreach>,
     /// At least on the way there: enough to say that a neighbour who is off is not alone.
     trending_worse: bool,

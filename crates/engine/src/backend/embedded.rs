@@ -51,7 +51,7 @@ impl Embedded {
         Self::start_with(engine, options, None)
     }
 
-    /// The same with a kill switch: kill-all goes past the engine, and evaluation reads the switch's register.
+    /// The same with a kill switch: kill-all goes past the engine, and evaluation reads its serving table.
     ///
     /// # Errors
     /// When the thread cannot be started.

@@ -190,7 +190,7 @@ pub struct Change<F = FlagView> {
 /// One message of the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
-    /// Everything anew.
+    /// The whole state: readers start over from it.
     Snapshot(Arc<Snapshot>),
     /// What changed since the last message.
     Change(Arc<Change>),

@@ -61,7 +61,7 @@ pub struct Segment {
     /// The row after its last.
     pub end: usize,
     /// In which environment it happened. Only the scaling of rewards looks at it: the discounted return of an episode
-    /// that was cut off goes on with the next segment of its lane.
+    /// that was cut off continues in the next segment of its lane.
     pub lane: u32,
     /// How it goes on.
     pub tail: Tail,

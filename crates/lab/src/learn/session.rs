@@ -1,5 +1,5 @@
 //! A training with its files: the log, the checkpoint and the best weights in one folder, so that it can be watched, stopped
-//! and gone on with. Who watches is decided outside; here lines are written down and told.
+//! and resumed. Who watches is decided outside; here lines are written down and told.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -58,7 +58,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Goes on with the training in `folder`. What the log has beyond the checkpoint is done again.
+    /// Resumes the training in `folder`. What the log has beyond the checkpoint is done again.
     ///
     /// # Errors
     /// No training there, one of other settings or another version, or files that cannot be read or written.

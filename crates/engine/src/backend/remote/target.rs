@@ -161,7 +161,7 @@ impl Target {
         Self { kept_back: true, ..self }
     }
 
-    /// What to do where somebody without a token is turned away.
+    /// What to do where somebody without a token is refused.
     pub(super) const fn hint(&self) -> &'static str {
         if self.kept_back {
             "; this machine's own token is not sent to a port that its own backend, by its socket, does not call its \

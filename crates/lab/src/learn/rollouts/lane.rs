@@ -360,7 +360,7 @@ impl Lane {
         }
     }
 
-    /// Sees which flags the agent is no longer asked about, and hands over trajectories that are through.
+    /// Sees which flags the agent is no longer asked about, and returns trajectories that are through.
     fn settle(&mut self, gamma: f64) {
         let (is_last, now) = (self.world.done(), self.world.now());
         for (track, flag) in self.tracks.iter_mut().zip(&self.state.flags) {
@@ -403,7 +403,7 @@ impl Lane {
         }
     }
 
-    /// Hands over what is finished of trajectories that go on (or are cut off by the scenario's end): `each` gets the
+    /// Returns what is finished of trajectories that go on (or are cut off by the scenario's end): `each` gets the
     /// finished steps, and the open one as what was seen after them.
     pub(super) fn cut(&mut self, each: &mut impl FnMut(u32, &[Step], &Step)) {
         for track in &mut self.tracks {
