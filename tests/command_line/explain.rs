@@ -264,7 +264,7 @@ fn a_resumed_session_keeps_its_harm_weight_and_weights_and_says_so() {
     let wrong = home.run("--config wrong.toml config --check");
     wrong.status(2);
     assert!(
-        wrong.err.contains("wrong.toml:2:9: expected by-traffic or a factor from 0.03 to 32, found 99"),
+        wrong.err.contains("wrong.toml:2:15: expected by-traffic or a factor from 0.03 to 32, found 99"),
         "{}",
         wrong.err
     );

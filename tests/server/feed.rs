@@ -194,7 +194,7 @@ async fn after_a_power_cut_it_resumes_its_flags_and_holds_until_telemetry_is_fre
     assert!(flag["percent"].as_f64() >= before["percent"].as_f64(), "{flag:#}");
     let held = flag["percent"].clone();
     // An alarm says that there is none; nothing moves.
-    served.until("/api/v1/alarms", |alarms| alarms.to_string().contains("No telemetry of f")).await;
+    served.until("/api/v1/alarms", |alarms| alarms.to_string().contains("No telemetry for f")).await;
     let flag = served.flag("f").await;
     assert_eq!((&flag["percent"], &flag["phase"]), (&held, &json!("ramping")), "{flag:#}");
     let application = Application::start(&served, "f", 0);

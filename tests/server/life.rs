@@ -161,10 +161,10 @@ fn re_arming_by_two_takes_two_who_authenticated() {
     // The socket is the same person's, whatever it is called there.
     let socket = format!("unix:{}", served.socket().display());
     let (code, said) = run(&served, &["--connect", &socket, "rearm", "--env", "test", "--reason", "over"]);
-    assert!(code == 1 && said.contains("tester asked at"), "{said}");
+    assert!(code == 1 && said.contains("tester requested it at"), "{said}");
     let same = rearm(&served, &served.token(), "somebody else");
     assert_eq!((same.status, same.json()["type"].as_str()), (409, Some("/problems/needs-another-person")));
-    assert!(same.json()["detail"].as_str().unwrap().contains("tester asked at"), "{same:?}");
+    assert!(same.json()["detail"].as_str().unwrap().contains("tester requested it at"), "{same:?}");
     assert_eq!(rearm(&served, &bob, "tester").status, 200);
     assert!(owner(&served, "GET", "/api/v1/status", "").json()["latch"].is_null());
 }

@@ -143,7 +143,10 @@ fn re_arming_by_two_takes_another_person_than_the_one_who_asked() {
     for claimed in ["ana", "ana (says bob)", "bob"] {
         let refused = fleet.order_by(claimed, Some("ana"), "over", rearm()).unwrap_err();
         let said = refused.to_string();
-        assert!(said.starts_with("needs another person: ana asked at ") && said.contains("UTC"), "{said}");
+        assert!(
+            said.starts_with("needs another person: ana requested it at ") && said.contains("UTC"),
+            "{said}"
+        );
     }
     assert!(fleet.state.latch.is_some());
     // Whoever agrees reads the environment's name too.

@@ -59,7 +59,7 @@ const NOTHING: (Outcome, &str, u32) = (Outcome::Allowed, "nothing to do in this 
 
 #[rustfmt::skip]
 const CAST: [Cast; 12] = [
-    Cast { name: "new-checkout-ui", service: "checkout", jobs: false, about: "the new checkout page", phase: Phase::Ramping, rollout: 25.0, verdict: Verdict::Healthy, worse: (1.02, 0.0), by: "agent", what: "raised to 25 %", minutes: 4, shield: (Outcome::Vetoed, "4 min of 5 min needed at 25 %", 3) },
+    Cast { name: "new-checkout-ui", service: "checkout", jobs: false, about: "the new checkout page", phase: Phase::Ramping, rollout: 25.0, verdict: Verdict::Healthy, worse: (1.02, 0.0), by: "agent", what: "raised to 25 %", minutes: 4, shield: (Outcome::Vetoed, "4 min at 25 %, 5 min needed", 3) },
     Cast { name: "use-new-postgres-index", service: "reports", jobs: true, about: "reports read the new index", phase: Phase::Ramping, rollout: 5.0, verdict: Verdict::Insufficient, worse: (0.9, 0.0), by: "agent", what: "raised to 5 %", minutes: 12, shield: (Outcome::Vetoed, "holding: needs more evidence (insufficient after 782 treatment jobs", 12) },
     Cast { name: "power-peg", service: "orders", jobs: false, about: "the new order router", phase: Phase::RolledBack, rollout: 0.0, verdict: Verdict::Insufficient, worse: (3.4, 0.12), by: "shield", what: "rolled back from 10 %", minutes: 2, shield: NOTHING },
     Cast { name: "cart-badge", service: "checkout", jobs: false, about: "the number on the cart", phase: Phase::Complete, rollout: 100.0, verdict: Verdict::Healthy, worse: (1.0, 0.0), by: "agent", what: "raised to 100 %", minutes: 190, shield: NOTHING },
@@ -314,7 +314,7 @@ fn entries() -> Vec<Entry> {
         entry(108, 180, "agent", Some(7), decided(7, Outcome::Allowed, Action::RaiseTo(percent(10.0)), 5.0, 10.0), "eu-vat-rounding raised from 5 % to 10 %: the evidence is healthy."),
         entry(109, 120, "shield", Some(2), decided(2, Outcome::Enforced, Action::RollBack, 10.0, 0.0), "power-peg rolled back from 10 % to 0 %: errors: 12.1 % more bad requests in treatment than in control, limit 5.0 %, 1 240 requests (errors 12.5 % against 0.4 %)."),
         entry(110, 120, "system", Some(2), Event::AlarmRaised { id: AlarmId(2), kind: AlarmKind::RolledBack(key("power-peg")), text: "the shield rolled power-peg back from 10 %: errors 12.1 % above control".to_owned() }, "Alarm: the shield rolled power-peg back from 10 %: errors 12.1 % above control"),
-        entry(111, 40, "agent", Some(0), decided(0, Outcome::Vetoed, Action::Hold, 25.0, 25.0), "new-checkout-ui stays at 25 %: vetoed raise to 50 %: 3 min 20 s of 5 min needed at 25 %."),
+        entry(111, 40, "agent", Some(0), decided(0, Outcome::Vetoed, Action::Hold, 25.0, 25.0), "new-checkout-ui stays at 25 %: vetoed raise to 50 %: 3 min 20 s at 25 %, 5 min needed."),
     ]
 }
 

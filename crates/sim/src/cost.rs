@@ -290,7 +290,7 @@ mod tests {
             "cost.errors is NaN, expected above 0, at most 1e6"
         );
         assert_eq!(wrong("\ntolerance = 0.05", "\ntolerance = -1"), "cost.tolerance is -1, expected 0 to 1");
-        assert!(wrong("\nmost_ratio = 20.0", "\nmost_ratio = 1.05").contains("above 1 + tolerance"));
+        assert!(wrong("\nmax_ratio = 20.0", "\nmax_ratio = 1.05").contains("above 1 + tolerance"));
         assert_eq!(wrong("\nopen = 0.5", "\nopen = -1"), "cost.open is -1, expected 0 to 1e6");
         assert!(wrong("\nrollback = 2.0", "\nrollback = inf").contains("cost.rollback is inf"));
         let unknown = wrong("\nacting = 0.02", "\nacting = 0.02\nspeed = 1");

@@ -6,7 +6,7 @@
 //!   power-peg       rolled back          ─────    0     –   180   ▄▄▆██              rolled back ... shield 2 min
 //! ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 //! new-checkout-ui, checkout: the new checkout page. At 25 % for 4 min, telemetry 3 s old
-//! agent: raise to 50 %, vetoed 3 times in a row by the shield: 40 s of 1 min needed at 25 %
+//! agent: raise to 50 %, vetoed 3 times in a row by the shield: 40 s at 25 %, 1 min needed
 //! ```
 
 mod columns;
