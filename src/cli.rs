@@ -136,7 +136,7 @@ enum Verb {
     Watch(watch::Args),
     /// Prints the state of the newest session on this machine
     Status(status::Args),
-    /// Replays a session, recorded telemetry or a training log in the control room
+    /// Replays a session or a training log in the control room
     Replay(replay::Args),
     /// Shows, exports and verifies a session's journal, or a backend's
     Audit(audit::Args),
@@ -193,9 +193,10 @@ impl Failure {
     #[must_use]
     pub fn store(error: StoreError) -> Self {
         match error {
-            StoreError::NotFound { .. } | StoreError::NotASession { .. } | StoreError::Newer { .. } => {
-                Self::input(error)
-            }
+            StoreError::NotFound { .. }
+            | StoreError::NotASession { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Older { .. } => Self::input(error),
             _ => Self::refused(error),
         }
     }

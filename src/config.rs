@@ -392,6 +392,9 @@ fn wrong_variable(variable: &'static str, value: String, expected: &str) -> Conf
 
 /// The text of a file of at most `most` bytes; `what` it is, for the messages. Reads no further than that, whatever the
 /// file is.
+///
+/// # Errors
+/// A file that cannot be read, is longer than `most` bytes, or is not UTF-8.
 pub fn read_text(file: &Path, most: u64, what: &'static str) -> Result<String, ConfigError> {
     let unreadable = |problem| ConfigError::Unreadable { file: file.to_owned(), problem };
     let mut bytes = Vec::new();

@@ -157,6 +157,7 @@ pub(super) fn not_done(error: &OrderError) -> Failure {
         }
         OrderError::Refused(_)
         | OrderError::NotPermitted(_)
+        | OrderError::NotAccepted(_)
         | OrderError::NotDurable(_)
         | OrderError::ReadOnly => Failure::refused(error),
     }

@@ -15,6 +15,9 @@ const LONGEST: u64 = 128 << 20;
 const SECONDS_A_LINE: f64 = 10.0;
 
 /// Reads a training log. What is missing of it is said on standard error.
+///
+/// # Errors
+/// A file that cannot be read, is too large, or is no training log.
 pub fn load(path: &Path) -> Result<TrainingLog, Failure> {
     let at = |error: &dyn std::fmt::Display| Failure::input(format!("{}: {error}", path.display()));
     let size = fs::metadata(path).map_err(|error| at(&error))?.len();

@@ -63,6 +63,7 @@ pub struct WeightsArgs {
 
 impl WeightsArgs {
     /// The first of these options that is given.
+    #[must_use]
     pub fn first_option(&self) -> Option<&'static str> {
         self.weights.as_ref().map(|_| "--weights").or_else(|| self.harm_weight.map(|_| "--harm-weight"))
     }
@@ -87,6 +88,9 @@ pub struct Policies {
 
 impl Policies {
     /// For these policies; reads the weights where one of them needs any.
+    ///
+    /// # Errors
+    /// Weights that are named and cannot be used; options for PPO-Master where it does not take part.
     pub fn of(args: &WeightsArgs, config: &Config, names: &[PolicyName]) -> Result<Self, Failure> {
         if !names.contains(&PolicyName::PPO_MASTER) {
             return match args.first_option() {
@@ -158,6 +162,9 @@ impl Policies {
     }
 
     /// The same, refused where a named file cannot be used.
+    ///
+    /// # Errors
+    /// A named weights file that cannot be used.
     pub fn usable(self) -> Result<Self, Failure> {
         match (&self.file, self.ppo_master.weights()) {
             (Some(file), Err(error)) => Err(unusable(file, error)),
@@ -174,16 +181,21 @@ impl Policies {
     }
 
     /// PPO-Master, weighing harm in this way.
+    #[must_use]
     pub fn with_harm_weight(&self, harm_weight: HarmWeight) -> Box<dyn Policy> {
         Box::new(self.ppo_master.clone().with_harm_weight(harm_weight))
     }
 
     /// The policy of this name. `seed` matters only where chance does.
+    #[must_use]
     pub fn build(&self, name: PolicyName, seed: u64) -> Box<dyn Policy> {
         if name == PolicyName::PPO_MASTER { Box::new(self.ppo_master.clone()) } else { name.build(seed) }
     }
 
     /// A policy that decides beside the one that steers, on a thread of its own.
+    ///
+    /// # Errors
+    /// A thread that cannot be started.
     pub fn shadow(&self, name: Option<PolicyName>, seed: u64) -> Result<Option<Shadow>, Failure> {
         let Some(name) = name else { return Ok(None) };
         let guarded = Guarded::new(self.build(name, seed), SHADOW_DEADLINE).map_err(Failure::refused)?;
@@ -192,6 +204,9 @@ impl Policies {
 }
 
 /// Reads a weights file.
+///
+/// # Errors
+/// A file that cannot be read, is too large, or holds no usable weights.
 pub fn read(file: &Path) -> Result<Weights, WeightsError> {
     let mut bytes = Vec::new();
     let read = |open: File| open.take(MAX_BYTES + 1).read_to_end(&mut bytes);

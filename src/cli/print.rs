@@ -12,34 +12,50 @@ use knightwatch_core::{control::Entry, telemetry::Millis};
 use knightwatch_store::StoreError;
 
 /// Writes a line to standard output. A reader that has gone away is no fault of ours: the program ends quietly.
+///
+/// # Errors
+/// Standard output cannot be written to; nothing is said where its reader has gone away.
 pub fn line(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     written(writeln!(out, "{}", knightwatch_core::flag::clean_whole(text)).and_then(|()| out.flush()))
 }
 
 /// Writes text as it is: for what this program has made itself.
+///
+/// # Errors
+/// Standard output cannot be written to; nothing is said where its reader has gone away.
 pub fn raw(text: &str) -> Result<(), Failure> {
     bytes(text.as_bytes())
 }
 
 /// The same of a file that was asked for on standard output.
+///
+/// # Errors
+/// Standard output cannot be written to; nothing is said where its reader has gone away.
 pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     written(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
 /// Writes a value as one line of JSON.
+///
+/// # Errors
+/// Standard output cannot be written to; nothing is said where its reader has gone away.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     raw(&json_line(value)?)
 }
 
 /// The same line, with its end, for wherever it goes.
+///
+/// # Errors
+/// A value that cannot be serialised.
 pub fn json_line(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string(value).map_err(Failure::refused)?;
     Ok(harmless_json(&text) + "\n")
 }
 
 /// The same JSON with whatever could drive a terminal as `\uXXXX`. Such characters can only stand within strings.
+#[must_use]
 pub fn harmless_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -57,7 +73,10 @@ pub fn harmless_json(text: &str) -> String {
     out
 }
 
-/// Hands standard output to `write`, buffered. As with [`line`], a reader that has gone away ends the program quietly.
+/// Hands standard output to `write`, buffered. As with [`line()`], a reader that has gone away ends the program quietly.
+///
+/// # Errors
+/// What `write` returns.
 pub fn stream<T>(
     write: impl FnOnce(&mut Watched<io::StdoutLock<'static>>) -> Result<T, StoreError>,
 ) -> Result<T, Failure> {
@@ -101,11 +120,13 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 }
 
 /// A moment as people read it: `2026-03-02 09:12:30`, UTC.
+#[must_use]
 pub fn moment(at: Millis) -> String {
     at.timestamp().map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// An entry as one line: number, time, actor, sentence.
+#[must_use]
 pub fn entry(entry: &Entry) -> String {
     format!("{:>6} {}  {:<12} {}", entry.seq, moment(entry.at), entry.actor, entry.sentence)
 }

@@ -58,7 +58,7 @@ impl Real {
             }
         }
         let policy = match (policy, journal.as_ref().map(Journal::meta)) {
-            (Some(policy), _) => policy.into(),
+            (Some(policy), _) => policy,
             (None, Some(meta)) => meta.policy.parse().map_err(Failure::input)?,
             (None, None) => PolicyName::default(),
         };

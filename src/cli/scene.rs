@@ -90,6 +90,9 @@ pub(super) fn text(name: &str) -> Result<String, Failure> {
 }
 
 /// The scenario by name or file.
+///
+/// # Errors
+/// A name that no scenario has; a file that cannot be read or is no scenario.
 pub fn load(name: &str) -> Result<Scenario, Failure> {
     Scenario::parse(&text(name)?, name).map_err(Failure::input)
 }
@@ -100,6 +103,7 @@ pub(super) fn control(config: &Config, interval: Millis) -> ControlConfig {
 }
 
 /// The settings with every time stretched as the interval is: six intervals of dwell stay six intervals.
+#[must_use]
 pub fn stretched(defaults: &ControlConfig, interval: Millis) -> ControlConfig {
     let mut control = ControlConfig { interval, ..defaults.clone() };
     let stretch =
@@ -121,6 +125,9 @@ pub fn stretched(defaults: &ControlConfig, interval: Millis) -> ControlConfig {
 }
 
 /// A session's name among files, and where it is: the one named, or a new one in the state folder.
+///
+/// # Errors
+/// A state folder that cannot be made.
 pub fn session_file(config: &Config, named: Option<&PathBuf>, name: &str) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         return Ok(path.clone());
@@ -160,6 +167,9 @@ enum Origin {
 
 impl Scene {
     /// What the command line asks for: a fresh scene, or the session that is there already.
+    ///
+    /// # Errors
+    /// A scenario or session that cannot be read, or that is other than what was asked for.
     pub fn of(args: &SceneArgs) -> Result<Self, Failure> {
         if let Some(path) = args.session.as_ref().filter(|path| path.symlink_metadata().is_ok()) {
             return Self::resumed(args, path);
@@ -228,6 +238,9 @@ impl Scene {
     }
 
     /// The engine that steers it.
+    ///
+    /// # Errors
+    /// Weights or a policy that cannot be used; a session that cannot be made.
     pub fn engine(self, config: &Config) -> Result<Engine, Failure> {
         let Self { scenario, policy, shadow, weights, before, seed, source_name, origin } = self;
         let shadow = policies::shadow(shadow, config);
@@ -301,6 +314,9 @@ pub(super) fn steered(log: &Journal, first: &str) -> Result<(String, Option<Poli
 }
 
 /// A fresh engine on the session that was just made at `path`; nothing is left of that where it does not begin.
+///
+/// # Errors
+/// A journal that cannot be written; a flag that cannot be declared.
 pub fn begin(setup: Setup, path: &Path) -> Result<Engine, Failure> {
     Engine::begin(setup).map_err(|error| {
         if let Err(left) = store::discard(path) {

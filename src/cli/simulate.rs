@@ -121,6 +121,7 @@ fn table(episode: &Episode, cost: bool) -> Result<(), Failure> {
 
 /// Whole dollars in groups of three.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of costs, never negative")]
+#[must_use]
 pub fn dollars(amount: f64) -> String {
     knightwatch_core::control::grouped(libm::round(amount) as u64)
 }

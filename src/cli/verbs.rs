@@ -12,7 +12,7 @@ use clap::{
     value_parser,
 };
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     Failure, Outcome, UNREACHABLE, USAGE,
@@ -125,7 +125,17 @@ fn positional(id: &'static str, value: &'static str, parser: ValueParser) -> Arg
 /// Adds the arguments of an order's own parameters.
 fn arguments(verb: clap::Command, spec: &'static OrderSpec) -> clap::Command {
     spec.parameters.iter().fold(verb, |verb, parameter| {
-        let parser = ValueParser::from(move |text: &str| parameter.parse(text));
+        let parser = match parameter.kind {
+            // The artifact has an option of its own, so that the whole text is the service.
+            ValueKind::Deployment { .. } => ValueParser::from(|text: &str| {
+                let service = knightwatch_core::flag::clean_line(text);
+                if service.trim().is_empty() {
+                    return Err("expected the name of a service".to_owned());
+                }
+                Ok(json!({ "service": service }))
+            }),
+            _ => ValueParser::from(move |text: &str| parameter.parse(text)),
+        };
         let required = parameter.presence == Presence::Required;
         let arg = match parameter.argument {
             Argument::Positional(value) => positional(parameter.name, value, parser).required(required),

@@ -199,6 +199,7 @@ impl<F: Fn(&mut Page<'_>) -> fmt::Result + Send + Sync + 'static> Collector for 
 struct Page<'e>(DescriptorEncoder<'e>);
 
 impl Page<'_> {
+    #[expect(clippy::needless_pass_by_value, reason = "numbers are passed by value")]
     fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }

@@ -121,7 +121,9 @@ impl From<OrderError> for Problem {
                 };
                 Self { refusal: Some(Box::new(refusal)), ..Self::new(status, kind, title, &detail) }
             }
-            OrderError::NotSent(_) | OrderError::NotPermitted(_) => Self::unavailable(&detail),
+            OrderError::NotSent(_) | OrderError::NotPermitted(_) | OrderError::NotAccepted(_) => {
+                Self::unavailable(&detail)
+            }
             OrderError::Unknown(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", "It may or may not have acted", &detail)
             }

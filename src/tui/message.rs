@@ -104,7 +104,7 @@ pub enum Message {
 /// What is to be done outside.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Give this order; its answer comes back as [`Message::Answer`].
+    /// Give this order; its answer comes back as [`Message::OrderAnswered`].
     Send(Order),
     /// Fetch older journal entries; they come back as [`Message::Entries`].
     FetchEntries {

@@ -219,6 +219,7 @@ pub(super) fn clip<'a>(text: &'a str, width: usize, ellipsis: &str) -> Cow<'a, s
 }
 
 /// `text` broken at spaces into lines of at most `width` columns; words longer than that are broken anywhere.
+#[must_use]
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();

@@ -67,15 +67,15 @@ impl ScreenId {
 /// that offer it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ability {
-    /// There is one flag that orders act on: [`Screen::flag`].
+    /// There is one flag that orders act on: `Screen::flag`.
     Flag,
     /// Alarms are acknowledged and shelved.
     Alarms,
-    /// Enter opens a flag: [`Screen::enter`].
+    /// Enter opens a flag: `Screen::enter`.
     Enter,
-    /// Tab moves on: [`Screen::next`].
+    /// Tab moves on: `Screen::next`.
     Next,
-    /// There is something to copy: [`Screen::copy`].
+    /// There is something to copy: `Screen::copy`.
     Copy,
     /// The pace of simulated time can be changed.
     Pace,

@@ -2,7 +2,6 @@
 //! reaches the terminal (invariant 12). In a real pseudo-terminal, with a real process.
 //!
 //! Each test calls [`act`] first: the program in the terminal is this binary again, started with the test's name.
-#![expect(clippy::panic, reason = "panics are what some of these tests are about")]
 
 use crate::support::{fixture, pty};
 

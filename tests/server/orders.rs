@@ -14,6 +14,34 @@ fn path(path: &str) -> String {
     path.replace("{key}", "power-peg").replace("{id}", "1")
 }
 
+/// What each order needs, written down apart from the table that makes the routes.
+const SCOPES: [(&str, &str); 15] = [
+    ("start", "operator"),
+    ("pause", "operator"),
+    ("resume", "operator"),
+    ("roll_back", "operator"),
+    ("set", "operator"),
+    ("promote", "operator"),
+    ("release", "operator"),
+    ("kill_all", "operator"),
+    ("rearm", "admin"),
+    ("create", "admin"),
+    ("change", "admin"),
+    ("archive", "admin"),
+    ("acknowledge", "operator"),
+    ("shelve", "operator"),
+    ("acknowledge_briefing", "operator"),
+];
+
+#[test]
+fn each_order_needs_the_scope_that_was_agreed() {
+    let mut found: Vec<(&str, &str)> = ORDERS.iter().map(|spec| (spec.name, spec.scope.as_str())).collect();
+    let mut agreed = SCOPES.to_vec();
+    found.sort_unstable();
+    agreed.sort_unstable();
+    assert_eq!(found, agreed);
+}
+
 #[test]
 fn each_order_is_reachable_by_http_and_asks_for_its_scope() {
     let served = Served::start(&["--speed", "0"]);

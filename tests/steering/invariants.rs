@@ -138,7 +138,7 @@ fn missing_or_absurd_telemetry_never_raises_and_is_never_shown_as_zero() {
                 "nothing" => feed.samples.clear(),
                 "control only" => feed.samples.retain(|s| s.arm == knightwatch_core::telemetry::Arm::Control),
                 "treatment only" => {
-                    feed.samples.retain(|s| s.arm == knightwatch_core::telemetry::Arm::Treatment)
+                    feed.samples.retain(|s| s.arm == knightwatch_core::telemetry::Arm::Treatment);
                 }
                 "rejected" => {
                     feed.samples.clear();

@@ -1,5 +1,14 @@
 //! What several tests share. Each test binary uses part of it.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "tests; each binary uses part of it"
+)]
 
 pub(crate) mod command;
 pub(crate) mod disk;

@@ -1,4 +1,5 @@
 //! Zip archives made in memory, uncompressed: as much of the format (APPNOTE 4.3) as unzip, pip and Python read.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 /// An archive of these names and contents.
 pub(crate) fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {

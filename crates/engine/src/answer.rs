@@ -55,9 +55,12 @@ pub enum OrderError {
     /// It never left: nothing has changed.
     #[error("NOT SENT: {0}")]
     NotSent(String),
-    /// Whoever answered does not take it: not from whoever asks, not in this form, or not at this place; nothing has changed.
+    /// The caller may not give it (HTTP 401 or 403); nothing has changed.
     #[error("{0}")]
     NotPermitted(String),
+    /// The server does not accept it in this form or at this place; nothing has changed.
+    #[error("{0}")]
+    NotAccepted(String),
     /// It left, and no answer came: it may or may not have acted.
     #[error("no answer: {0}")]
     Unknown(String),

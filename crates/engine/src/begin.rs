@@ -140,7 +140,7 @@ impl Steering {
         let scheduled_starts =
             scheduled_starts.into_iter().filter(|scheduled| scheduled.at + config.interval > now).collect();
         let steering = Self::new(state, config, Parts { source_name, source, log, policy, shadow });
-        Ok(Self { scheduled_starts, telemetry_state, feed, ..steering })
+        Ok(Self { telemetry_state, scheduled_starts, feed, ..steering })
     }
 
     /// Journals that the session goes on, and who steers it from here.

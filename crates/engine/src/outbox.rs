@@ -285,7 +285,9 @@ mod tests {
             for at in seconds {
                 let happened = vec![(Actor::System, Event::BriefingAcknowledged)];
                 let made = state.entries(Millis::from_secs(*at), happened, "");
-                made.iter().for_each(|entry| state.apply(entry));
+                for entry in &made {
+                    state.apply(entry);
+                }
                 entries.extend(made);
             }
             entries
@@ -294,7 +296,9 @@ mod tests {
         /// Tries to write an entry of each of these seconds; where that fails they wait in the outbox.
         fn keep(&mut self, order: Option<&str>, seconds: &[u64]) {
             let entries = self.made(seconds);
-            entries.iter().for_each(|entry| self.state.apply(entry));
+            for entry in &entries {
+                self.state.apply(entry);
+            }
             let order = order.map(|id| (OrderId(id.to_owned()), answer(entries.last().map(|last| last.seq))));
             if self.outbox.append(order.as_ref().map(|(id, kept)| (id, kept)), &entries).is_err() {
                 self.outbox.put(order, entries);
@@ -399,7 +403,9 @@ mod tests {
         let written = case.made(&[1, 2]);
         assert!(case.outbox.append(None, &written).is_err());
         let safe = case.made(&[2]);
-        safe.iter().for_each(|entry| case.state.apply(entry));
+        for entry in &safe {
+            case.state.apply(entry);
+        }
         case.outbox.put(None, safe);
         case.disk.fail(true, false);
         case.keep(Some("kill"), &[3]);

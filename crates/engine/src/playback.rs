@@ -133,7 +133,9 @@ mod tests {
         let mut entries = Vec::new();
         for at in seconds {
             let made = state.entries(Millis::from_secs(at), vec![(Actor::System, Event::Rearmed)], "");
-            made.iter().for_each(|entry| state.apply(entry));
+            for entry in &made {
+                state.apply(entry);
+            }
             entries.extend(made);
         }
         let ticks = (1..=3).map(|tick| (Millis::from_secs(100 + 10 * tick), Vec::new())).collect();

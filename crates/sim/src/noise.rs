@@ -37,6 +37,7 @@ pub(super) enum Purpose {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// `SplitMix64`'s finaliser (Steele, Lea, Flood 2014): every bit of the input changes every bit of the output.
+#[must_use]
 pub const fn mix(mut z: u64) -> u64 {
     z = z.wrapping_add(GOLDEN);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -187,6 +187,7 @@ impl TryFrom<Datetime> for Start {
 }
 
 /// Checks a moment in time.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that garde calls")]
 fn moment(field: &Field<Start>, (): &()) -> garde::Result {
     let expected = || "a date and time with an offset, since 1970, such as 2026-03-02T09:00:00Z".to_owned();
     field.check(|_| true, expected)

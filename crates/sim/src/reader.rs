@@ -168,6 +168,7 @@ impl TryFrom<String> for TimeSpan {
 }
 
 /// Checks that the key is there.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that garde calls")]
 pub(super) fn required<T>(field: &Field<T>, (): &()) -> garde::Result {
     match field {
         Field::Missing => Err(garde::Error::new("is missing")),
@@ -218,11 +219,13 @@ pub(super) fn signed_span(max: Millis) -> impl FnOnce(&Field<TimeSpan>, &()) -> 
 }
 
 /// Checks a text.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that garde calls")]
 pub(super) fn text(field: &Field<String>, (): &()) -> garde::Result {
     field.check(|_| true, || "a text in quotes".to_owned())
 }
 
 /// Checks a list. Its elements are checked where they are used.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that garde calls")]
 pub(super) fn list<T>(field: &Field<Vec<T>>, (): &()) -> garde::Result {
     field.check(|_| true, || "a list in square brackets".to_owned())
 }

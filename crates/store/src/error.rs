@@ -57,6 +57,16 @@ pub enum StoreError {
         /// The newest format known here.
         known: i64,
     },
+    /// Made by an earlier version of the program, in words that this one does not read.
+    #[error("{} was written by an older knightwatch (format {found}, this one reads {known}); the file is left as it is: read it with the version that wrote it", .path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The format known here.
+        known: i64,
+    },
     /// The database is damaged. Nothing is repaired or recreated.
     #[error("{} is damaged ({detail}); the file is left as it is, restore a backup or start a new session", .path.display())]
     Corrupt {

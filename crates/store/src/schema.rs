@@ -12,7 +12,7 @@ use super::{StoreError, error::BUSY_WAIT, lock::beside};
 /// Marks a database as a session of this program: `KWJ1`.
 const APPLICATION_ID: i64 = 0x4b57_4a31;
 /// The format of the tables.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// What is left of the write-ahead log after a checkpoint, in bytes.
 const LOG_LIMIT: i64 = 16 << 20;
 
@@ -121,8 +121,7 @@ fn check_identity(connection: &Connection, path: &Path) -> Result<(), StoreError
         return Err(StoreError::Newer { path: path.to_owned(), found: format, known: FORMAT });
     }
     if format < FORMAT {
-        let found = format!("its format is {format}, and there has been none before {FORMAT}");
-        return Err(StoreError::NotASession { path: path.to_owned(), found });
+        return Err(StoreError::Older { path: path.to_owned(), found: format, known: FORMAT });
     }
     Ok(())
 }

@@ -103,7 +103,7 @@ impl Screen for LogScreen {
     }
 
     fn wants_older(&self, model: &Model, body: Rect) -> bool {
-        let entries = model.fleet.as_ref().map_or(0, |fleet| fleet.log_len());
+        let entries = model.fleet.as_ref().map_or(0, super::super::fleet_view::FleetView::log_len);
         self.cursor_of(model) + self.page(model, body) >= entries
     }
 

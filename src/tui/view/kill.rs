@@ -109,6 +109,7 @@ fn failed(error: &OrderError, elsewhere: &str, said: &mut Vec<String>) {
         }
         OrderError::NotPermitted(why) => said
             .push(format!("REFUSED: no permission ({why}). Use `--token-file FILE`. Nothing has changed.")),
+        OrderError::NotAccepted(why) => said.push(format!("REFUSED: {why}. Nothing has changed.")),
         OrderError::Refused(refusal) => said.push(format!("REFUSED: {refusal}. Nothing has changed.")),
         OrderError::NotDurable(_) | OrderError::ReadOnly => said.push(format!("NOT DONE: {error}.")),
     }

@@ -33,6 +33,9 @@ pub struct Opponent<M: Method> {
 
 impl<M: Method> Opponent<M> {
     /// With these settings; what they leave out is the product's.
+    ///
+    /// # Errors
+    /// A setting that the method does not have, or out of its bounds.
     pub fn with(settings: &Settings) -> Result<Self, SettingsError> {
         Ok(Self { method: settings.read(M::NAME, M::KNOBS)?, memories: BTreeMap::new() })
     }

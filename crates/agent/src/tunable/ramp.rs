@@ -32,6 +32,7 @@ impl Ramp {
         &["standard", "even", "tenfold", "fivefold", "halves", "canary"];
 
     /// The stages in basis points; the last one is 100 %.
+    #[must_use]
     pub const fn stages(self) -> &'static [u16] {
         match self {
             Self::Standard => &[100, 500, 1_000, 2_500, 5_000, 10_000],
@@ -59,6 +60,7 @@ pub struct Climb {
 
 impl Climb {
     /// Where the flag goes next, when the time for it has come; `dwell` is the time at each stage.
+    #[must_use]
     pub fn due(self, ramp: Ramp, dwell: Millis, seen: &Observation<'_>) -> Option<Rollout> {
         // A flag starts at its own first rung, which may be below the ramp's first stage.
         let target = self.target.or_else(|| Rollout::from_basis_points(*ramp.stages().first()?).ok());

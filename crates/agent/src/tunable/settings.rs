@@ -101,6 +101,9 @@ impl Settings {
 
     /// As a policy takes them. What is left out is as by default; what it does not know, and what is out of a knob's
     /// bounds, is refused.
+    ///
+    /// # Errors
+    /// A setting that the policy does not have, or out of its bounds.
     pub fn read<M: DeserializeOwned>(&self, policy: &str, knobs: &[Knob]) -> Result<M, SettingsError> {
         let wrong = |text: String| SettingsError { policy: policy.to_owned(), text };
         for (key, value) in &self.0 {

@@ -386,7 +386,9 @@ mod tests {
         let (telemetry_state, config) = (TelemetryState::new(), ControlConfig::default());
         let granted = decide(state, &telemetry_state, &config, Millis::from_secs(60), &order)?;
         let entries = state.entries(Millis::from_secs(60), granted.happened, "");
-        entries.iter().for_each(|entry| state.apply(entry));
+        for entry in &entries {
+            state.apply(entry);
+        }
         Ok(entries)
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Explanation {
     /// Probabilities of roll back, step down, hold, and a raise by 1, 2 and 3 rungs.
     pub probabilities: [f32; 6],
-    /// Its estimate of what is still to come: minus the cost in points, harm weighed at its harm weight; 0 is best.
+    /// Its estimate of what is still to come: minus the cost in points, harm weighed by its harm weight; 0 is best.
     pub value: f32,
     /// Which of the six the shield would have allowed.
     pub legal: [bool; 6],

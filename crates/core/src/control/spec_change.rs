@@ -23,6 +23,9 @@ pub struct SpecChange {
 }
 
 /// That something was said, be it `null`.
+///
+/// # Errors
+/// A value of another type.
 pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
 }

@@ -46,17 +46,26 @@ pub struct Encoder {
 
 impl Encoder {
     /// A snapshot as text. It needs no encoder: whoever reads it starts over.
+    ///
+    /// # Errors
+    /// A value that has no JSON form.
     pub fn snapshot(snapshot: &Snapshot) -> Result<String, WireError> {
         Ok(serde_json::to_string(snapshot)?)
     }
 
     /// Starts over: the next change is one of this snapshot.
+    ///
+    /// # Errors
+    /// A value that has no JSON form.
     pub fn start_from(&mut self, snapshot: &Snapshot) -> Result<(), WireError> {
         self.flags = values(&snapshot.flags)?;
         Ok(())
     }
 
     /// A change as text, with each flag as its difference from what was last written of it.
+    ///
+    /// # Errors
+    /// A value that has no JSON form.
     pub fn change(&mut self, change: &Change) -> Result<String, WireError> {
         let Change { controller, tick, flags, entries } = change;
         let mut patches: Vec<Patch> = Vec::with_capacity(flags.len());
@@ -82,6 +91,9 @@ pub struct Decoder {
 
 impl Decoder {
     /// The update that a message of a kind holds.
+    ///
+    /// # Errors
+    /// Text that is no message of a backend, or a change of a flag that was not sent.
     pub fn decode(&mut self, kind: &str, text: &str) -> Result<Update, WireError> {
         match kind {
             SNAPSHOT => Ok(Update::Snapshot(Arc::new(self.snapshot(text)?))),

@@ -15,15 +15,15 @@ use super::{Failure, Outcome, print};
 use knightwatch_agent::training::{METRICS, TrainingLog, TrainingPoint};
 
 #[derive(Clone, Debug, clap::Args)]
-#[group(required = true, multiple = true, args = ["svg", "csv"])]
+#[group(skip)]
 pub(super) struct Args {
     /// A training log, as `train` writes it
     file: PathBuf,
     /// Write the curves as a picture; - is standard output
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", required_unless_present = "csv")]
     svg: Option<PathBuf>,
     /// Write the points as a table; - is standard output
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", required_unless_present = "svg")]
     csv: Option<PathBuf>,
 }
 

@@ -172,7 +172,7 @@ impl WhatIf {
         let world = || Box::new(Simulated::new(&scenario, *seed));
         let mut then = EpisodeRunner::begin(world(), played, config, cost);
         let mut now = EpisodeRunner::begin(world(), instead, config, cost);
-        if !same_flags(&then.episode.state(), &now.episode.state()) {
+        if !same_flags(then.episode.state(), now.episode.state()) {
             return Err(WhatIfError::OtherWorld { after: Millis::ZERO });
         }
         let mut divergences = Divergences::default();

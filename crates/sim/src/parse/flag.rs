@@ -193,6 +193,7 @@ enum WaveShape {
 }
 
 /// Checks a range of buckets, written as two percentages.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that garde calls")]
 fn segment(field: &Field<Vec<f64>>, (): &()) -> garde::Result {
     let is_range =
         |ends: &Vec<f64>| matches!(ends[..], [from, to] if 0.0 <= from && from < to && to <= 100.0);

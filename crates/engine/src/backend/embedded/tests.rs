@@ -177,7 +177,7 @@ impl Fleet {
         done.is_ok()
     }
 
-    fn key(&self, index: &Index) -> FlagKey {
+    fn key(&self, index: Index) -> FlagKey {
         index.get(&self.engine.state().flags).spec.key.clone()
     }
 
@@ -212,7 +212,7 @@ impl Fleet {
                 self.order(Command::Create { spec });
             }
             Step::OfFlag(command, flag) => {
-                let command = command(self.key(flag));
+                let command = command(self.key(*flag));
                 self.order(command);
             }
             Step::OfAlarm(command, alarm) => {

@@ -86,7 +86,10 @@ impl ProblemBody {
             (None, "/problems/unavailable") => OrderError::NotSent(detail),
             // What stands between, such as a proxy, does not know what became of it either.
             (None, _) if status.is_server_error() => OrderError::Unknown(detail),
-            (None, _) => OrderError::NotPermitted(detail),
+            (None, _) if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                OrderError::NotPermitted(detail)
+            }
+            (None, _) => OrderError::NotAccepted(detail),
         }
     }
 }

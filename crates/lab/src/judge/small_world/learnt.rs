@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Move, SHARES, Seen, SmallPolicy, SmallWorld};
 use knightwatch_agent::{CHOICES, Choice, FEATURE_COUNT, Features, Weights, WeightsError, probabilities};
 
-/// The weights that the program ships with, trained by `knightwatch small-world` (feature `train`).
+/// The weights that the program ships with, trained by `knightwatch-lab small-world` (feature `train`).
 static SHIPPED: &[u8] = include_bytes!("../../../../../assets/small-world.safetensors");
 
 /// See the module.
