@@ -243,9 +243,10 @@ fn what_is_not_a_session_is_refused_with_a_sentence_and_left_as_it_is() {
     };
     let other = sql("a", b"", "CREATE TABLE t (x); PRAGMA user_version = 1");
     let newer = sql("b", &good, "PRAGMA user_version = 99");
+    let older = sql("c", &good, "PRAGMA user_version = 1");
     let mut scrambled = good.clone();
     scrambled[good.len() / 2..].fill(0x5a);
-    let cases: [(&str, &[u8], &str); 7] = [
+    let cases: [(&str, &[u8], &str); 8] = [
         ("empty", b"", "it is empty"),
         (
             "text",
@@ -253,7 +254,8 @@ fn what_is_not_a_session_is_refused_with_a_sentence_and_left_as_it_is() {
             "it is not an SQLite database",
         ),
         ("other", &other, "an SQLite database of another application (id 0)"),
-        ("newer", &newer, "written by a newer knightwatch (format 99, this one reads up to 1)"),
+        ("newer", &newer, "written by a newer knightwatch (format 99, this one reads up to 2)"),
+        ("older", &older, "written by an older knightwatch (format 1, this one reads 2)"),
         ("cut", &good[..good.len() - 4096], "is damaged"),
         ("stub", &good[..100], "is damaged"),
         ("scrambled", &scrambled, "is damaged"),

@@ -344,7 +344,7 @@ pub const ORDERS: &[OrderSpec] = &[
                 presence: Presence::Nullable,
                 description: "For how long the agent keeps off: `\"15 min\"`, or milliseconds. As configured where it is left out.",
                 argument: Argument::Option { name: "for", value: "TIME" },
-                help: "How long the agent keeps off, such as \"15 min\" [default: as the backend is configured]",
+                help: "How long the agent stays off, such as \"15 min\" [default: as the backend is configured]",
                 label: "for",
                 hint: "minutes; empty: the backend's default hold",
             },
@@ -361,7 +361,7 @@ pub const ORDERS: &[OrderSpec] = &[
                 presence: Presence::Optional,
                 description: "Whether the hard limits are off until then.",
                 argument: Argument::Option { name: "guard-off", value: "" },
-                help: "Without the shield's hard limits until then",
+                help: "Switch the shield's hard limits off until then",
                 label: "guard",
                 hint: "",
             },
@@ -422,7 +422,7 @@ pub const ORDERS: &[OrderSpec] = &[
     OrderSpec {
         name: "kill_all",
         verb: "kill-all",
-        sentence: "Kills everything: every flag off at once, the agent locked out, until a person re-arms",
+        sentence: "Turns every flag off at once and locks the agent out until a person re-arms",
         details: "In force for evaluation before anything is written. The answer says whether it is on the disk. Nothing in how it \
                   is asked is a reason\nnot to: a body or an `Idempotency-Key` that makes no sense is left aside.",
         phrase: "kill-all",
@@ -451,7 +451,7 @@ pub const ORDERS: &[OrderSpec] = &[
             presence: Presence::Required,
             description: "The environment's name, as proof that this is the one that is meant.",
             argument: Argument::Option { name: "env", value: "NAME" },
-            help: "The environment's name, as proof that it is the one that is meant",
+            help: "The environment's name; it must match the backend's",
             label: "name",
             hint: "type {environment}",
         }],
@@ -473,7 +473,7 @@ pub const ORDERS: &[OrderSpec] = &[
     OrderSpec {
         name: "create",
         verb: "create",
-        sentence: "Makes a flag, idle at 0 %",
+        sentence: "Creates a flag, idle at 0 %",
         phrase: "create {key}",
         path: "/api/v1/flags",
         tag: "flags",
@@ -529,7 +529,7 @@ pub const ORDERS: &[OrderSpec] = &[
     OrderSpec {
         name: "change",
         verb: "change",
-        sentence: "Changes what is declared of a flag; its rollout stays where it is",
+        sentence: "Changes a flag's declaration; its rollout stays as it is",
         phrase: "change {flag}",
         method: HttpMethod::Patch,
         path: "/api/v1/flags/{key}",
@@ -577,7 +577,7 @@ pub const ORDERS: &[OrderSpec] = &[
             name: "archive",
             short: "",
             keys: &[],
-            help: "put this flag away for good; its key is never used again; asks for y",
+            help: "archive this flag: this cannot be undone and its key is never reused; asks for y",
         }),
         why_not: |seen| {
             let flag = seen.flag.filter(|flag| !flag.phase.is_settled())?;
@@ -588,7 +588,7 @@ pub const ORDERS: &[OrderSpec] = &[
     OrderSpec {
         name: "shelve",
         verb: "shelve",
-        sentence: "Takes an alarm out of sight for a time; it stays counted, and comes back by itself",
+        sentence: "Shelves an alarm for a time: it is hidden but still counted, and returns by itself",
         phrase: "shelve alarm {alarm} for {for}",
         path: "/api/v1/alarms/{id}/shelve",
         parameters: &[Parameter {

@@ -104,7 +104,7 @@ enum On {
     },
     /// The record: every policy, also as tuned, PPO-Master also at harm weight 1, and the oracle on 200 generated test worlds
     /// of every family
-    EpisodeRecord {
+    Record {
         #[command(flatten)]
         families: FamiliesArgs,
         #[command(flatten)]
@@ -250,7 +250,7 @@ pub(super) fn run(args: Args, config: &Config) -> Outcome {
             let compared = Compared { with_limits: true, ..*compared };
             compare(&Field::quick(&families.family), &shift.shift, &compared, config)
         }
-        On::EpisodeRecord { families, shift, compared } => {
+        On::Record { families, shift, compared } => {
             let compared = Compared { with_limits: true, tuned: true, ..*compared };
             compare(&Field::record(&families.family), &shift.shift, &compared, config)
         }

@@ -114,6 +114,8 @@ fn options_that_make_no_sense_are_refused() {
             "evaluate scenarios --policy ppo-master --weights nowhere",
             "nowhere: no usable weights: it cannot be read",
         ),
+        ("evaluate quick --worlds 3", "unexpected argument '--worlds'"),
+        ("evaluate record --seeds 3", "unexpected argument '--seeds'"),
         ("tune --policy rule", "--policy rule: it has no settings to tune"),
         ("curves x.jsonl", "--svg <FILE>"),
         ("curves x.jsonl --svg - --csv -", "both write to standard output"),
