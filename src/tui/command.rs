@@ -120,6 +120,8 @@ pub enum CommandId {
 impl CommandId {
     /// Arms kill-all.
     pub const KILL_ALL: Self = Self::Order("kill_all");
+    /// Opens the form that re-arms.
+    pub const REARM: Self = Self::Order("rearm");
 }
 
 /// One row of the table.

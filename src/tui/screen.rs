@@ -163,6 +163,27 @@ impl Step {
     }
 }
 
+/// How far a screen of text is scrolled.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scroll(usize);
+
+impl Scroll {
+    /// Moves, but not past `last`.
+    pub(super) fn step(&mut self, step: Step, last: usize) {
+        self.0 = step.from(self.0.min(last), last + 1);
+    }
+
+    /// The first line that is shown where `last` is the furthest.
+    pub(super) fn at(self, last: usize) -> usize {
+        self.0.min(last)
+    }
+}
+
+/// Rows below a list for the selected item in full: as many as `lines`, within `least` and a part of the screen.
+pub(super) fn detail_rows(lines: usize, least: u16, most: u16) -> u16 {
+    u16::try_from(lines + 1).unwrap_or(u16::MAX).clamp(least, most.max(least))
+}
+
 /// Where Tab leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {

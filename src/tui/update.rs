@@ -208,6 +208,13 @@ fn press(model: &mut Model, now: Real, event: KeyEvent, effects: &mut Vec<Effect
         if interrupts || matches!(event.code, KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q')) {
             model.kill.close();
             model.refresh_screens();
+        } else if matches!(model.kill, Kill::Acknowledged(_))
+            && command::find(model.screens.top().row().id, &event)
+                .is_some_and(|spec| spec.id == CommandId::REARM)
+        {
+            // The panel names this key: it closes the panel and opens the form.
+            model.kill.close();
+            commands::run(model, CommandId::REARM, effects);
         }
         return;
     }

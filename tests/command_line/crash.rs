@@ -2,7 +2,7 @@
 //! set. The engine runs in this test binary started again, and the whole program once more as itself.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-use crate::support::{command, disk};
+use crate::support::{command, disk, name_of};
 
 use std::{
     collections::BTreeMap,
@@ -62,7 +62,7 @@ fn helper_orders_until_killed() {
 
 fn child(path: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["crash::helper_orders_until_killed", "--exact", "--nocapture", "--test-threads=1"])
+        .args([name_of(&helper_orders_until_killed), "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, path)
         .stdout(Stdio::piped())
         .spawn()

@@ -3,7 +3,7 @@
 //!
 //! Each test calls [`act`] first: the program in the terminal is this binary again, started with the test's name.
 
-use crate::support::{fixture, pty};
+use crate::support::{fixture, name_of, pty};
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn assert_left(pty: &Pty, status: u32, used: Duration) {
 #[test]
 fn q_leaves() {
     act();
-    let mut pty = room(Part::Calm, "q_leaves");
+    let mut pty = room(Part::Calm, name_of(&q_leaves));
     let used = pty::cpu(pty.pid);
     pty.type_in("q");
     assert_left(&pty, 0, used);
@@ -56,7 +56,7 @@ fn q_leaves() {
 #[test]
 fn sigterm_leaves() {
     act();
-    let pty = room(Part::Calm, "sigterm_leaves");
+    let pty = room(Part::Calm, name_of(&sigterm_leaves));
     let used = pty::cpu(pty.pid);
     pty.signal(Signal::TERM);
     assert_left(&pty, 143, used);
@@ -65,7 +65,7 @@ fn sigterm_leaves() {
 #[test]
 fn sighup_from_a_person_leaves_and_restores() {
     act();
-    let pty = room(Part::Calm, "sighup_from_a_person_leaves_and_restores");
+    let pty = room(Part::Calm, name_of(&sighup_from_a_person_leaves_and_restores));
     let used = pty::cpu(pty.pid);
     pty.signal(Signal::HUP);
     assert_left(&pty, 129, used);
@@ -74,7 +74,7 @@ fn sighup_from_a_person_leaves_and_restores() {
 #[test]
 fn sigint_leaves_when_it_is_meant() {
     act();
-    let pty = room(Part::Calm, "sigint_leaves_when_it_is_meant");
+    let pty = room(Part::Calm, name_of(&sigint_leaves_when_it_is_meant));
     let used = pty::cpu(pty.pid);
     // Like Ctrl-C: the first may only ask.
     for _ in 0..3 {
@@ -93,7 +93,7 @@ fn sigint_leaves_when_it_is_meant() {
 #[test]
 fn a_panic_of_the_loop_restores_then_reports() {
     act();
-    let mut pty = room(Part::PanicInLoop, "a_panic_of_the_loop_restores_then_reports");
+    let mut pty = room(Part::PanicInLoop, name_of(&a_panic_of_the_loop_restores_then_reports));
     let used = pty::cpu(pty.pid);
     pty.type_in("p");
     assert_left(&pty, 101, used);
@@ -105,7 +105,7 @@ fn a_panic_of_the_loop_restores_then_reports() {
 #[test]
 fn a_panic_of_a_task_restores_then_reports() {
     act();
-    let mut pty = room(Part::PanicInTask, "a_panic_of_a_task_restores_then_reports");
+    let mut pty = room(Part::PanicInTask, name_of(&a_panic_of_a_task_restores_then_reports));
     let used = pty::cpu(pty.pid);
     pty.type_in("p");
     assert_left(&pty, 101, used);
@@ -115,7 +115,7 @@ fn a_panic_of_a_task_restores_then_reports() {
 #[test]
 fn a_panic_of_a_policy_ends_nothing_and_shows_nothing() {
     act();
-    let mut pty = room(Part::PanicInPolicy, "a_panic_of_a_policy_ends_nothing_and_shows_nothing");
+    let mut pty = room(Part::PanicInPolicy, name_of(&a_panic_of_a_policy_ends_nothing_and_shows_nothing));
     pty.type_in("p");
     // The answer comes after the panic.
     pty.until("the answer", |emulator| emulator.shows("carried out"));
@@ -132,7 +132,7 @@ fn a_lost_line_ends_the_program_though_sighup_is_ignored() {
     act();
     let mut pty = Pty::start(script(
         Part::Calm,
-        "a_lost_line_ends_the_program_though_sighup_is_ignored",
+        name_of(&a_lost_line_ends_the_program_though_sighup_is_ignored),
         "trap '' HUP; \"$@\"; exit $?",
     ));
     shown(&pty);
@@ -147,7 +147,7 @@ fn a_lost_line_ends_the_program_though_sighup_is_ignored() {
 #[test]
 fn a_lost_line_with_its_sighup_ends_the_program() {
     act();
-    let mut pty = room(Part::Calm, "a_lost_line_with_its_sighup_ends_the_program");
+    let mut pty = room(Part::Calm, name_of(&a_lost_line_with_its_sighup_ends_the_program));
     let used = pty::cpu(pty.pid);
     pty.hang_up();
     let ended = pty.end();
@@ -160,7 +160,7 @@ fn ctrl_z_gives_the_shell_back_and_fg_redraws_the_screen() {
     act();
     let mut pty = Pty::start(script(
         Part::Calm,
-        "ctrl_z_gives_the_shell_back_and_fg_redraws_the_screen",
+        name_of(&ctrl_z_gives_the_shell_back_and_fg_redraws_the_screen),
         "set -m; \"$@\"; echo stopped with $?; read line; fg >/dev/null; echo ended with $?",
     ));
     shown(&pty);
@@ -180,7 +180,7 @@ fn ctrl_z_gives_the_shell_back_and_fg_redraws_the_screen() {
 #[test]
 fn ctrl_z_is_refused_where_no_shell_would_take_over() {
     act();
-    let mut pty = room(Part::Calm, "ctrl_z_is_refused_where_no_shell_would_take_over");
+    let mut pty = room(Part::Calm, name_of(&ctrl_z_is_refused_where_no_shell_would_take_over));
     pty.type_in("\u{1a}");
     pty.until("a bell", |emulator| emulator.told().bells > 0);
     pty.type_in("q");
@@ -191,7 +191,7 @@ fn ctrl_z_is_refused_where_no_shell_would_take_over() {
 #[test]
 fn a_stop_and_a_continuation_by_signal_redraw_the_screen() {
     act();
-    let mut pty = room(Part::Calm, "a_stop_and_a_continuation_by_signal_redraw_the_screen");
+    let mut pty = room(Part::Calm, name_of(&a_stop_and_a_continuation_by_signal_redraw_the_screen));
     let entered = count(&pty.emulator().bytes, b"\x1b[?1049h");
     pty.signal(Signal::STOP);
     pty.signal(Signal::CONT);
@@ -208,7 +208,7 @@ fn a_stop_and_a_continuation_by_signal_redraw_the_screen() {
 #[test]
 fn a_terminal_that_takes_nothing_does_not_keep_the_program() {
     act();
-    let pty = room(Part::Flood, "a_terminal_that_takes_nothing_does_not_keep_the_program");
+    let pty = room(Part::Flood, name_of(&a_terminal_that_takes_nothing_does_not_keep_the_program));
     let stalled = pty.stall();
     pty.signal(Signal::TERM);
     let ended = pty.end();
@@ -219,7 +219,7 @@ fn a_terminal_that_takes_nothing_does_not_keep_the_program() {
 #[test]
 fn a_flood_of_updates_starves_neither_keys_nor_the_screen() {
     act();
-    let mut pty = room(Part::Flood, "a_flood_of_updates_starves_neither_keys_nor_the_screen");
+    let mut pty = room(Part::Flood, name_of(&a_flood_of_updates_starves_neither_keys_nor_the_screen));
     let (begun, first) = (std::time::Instant::now(), pty.emulator().told().frames);
     pty.until("ten frames", |emulator| emulator.told().frames >= first + 10);
     // Ten frames after one already drawn: nine whole gaps at the least. Half of that allows for what the reader delays.
@@ -232,7 +232,7 @@ fn a_flood_of_updates_starves_neither_keys_nor_the_screen() {
 #[test]
 fn a_paste_is_no_keys() {
     act();
-    let mut pty = room(Part::PanicInLoop, "a_paste_is_no_keys");
+    let mut pty = room(Part::PanicInLoop, name_of(&a_paste_is_no_keys));
     // As keys these would leave, pause (and panic), or arm and execute kill-all.
     pty.type_in("\u{1b}[200~q\u{b}Kprq\r\u{3}\u{3}\u{1a}\u{1b}[201~");
     let frames = pty.emulator().told().frames;
@@ -246,7 +246,7 @@ fn a_paste_is_no_keys() {
 #[test]
 fn keys_beyond_one_read_are_not_forgotten() {
     act();
-    let mut pty = room(Part::Calm, "keys_beyond_one_read_are_not_forgotten");
+    let mut pty = room(Part::Calm, name_of(&keys_beyond_one_read_are_not_forgotten));
     pty.type_in(&("j".repeat(3_000) + "q"));
     assert_eq!(pty.end().status.exit_code(), 0);
     pty.assert_restored();
@@ -255,7 +255,7 @@ fn keys_beyond_one_read_are_not_forgotten() {
 #[test]
 fn without_colours_reverse_and_bold_stay() {
     act();
-    let mut command = command(Part::Calm, "without_colours_reverse_and_bold_stay");
+    let mut command = command(Part::Calm, name_of(&without_colours_reverse_and_bold_stay));
     command.env("NO_COLOR", "1");
     let mut pty = Pty::start(command);
     shown(&pty);
@@ -290,7 +290,7 @@ fn without_colours_reverse_and_bold_stay() {
 #[test]
 fn hostile_text_moves_no_cursor_and_sets_no_title_or_clipboard() {
     act();
-    let mut pty = room(Part::Hostile, "hostile_text_moves_no_cursor_and_sets_no_title_or_clipboard");
+    let mut pty = room(Part::Hostile, name_of(&hostile_text_moves_no_cursor_and_sets_no_title_or_clipboard));
     // Through every screen that one key opens.
     for key in ["\r", "\u{1b}", "?", "\u{1b}", "p", "\u{c}"] {
         let frames = pty.emulator().told().frames;
@@ -316,7 +316,7 @@ fn hostile_text_moves_no_cursor_and_sets_no_title_or_clipboard() {
 #[test]
 fn an_order_given_before_leaving_is_answered_after() {
     act();
-    let mut pty = room(Part::Late, "an_order_given_before_leaving_is_answered_after");
+    let mut pty = room(Part::Late, name_of(&an_order_given_before_leaving_is_answered_after));
     pty.type_in("pq");
     assert_eq!(pty.end().status.exit_code(), 0);
     pty.until_shown("carried out test");
@@ -326,7 +326,7 @@ fn an_order_given_before_leaving_is_answered_after() {
 #[test]
 fn an_order_without_an_answer_is_named() {
     act();
-    let mut pty = room(Part::Silent, "an_order_without_an_answer_is_named");
+    let mut pty = room(Part::Silent, name_of(&an_order_without_an_answer_is_named));
     pty.type_in("pq");
     assert_eq!(pty.end().status.exit_code(), 0);
     pty.until_shown("may or may not have acted");
@@ -336,7 +336,7 @@ fn an_order_without_an_answer_is_named() {
 #[test]
 fn a_new_size_is_drawn() {
     act();
-    let mut pty = room(Part::Calm, "a_new_size_is_drawn");
+    let mut pty = room(Part::Calm, name_of(&a_new_size_is_drawn));
     let frames = pty.emulator().told().frames;
     pty.resize(0, 0);
     pty.resize(1, 1);
@@ -350,7 +350,7 @@ fn a_new_size_is_drawn() {
 #[test]
 fn synchronised_output_can_be_left_out() {
     act();
-    let mut command = command(Part::Calm, "synchronised_output_can_be_left_out");
+    let mut command = command(Part::Calm, name_of(&synchronised_output_can_be_left_out));
     command.env("NO_SYNC", "1");
     let mut pty = Pty::start(command);
     shown(&pty);
@@ -419,7 +419,7 @@ fn without_a_terminal_nothing_is_written_to_standard_output() {
 #[test]
 fn a_terminal_that_does_not_fit_is_refused_with_the_way_out() {
     act();
-    let test = "a_terminal_that_does_not_fit_is_refused_with_the_way_out";
+    let test = name_of(&a_terminal_that_does_not_fit_is_refused_with_the_way_out);
     for (columns, rows) in [(1, 1), (0, 0)] {
         let pty = Pty::start_sized(command(Part::Calm, test), columns, rows);
         assert_eq!(pty.end().status.exit_code(), 2, "{columns}x{rows}");

@@ -18,6 +18,8 @@ use knightwatch_store::{Journal, SessionMeta, StoreError, verify};
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
+use crate::support::name_of;
+
 const CHILD: &str = "KNIGHTWATCH_TEST_JOURNAL";
 
 fn entry(seq: u64) -> Entry {
@@ -52,7 +54,7 @@ fn child(helper: &str, path: &Path, first: &str) -> Child {
     Command::new("sh")
         .args(["-c", &format!("{first} exec \"$0\" \"$@\"")])
         .arg(std::env::current_exe().unwrap())
-        .args([&format!("journal_kill::{helper}")[..], "--exact", "--nocapture", "--test-threads=1"])
+        .args([helper, "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, path)
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
@@ -91,7 +93,7 @@ fn what_was_acknowledged_survives_being_killed_at_any_point() {
     let mut random = rand_pcg::Pcg64::seed_from_u64(0x6b77);
     let mut before = 0;
     for kill in 0..KILLS {
-        let mut child = child("helper_appends_until_killed", &path, "");
+        let mut child = child(name_of(&helper_appends_until_killed), &path, "");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // The child writes on while this counts, so that the kill meets it anywhere in a write.
         let patience = random.random_range(0..120_u64);
@@ -145,7 +147,7 @@ fn a_second_process_hears_who_holds_the_session() {
     let path = folder.path().join("s");
     drop(Journal::create(&path, &SessionMeta::default()).unwrap());
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["journal_kill::helper_holds_the_session", "--exact", "--nocapture"])
+        .args([name_of(&helper_holds_the_session), "--exact", "--nocapture"])
         .env(CHILD, &path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -201,7 +203,7 @@ fn a_failed_write_is_told_refused_from_then_on_and_recovered_from() {
     let path = folder.path().join("s");
     drop(Journal::create(&path, &SessionMeta::default()).unwrap());
     // Ignored, the signal for a file that is too large becomes a failed write.
-    let child = child("helper_meets_the_end_of_the_disk", &path, "trap '' XFSZ; exec 2>&1;");
+    let child = child(name_of(&helper_meets_the_end_of_the_disk), &path, "trap '' XFSZ; exec 2>&1;");
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");

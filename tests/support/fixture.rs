@@ -63,10 +63,10 @@ const PARTS: [Part; 8] = [
     Part::Flood,
 ];
 
-/// A command that starts this test binary as the program; `test` is the name of the test in `terminal.rs` that calls [`act`] first.
+/// A command that starts this test binary as the program; `test` is the name ([`super::name_of`]) of the test that calls [`act`] first.
 pub(crate) fn command(part: Part, test: &str) -> CommandBuilder {
     let mut command = CommandBuilder::new(env::current_exe().expect("this binary"));
-    command.args([&format!("terminal::{test}")[..], "--exact", "--nocapture", "--quiet"]);
+    command.args([test, "--exact", "--nocapture", "--quiet"]);
     prepare(&mut command, part);
     command
 }
@@ -76,7 +76,7 @@ pub(crate) fn script(part: Part, test: &str, script: &str) -> CommandBuilder {
     let mut command = CommandBuilder::new("sh");
     command.args(["-c", script, "sh"]);
     command.arg(env::current_exe().expect("this binary"));
-    command.args([&format!("terminal::{test}")[..], "--exact", "--nocapture", "--quiet"]);
+    command.args([test, "--exact", "--nocapture", "--quiet"]);
     prepare(&mut command, part);
     command
 }

@@ -10,6 +10,11 @@
     reason = "tests; each binary uses part of it"
 )]
 
+/// The name by which this binary runs a test again: the path of its function, which the compiler checks.
+pub(crate) fn name_of<T>(_test: &T) -> &'static str {
+    std::any::type_name::<T>().split_once("::").unwrap().1
+}
+
 pub(crate) mod command;
 pub(crate) mod disk;
 pub(crate) mod fixture;

@@ -52,7 +52,7 @@ enum Verb {
     Tune(tune::Args),
     /// A session of the simulator under another policy: where they differ, and what that would have cost
     WhatIf(what_if::Args),
-    /// Recorded telemetry of a real system through the control room, decided on anew
+    /// Recorded telemetry of a real system through the control room under a policy
     Replay(replay::Args),
     /// A training log as a picture and as a table
     Curves(curves::Args),

@@ -8,7 +8,7 @@
 
 use ratatui::layout::Rect;
 
-use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step};
+use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step, detail_rows};
 use crate::tui::{
     Model,
     command::{CommandId, Scope, Spec, letter},
@@ -63,7 +63,7 @@ impl AlarmsScreen {
         let said = self.selected(model).zip(model.fleet.as_ref());
         let lines =
             said.map_or(0, |(alarm, fleet)| wrap(&in_full(alarm, fleet), usize::from(body.width)).len());
-        u16::try_from(lines + 1).unwrap_or(u16::MAX).clamp(DETAIL, (body.height / 2).max(DETAIL))
+        detail_rows(lines, DETAIL, body.height / 2)
     }
 
     /// Rows for alarms.

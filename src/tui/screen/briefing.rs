@@ -4,7 +4,7 @@
 
 use ratatui::{layout::Rect, style::Style};
 
-use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step};
+use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Scroll, Section, Step};
 use crate::tui::{
     Model,
     command::{CommandId, Scope, Spec, letter},
@@ -35,8 +35,7 @@ pub(super) const ROW: ScreenRow = ScreenRow {
 /// The briefing.
 #[derive(Debug, Default)]
 struct BriefingScreen {
-    /// Lines scrolled down.
-    scroll: usize,
+    scroll: Scroll,
 }
 
 impl Screen for BriefingScreen {
@@ -52,18 +51,18 @@ impl Screen for BriefingScreen {
         lines(model, body.width).len().saturating_sub(self.page(model, body))
     }
 
-    fn step(&mut self, step: Step, _world: Option<&FleetView>, last_scroll: usize) {
-        self.scroll = step.from(self.scroll.min(last_scroll), last_scroll + 1);
+    fn step(&mut self, step: Step, _fleet: Option<&FleetView>, last_scroll: usize) {
+        self.scroll.step(step, last_scroll);
     }
 
     fn shown(&mut self) {
-        self.scroll = 0;
+        self.scroll = Scroll::default();
     }
 
     fn draw(&self, model: &Model, area: Rect, pen: &mut Pen<'_>) {
         let lines = lines(model, area.width);
         let most = lines.len().saturating_sub(usize::from(rows(model, area)));
-        let scroll = self.scroll.min(most);
+        let scroll = self.scroll.at(most);
         let end = area.y + rows(model, area);
         for (y, line) in (area.y..end).zip(lines.iter().skip(scroll)) {
             pen.text(area.x + 2, y, area.width.saturating_sub(4), &line.text, line.style(pen.theme));

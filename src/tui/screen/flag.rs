@@ -355,7 +355,8 @@ fn draw_nats(evidence: &MetricEvidence, known: bool, verdict: Verdict, line: Rec
         }
         let shown = nats.max(0.0);
         let text = if nats >= needed {
-            format!("proven ({shown:.1}, needed {needed:.1})")
+            let text = format!("proven ({shown:.1}, needed {needed:.1})");
+            if pen.width_of(&text) <= line.right().saturating_sub(x) { text } else { "proven".to_owned() }
         } else {
             format!("{shown:.1}, needed {needed:.1}")
         };

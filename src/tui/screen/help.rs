@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step};
+use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Scroll, Section, Step};
 use crate::tui::{
     Model,
     command::{COMMANDS, CommandId, Scope, Spec, letter, why_not},
@@ -33,8 +33,7 @@ pub(super) const ROW: ScreenRow = ScreenRow {
 /// The keys of the screen below.
 #[derive(Debug, Default)]
 struct HelpScreen {
-    /// Lines scrolled down.
-    scroll: usize,
+    scroll: Scroll,
 }
 
 impl Screen for HelpScreen {
@@ -50,12 +49,12 @@ impl Screen for HelpScreen {
         lines(model, body.width).len().saturating_sub(self.page(model, body))
     }
 
-    fn step(&mut self, step: Step, _world: Option<&FleetView>, last_scroll: usize) {
-        self.scroll = step.from(self.scroll.min(last_scroll), last_scroll + 1);
+    fn step(&mut self, step: Step, _fleet: Option<&FleetView>, last_scroll: usize) {
+        self.scroll.step(step, last_scroll);
     }
 
     fn shown(&mut self) {
-        self.scroll = 0;
+        self.scroll = Scroll::default();
     }
 
     fn draw(&self, model: &Model, area: Rect, pen: &mut Pen<'_>) {
@@ -65,7 +64,7 @@ impl Screen for HelpScreen {
         let lines = lines(model, area.width);
         let rows = rows(model, area);
         let most = lines.len().saturating_sub(usize::from(rows));
-        let scroll = self.scroll.min(most);
+        let scroll = self.scroll.at(most);
         let columns = mark_columns(&all(model));
         let first = area.y + 1;
         for (y, line) in (first..area.bottom().min(first + rows)).zip(lines.iter().skip(scroll)) {

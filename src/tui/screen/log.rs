@@ -10,7 +10,7 @@
 
 use ratatui::layout::Rect;
 
-use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step};
+use super::{Ability, Opener, Screen, ScreenId, ScreenRow, Section, Step, detail_rows};
 use crate::tui::{
     Model,
     command::{CommandId, Scope, Spec, letter},
@@ -76,7 +76,7 @@ impl LogScreen {
         }
         let entry = self.entry(model);
         let lines = entry.map_or(0, |entry| wrap(&in_full(entry), usize::from(body.width)).len());
-        u16::try_from(lines + 1).unwrap_or(u16::MAX).clamp(DETAIL, (body.height / 3).max(DETAIL))
+        detail_rows(lines, DETAIL, body.height / 3)
     }
 
     /// Rows for entries.
@@ -103,7 +103,7 @@ impl Screen for LogScreen {
     }
 
     fn wants_older(&self, model: &Model, body: Rect) -> bool {
-        let entries = model.fleet.as_ref().map_or(0, super::super::fleet_view::FleetView::log_len);
+        let entries = model.fleet.as_ref().map_or(0, FleetView::log_len);
         self.cursor_of(model) + self.page(model, body) >= entries
     }
 

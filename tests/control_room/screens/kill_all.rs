@@ -176,6 +176,23 @@ fn nothing_is_called_done_before_the_acknowledgement() {
 }
 
 #[test]
+fn the_key_that_the_acknowledgement_names_opens_the_form_that_re_arms() {
+    let snapshot = scene(12);
+    let mut app = TestApp::new(settings(Glyphs::Unicode), &snapshot);
+    app.press("C-k").wait(QUIET_MS).press("K");
+    let id = app.orders()[0].id.clone();
+    app.press("F12");
+    assert!(text(&mut app).contains("SENT. No acknowledgement yet"), "not before the acknowledgement");
+    app.answer(&id, Ok(kill_ack(12)));
+    app.change(change(&latched(snapshot), false));
+    assert!(text(&mut app).contains("until a person re-arms (F12)"));
+    app.press("F12");
+    let shown = text(&mut app);
+    assert!(shown.contains("This opens the kill latch and starts nothing"), "{shown}");
+    assert!(!shown.contains("ACKNOWLEDGED"), "{shown}");
+}
+
+#[test]
 fn an_answer_that_is_not_durable_or_not_complete_says_so() {
     let mut app = app();
     app.press("C-k").wait(QUIET_MS).press("K");

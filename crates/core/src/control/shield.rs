@@ -81,7 +81,7 @@ impl<'a> Shield<'a> {
     }
 
     /// What the shield does by itself, whatever is proposed: roll back on a broken hard limit, on a `regressed`
-    /// verdict, and where a probe had no answer. At 100 % a limit is broken against the record only, and a dependency
+    /// verdict, and where a recheck had no answer. At 100 % a limit is broken against the baseline only, and a dependency
     /// breaks it as well: the flag goes down to the probe at once, where a live control says in the next intervals
     /// which of the two it was. One that is only over its baseline goes there too.
     #[must_use]

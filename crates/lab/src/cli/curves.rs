@@ -15,27 +15,35 @@ use super::{Failure, Outcome, print};
 use knightwatch_agent::training::{METRICS, TrainingLog, TrainingPoint};
 
 #[derive(Clone, Debug, clap::Args)]
-#[group(skip)]
 pub(super) struct Args {
     /// A training log, as `train` writes it
     file: PathBuf,
+    #[command(flatten)]
+    outputs: Outputs,
+}
+
+/// At least one of them.
+#[derive(Clone, Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+struct Outputs {
     /// Write the curves as a picture; - is standard output
-    #[arg(long, value_name = "FILE", required_unless_present = "csv")]
+    #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// Write the points as a table; - is standard output
-    #[arg(long, value_name = "FILE", required_unless_present = "svg")]
+    #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    if [&args.svg, &args.csv].into_iter().all(|file| file.as_deref() == Some(Path::new("-"))) {
+    if [&args.outputs.svg, &args.outputs.csv].into_iter().all(|file| file.as_deref() == Some(Path::new("-")))
+    {
         return Err(Failure::input("--svg - and --csv - both write to standard output: expected only one"));
     }
     let log = load(&args.file)?;
-    if let Some(path) = &args.svg {
+    if let Some(path) = &args.outputs.svg {
         put(path, svg(&log).as_bytes())?;
     }
-    if let Some(path) = &args.csv {
+    if let Some(path) = &args.outputs.csv {
         put(path, &csv(&log)?)?;
     }
     print::DONE

@@ -1,4 +1,4 @@
-//! `knightwatch-lab replay`: recorded telemetry of a real system through the control room, decided on anew.
+//! `knightwatch-lab replay`: recorded telemetry of a real system through the control room under a policy.
 
 use std::{
     io::{Write, stderr},
